@@ -1,0 +1,73 @@
+import { CoalescedRecords } from './batching/coalesced-records'
+import { ConnectionBudget } from './batching/connection-budget'
+import { WriteOrder } from './batching/write-order'
+import { Database } from './dialects/database'
+import type { ResolvedOptions } from './options'
+import { Pruner } from './pruner'
+import { Readiness } from './schema/readiness'
+import { type RegisteredTable, register } from './schema/registry'
+import type { SessionRecords } from './table/session-records'
+import { SessionTable } from './table/session-table'
+import { SingleRecords } from './table/single-records'
+
+/** What stores of one Knex and table share, so that a store itself is cheap. */
+export interface Parts {
+  readonly table: SessionTable
+  readonly records: SessionRecords
+  readonly order: WriteOrder
+  readonly budget: ConnectionBudget
+  readonly pruner: Pruner | undefined
+}
+
+const partsOfClient = new WeakMap<object, Map<string, Parts>>()
+const budgetOfClient = new WeakMap<object, ConnectionBudget>()
+const orderOfTable = new WeakMap<RegisteredTable, WriteOrder>()
+
+/** The only place that builds the parts. No I/O, no timer: those begin with the first call. */
+export function assemble(options: ResolvedOptions): Parts {
+  const entry = register(options.knex, options.table)
+  // A store with a clock or a transaction of its own shares nothing that depends on it.
+  if (options.clock !== Date.now || options.knex.isTransaction) return build(options, entry)
+  const parts = getOrMake(partsOfClient, options.knex.client, () => new Map<string, Parts>())
+  const { table, createTable, timeoutMs, prepare, batch, pruneIntervalMs, pruneBatchSize } = options
+  const key = JSON.stringify([table, createTable, timeoutMs, prepare, batch, pruneIntervalMs, pruneBatchSize])
+  let shared = parts.get(key)
+  if (shared === undefined) {
+    shared = build(options, entry)
+    parts.set(key, shared)
+  }
+  shared.budget.lowerTo(options.maxConnections)
+  return shared
+}
+
+function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
+  const { knex, dialect, timeoutMs, pruneIntervalMs, pruneBatchSize } = options
+  const db = Database.of(knex, timeoutMs)
+  const readiness = new Readiness(knex, db, dialect, entry, options.createTable)
+  const table = new SessionTable(db, dialect, entry.definition, readiness, options.clock)
+  const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections))
+  budget.lowerTo(options.maxConnections)
+  const limits = options.batch ? dialect : { maxBatch: 1, inFlight: { reads: options.maxConnections, writes: options.maxConnections } }
+  const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, budget, timeoutMs)
+  const order = getOrMake(orderOfTable, entry, () => new WriteOrder())
+  const pruner =
+    pruneIntervalMs === false || db.isTransaction
+      ? undefined
+      : new Pruner({
+          intervalMs: pruneIntervalMs,
+          batchSize: pruneBatchSize,
+          claim: (leaseMs) => budget.use(() => table.claimPruning(leaseMs)),
+          prune: (limit) => budget.use(() => table.prune(limit)),
+          isAlive: () => db.client.pool !== undefined
+        })
+  return { table, records, order, budget, pruner }
+}
+
+function getOrMake<Key extends object, Value>(map: WeakMap<Key, Value>, key: Key, make: () => Value): Value {
+  let value = map.get(key)
+  if (value === undefined) {
+    value = make()
+    map.set(key, value)
+  }
+  return value
+}

@@ -1,0 +1,105 @@
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
+import type { SessionRecords } from '../table/session-records'
+import type { SessionTable } from '../table/session-table'
+import type { ConnectionBudget } from './connection-budget'
+import { Lane, type LaneOptions } from './lane'
+
+/** Enough for a full statement of ordinary sessions; a few huge ones go in statements of their own. */
+const MAX_BATCH_BYTES = 1_048_576
+
+/** How much goes together, and how much at once. */
+export interface BatchLimits {
+  /** The most rows of one statement. */
+  readonly maxBatch: number
+  /** Statements of each kind that are under way at once. */
+  readonly inFlight: { readonly reads: number; readonly writes: number }
+}
+
+/** The rows of many callers in one statement: a decorator over the table, one lane for each kind of call. */
+export class CoalescedRecords implements SessionRecords {
+  private readonly loads: Lane<string, SessionRecord | null>
+  private readonly puts: Lane<RecordToPut, number>
+  private readonly livePuts: Lane<RecordToPut, number | null>
+  private readonly updates: Lane<RecordToUpdate, boolean>
+  private readonly updatesWithExpiry: Lane<RecordToUpdate, boolean>
+  private readonly touches: Lane<RecordToTouch, boolean>
+  private readonly removals: Lane<string, undefined>
+  /** Loads that wait for a statement; one that is under way is not joined, since its answer may already be out of date. */
+  private readonly coalescing = new Map<string, Promise<SessionRecord | null>>()
+
+  constructor(table: SessionTable, { maxBatch, inFlight }: BatchLimits, budget: ConnectionBudget, timeoutMs: number) {
+    const shared = { maxBatch, maxBatchBytes: MAX_BATCH_BYTES, budget, timeoutMs }
+    const writes = { ...shared, maxInFlight: inFlight.writes }
+    const large = { idOf, sizeOf: ({ data }: { data: string }) => data.length }
+    const put: Pick<LaneOptions<RecordToPut, unknown>, 'idOf' | 'sizeOf'> = large
+    const small = { sizeOf: () => 0 }
+    this.loads = new Lane({
+      ...shared,
+      ...small,
+      operation: 'get',
+      idOf: (id) => id,
+      maxInFlight: inFlight.reads,
+      run: (ids) => {
+        for (const id of ids) this.coalescing.delete(id)
+        return table.load(ids)
+      }
+    })
+    this.puts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => table.put(records) })
+    this.livePuts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => table.putUnlessDead(records) })
+    this.updates = new Lane({ ...writes, ...large, operation: 'set', run: (records: RecordToUpdate[]) => table.update(records) })
+    this.updatesWithExpiry = new Lane({
+      ...writes,
+      ...large,
+      operation: 'set',
+      run: (records: RecordToUpdate[]) => table.updateWithExpiry(records)
+    })
+    this.touches = new Lane({ ...writes, ...small, idOf, operation: 'touch', run: (records: RecordToTouch[]) => table.touch(records) })
+    this.removals = new Lane({
+      ...writes,
+      ...small,
+      idOf: (id: string) => id,
+      operation: 'destroy',
+      run: async (ids: string[]) => {
+        await table.remove(ids)
+        return ids.map(() => undefined)
+      }
+    })
+  }
+
+  load(id: string): Promise<SessionRecord | null> {
+    const waiting = this.coalescing.get(id)
+    if (waiting !== undefined) return waiting
+    const load = this.loads.submit(id)
+    this.coalescing.set(id, load)
+    load.catch(() => this.coalescing.delete(id))
+    return load
+  }
+
+  put(record: RecordToPut): Promise<number> {
+    return this.puts.submit(record)
+  }
+
+  putUnlessDead(record: RecordToPut): Promise<number | null> {
+    return this.livePuts.submit(record)
+  }
+
+  update(record: RecordToUpdate): Promise<boolean> {
+    return this.updates.submit(record)
+  }
+
+  updateWithExpiry(record: RecordToUpdate): Promise<boolean> {
+    return this.updatesWithExpiry.submit(record)
+  }
+
+  touch(record: RecordToTouch): Promise<boolean> {
+    return this.touches.submit(record)
+  }
+
+  remove(id: string): Promise<void> {
+    return this.removals.submit(id)
+  }
+}
+
+function idOf({ id }: { id: string }): string {
+  return id
+}

@@ -1,0 +1,25 @@
+/**
+ * The writes of one session in the order they were asked for, and reads after the writes that were asked for before them. So the request
+ * after a redirect sees the login, although express-session sends the redirect before its write has answered.
+ */
+export class WriteOrder {
+  private readonly last = new Map<string, Promise<unknown>>()
+
+  /** Runs `work` when the session's earlier writes have settled. */
+  write<T>(storedId: string, work: () => Promise<T>): Promise<T> {
+    const previous = this.last.get(storedId)
+    const write = previous === undefined ? work() : previous.then(work, work)
+    this.last.set(storedId, write)
+    const forget = () => {
+      if (this.last.get(storedId) === write) this.last.delete(storedId)
+    }
+    write.then(forget, forget)
+    return write
+  }
+
+  /** Runs `work` when the session's writes in flight have settled; nobody waits for it. */
+  read<T>(storedId: string, work: () => Promise<T>): Promise<T> {
+    const previous = this.last.get(storedId)
+    return previous === undefined ? work() : previous.then(work, work)
+  }
+}

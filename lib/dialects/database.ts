@@ -1,0 +1,62 @@
+import type { Knex } from 'knex'
+
+/** The parts of Knex's client that Knex does not type but keeps stable; see https://knexjs.org and knex/lib/client.js. */
+export interface KnexClient {
+  readonly transacting?: boolean
+  readonly driverName: string
+  readonly config: Knex.Config
+  readonly connectionSettings?: object
+  readonly pool?: object
+  raw(sql: string, bindings?: readonly unknown[]): Knex.Raw
+  emit(event: string, ...values: unknown[]): boolean
+  acquireConnection(): Promise<unknown>
+  releaseConnection(connection: unknown): Promise<void>
+}
+
+/** What one statement needs besides its text and bindings. */
+export interface StatementOptions {
+  /** Passed through to the driver, as by `knex.raw(…).options(…)`. */
+  readonly driver?: Readonly<Record<string, unknown>>
+}
+
+/**
+ * The caller's Knex as the statements see it: same pool, same transaction, same events, but without `postProcessResponse` and
+ * `wrapIdentifier`, which are for the application's own queries and would rename or freeze what we read.
+ */
+export class Database {
+  readonly client: KnexClient
+
+  private constructor(
+    private readonly knex: Knex,
+    client: KnexClient,
+    /** After this many milliseconds a statement is given up and its connection is thrown away. */
+    readonly timeoutMs: number
+  ) {
+    this.client = client
+  }
+
+  static of(knex: Knex, timeoutMs: number): Database {
+    // Inheriting, not copying: a pool that is destroyed and initialised again later is seen here too.
+    const client = Object.create(knex.client) as KnexClient
+    const config = { ...client.config, postProcessResponse: undefined, wrapIdentifier: undefined }
+    Object.defineProperty(client, 'config', { value: config })
+    return new Database(knex, client, timeoutMs)
+  }
+
+  /** True inside a transaction of the caller: what is done here may be rolled back, and shares one connection with it. */
+  get isTransaction(): boolean {
+    return this.client.transacting === true
+  }
+
+  /** Runs one statement; `?` marks a binding. Answers what the driver answers. */
+  async run(sql: string, bindings: readonly unknown[] = [], options: StatementOptions = {}): Promise<unknown> {
+    const raw = this.client.raw(sql, bindings.length === 0 ? undefined : bindings)
+    if (options.driver !== undefined) raw.options(options.driver)
+    return raw.timeout(this.timeoutMs)
+  }
+
+  /** Runs `work` in a transaction, or in a savepoint if this already is one. */
+  transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
+    return this.knex.transaction((trx) => work(Database.of(trx, this.timeoutMs)))
+  }
+}

@@ -1,0 +1,31 @@
+import type { Knex } from 'knex'
+import { InvalidOptionError, UnsupportedDatabaseError } from '../errors'
+import type { KnexClient } from './database'
+import type { Dialect } from './dialect'
+import { PostgresDialect } from './postgres/postgres-dialect'
+import { SqliteDialect } from './sqlite/sqlite-dialect'
+
+/** Options that change how statements are sent. */
+export interface DialectOptions {
+  readonly prepare: boolean
+}
+
+const HOW_TO = `: import knex from 'knex'
+  const db = knex({ client: 'pg', connection: process.env.DATABASE_URL })
+  const store = new KnexSessionStore({ knex: db })`
+
+/** Knex's own name for a dialect does not tell relatives apart, so the driver decides. */
+const BY_DRIVER: Readonly<Record<string, (options: DialectOptions) => Dialect>> = {
+  pg: ({ prepare }) => new PostgresDialect(prepare),
+  'better-sqlite3': () => new SqliteDialect(),
+  sqlite3: () => new SqliteDialect()
+}
+
+/** The dialect of the caller's Knex. Throws where it is not a Knex, or of a database that is not supported. */
+export function detectDialect(knex: unknown, options: DialectOptions): Dialect {
+  const client = (knex as Knex | undefined)?.client as KnexClient | undefined
+  if (typeof client?.raw !== 'function') throw new InvalidOptionError('knex', 'a Knex instance or a transaction', knex, HOW_TO)
+  const make = Object.hasOwn(BY_DRIVER, client.driverName) ? BY_DRIVER[client.driverName] : undefined
+  if (make === undefined) throw new UnsupportedDatabaseError(client.driverName, Object.keys(BY_DRIVER).join(', '))
+  return make(options)
+}

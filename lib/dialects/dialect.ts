@@ -1,0 +1,128 @@
+import type { Database } from './database'
+import type { TableDefinition } from './table-definition'
+
+/** A row as stored: not decoded, dead or alive. */
+export interface SessionRecord {
+  readonly id: string
+  readonly data: string
+  /** Milliseconds since the epoch; 0 for a session that was destroyed. */
+  readonly expiresAt: number
+  readonly revision: number
+  readonly createdAt: number
+}
+
+/** A session to write whatever the table holds under its id. */
+export interface RecordToPut {
+  readonly id: string
+  readonly data: string
+  readonly expiresAt: number
+  readonly ownerId: string | null
+  readonly createdAt: number
+}
+
+/** A session to write if it is still at the revision that was loaded, and alive. */
+export interface RecordToUpdate {
+  readonly id: string
+  readonly revision: number
+  readonly data: string
+  readonly expiresAt: number
+  readonly ownerId: string | null
+}
+
+/** An expiry to renew. It is never brought forward: the later one stays. */
+export interface RecordToTouch {
+  readonly id: string
+  readonly expiresAt: number
+}
+
+/** What a driver's error means to us, recognised by code. */
+export type Diagnosis =
+  /** No such table or schema. */
+  | 'table-missing'
+  /** The code says "something about this statement"; a look at the schema must tell whether the table is missing. */
+  | 'table-perhaps-missing'
+  /** Deadlock, serialization failure, lock wait, busy: the same statement may well succeed now. */
+  | 'transient'
+  /** The connection is lost or cannot be made. */
+  | 'unreachable'
+  | 'read-only'
+  /** The user may not do this. */
+  | 'denied'
+  /** Larger than the server accepts. */
+  | 'too-large'
+  /** Anything else: very likely one row's fault. */
+  | 'other'
+
+/**
+ * The statements that are run for every request, for one table. Each takes many rows and answers for each of them, in the order given;
+ * no id occurs twice in one call. `now` is the store's clock, in milliseconds since the epoch.
+ */
+export interface SessionStatements {
+  /** The rows that exist, dead or alive, in any order. */
+  load(db: Database, ids: readonly string[]): Promise<SessionRecord[]>
+  /** Inserts or overwrites. Answers the revision each row has now. */
+  put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]>
+  /** Inserts, or overwrites a live row. Answers the revision, or null where the row is that of a dead session and stays as it is. */
+  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Promise<(number | null)[]>
+  /** Overwrites live rows at the given revision; the later expiry stays. Answers which rows were hit. */
+  update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]>
+  /** The same, with exactly the expiry given: for a session whose life was shortened on purpose. */
+  updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]>
+  /** Renews the expiry of live rows. Answers how many were alive. */
+  touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number>
+  /** Blanks the rows and ends their life. They stay until pruned, so that nobody revives them meanwhile. */
+  remove(db: Database, ids: readonly string[], pruneHour: number): Promise<void>
+  /** Deletes at most `limit` rows that ended more than `graceMs` ago by the database's clock. Answers how many. */
+  prune(db: Database, graceMs: number, limit: number): Promise<number>
+  /** Takes or renews the lease `id`, kept as a dead row of the table, for `leaseMs` by the database's clock. False if another holds it. */
+  claim(db: Database, id: string, leaseMs: number): Promise<boolean>
+}
+
+/** What really differs between databases. Everything outside `dialects/` is dialect-agnostic. */
+export interface Dialect {
+  /** For messages and events. */
+  readonly name: string
+  /** Why the name cannot be a table, schema or column here, or undefined if it can. */
+  refusal(name: string): string | undefined
+  /** The quoted name, with its schema if it has one. */
+  quote(...path: (string | undefined)[]): string
+  /** The number of characters of a text expression. */
+  characters(expression: string): string
+  /** Runs a query; the rows come as arrays, in the order of the select list. */
+  select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]>
+  /** The names of the table's columns, or null if there is no such table. */
+  describe(db: Database, table: TableDefinition): Promise<string[] | null>
+  /** Creates the table with its indexes, all or nothing. Fails if another process is faster. */
+  create(db: Database, table: TableDefinition): Promise<void>
+  /** Drops the table if it exists. */
+  drop(db: Database, table: TableDefinition): Promise<void>
+  statements(table: TableDefinition): SessionStatements
+  diagnose(error: unknown): Diagnosis
+  /** The most rows one statement takes. */
+  readonly maxBatch: number
+  /** How many statements of reads and of writes are worth having in flight at once. */
+  readonly inFlight: { readonly reads: number; readonly writes: number }
+}
+
+/** The driver's code of an error, if it has one: what may be shown of it. */
+export function driverCode(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' || typeof code === 'number' ? String(code) : undefined
+}
+
+/** Codes of the operating system that mean "the server is not there or went away". */
+export const NETWORK_CODES: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ENOENT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'ENOTCONN',
+  'ESOCKET'
+])

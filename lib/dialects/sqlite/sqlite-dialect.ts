@@ -1,0 +1,83 @@
+import type { Database } from '../database'
+import { type Diagnosis, type Dialect, driverCode, type SessionStatements } from '../dialect'
+import { indexName, type TableDefinition } from '../table-definition'
+import { readEach, runScript } from './sqlite-connection'
+import { SqliteStatements } from './sqlite-statements'
+
+export class SqliteDialect implements Dialect {
+  readonly name = 'sqlite'
+  readonly maxBatch = 256
+  /** The driver is synchronous or has one connection: more at once would only queue. */
+  readonly inFlight = { reads: 1, writes: 1 }
+
+  refusal(name: string): string | undefined {
+    return /^sqlite_/i.test(name) ? 'a name that does not begin with sqlite_ (SQLite keeps those for itself)' : undefined
+  }
+
+  quote(...path: (string | undefined)[]): string {
+    return path
+      .filter((name) => name !== undefined)
+      .map((name) => `"${name.replaceAll('"', '""')}"`)
+      .join('.')
+  }
+
+  characters(expression: string): string {
+    return `length(${expression})`
+  }
+
+  async select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {
+    return (await readEach(db, sql, [bindings]))[0] ?? []
+  }
+
+  async describe(db: Database, { tableName, schemaName }: TableDefinition): Promise<string[] | null> {
+    const rows = await this.select(
+      db,
+      `SELECT name FROM pragma_table_info(${schemaName === undefined ? '?' : '?, ?'})`,
+      schemaName === undefined ? [tableName] : [tableName, schemaName]
+    )
+    return rows.length === 0 ? null : rows.map(([name]) => String(name))
+  }
+
+  async create(db: Database, table: TableDefinition): Promise<void> {
+    const name = this.quote(table.schemaName, table.tableName)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = table.columns
+    // Here the schema qualifies the index, and the table it is on is named without it.
+    const index = (column: string, condition = '') =>
+      `CREATE INDEX ${this.quote(table.schemaName, indexName(table, column, 200))} ON ${this.quote(table.tableName)} (${this.quote(column)})${condition}`
+    await runScript(db, [
+      `CREATE TABLE ${name} (
+  ${this.quote(id)} varchar(255) NOT NULL PRIMARY KEY,
+  ${this.quote(data)} text NOT NULL,
+  ${this.quote(expiresAt)} bigint NOT NULL,
+  ${this.quote(expiresHour)} integer NOT NULL,
+  ${this.quote(revision)} integer NOT NULL,
+  ${this.quote(ownerId)} varchar(255) NULL,
+  ${this.quote(createdAt)} bigint NOT NULL
+)`,
+      index(expiresHour),
+      index(ownerId, ` WHERE ${this.quote(ownerId)} IS NOT NULL`)
+    ])
+  }
+
+  async drop(db: Database, table: TableDefinition): Promise<void> {
+    await runScript(db, [`DROP TABLE IF EXISTS ${this.quote(table.schemaName, table.tableName)}`])
+  }
+
+  statements(table: TableDefinition): SessionStatements {
+    return new SqliteStatements(this, table)
+  }
+
+  diagnose(error: unknown): Diagnosis {
+    const code = driverCode(error)
+    if (code === undefined) return 'unreachable'
+    // The driver has one code for a missing table, a syntax error and more.
+    if (code === 'SQLITE_ERROR') return 'table-perhaps-missing'
+    // A table made anew, or a file replaced, under a statement prepared before.
+    if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED') || code === 'SQLITE_SCHEMA') return 'transient'
+    if (code.startsWith('SQLITE_READONLY')) return 'read-only'
+    if (code === 'SQLITE_TOOBIG') return 'too-large'
+    if (code === 'SQLITE_AUTH' || code === 'SQLITE_PERM') return 'denied'
+    if (code.startsWith('SQLITE_CANTOPEN') || code.startsWith('SQLITE_IOERR')) return 'unreachable'
+    return 'other'
+  }
+}

@@ -1,0 +1,162 @@
+import type { Database } from '../database'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
+import type { TableDefinition } from '../table-definition'
+import { type Outcome, readEach, writeEach } from './sqlite-connection'
+import type { SqliteDialect } from './sqlite-dialect'
+
+const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+const HOUR = 3_600_000
+
+/** One row a statement, many statements a transaction: here the database is in the process, and a statement costs no journey. */
+export class SqliteStatements implements SessionStatements {
+  private readonly loadRow: string
+  private readonly putRow: string
+  private readonly putLiveRow: string
+  private readonly updateRow: string
+  private readonly updateRowWithExpiry: string
+  private readonly touchRow: string
+  private readonly removeRow: string
+  private readonly pruneRows: string
+  private readonly claimLease: string
+
+  constructor(dialect: SqliteDialect, table: TableDefinition) {
+    const name = dialect.quote(table.schemaName, table.tableName)
+    const column = (key: keyof TableDefinition['columns']) => dialect.quote(table.columns[key])
+    const [id, data, expiresAt, expiresHour] = [column('id'), column('data'), column('expiresAt'), column('expiresHour')]
+    const [revision, ownerId, createdAt] = [column('revision'), column('ownerId'), column('createdAt')]
+    const hourOf = (moment: string) => `(${moment} + ${HOUR - 1}) / ${HOUR}`
+
+    this.loadRow = `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`
+
+    const put = (condition: string) => `
+INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}) VALUES (?, ?, ?, ?, 1, ?, ?)
+ON CONFLICT (${id}) DO UPDATE SET
+  ${data} = excluded.${data},
+  ${expiresAt} = excluded.${expiresAt},
+  ${expiresHour} = excluded.${expiresHour},
+  ${revision} = ${revision} + 1,
+  ${ownerId} = excluded.${ownerId},
+  ${createdAt} = CASE WHEN ${expiresAt} > ? THEN ${createdAt} ELSE excluded.${createdAt} END
+${condition} RETURNING ${revision}`
+    this.putRow = put('')
+    this.putLiveRow = put(`WHERE ${expiresAt} > ?`)
+
+    const update = (expiry: string) => `
+UPDATE ${name} SET
+  ${data} = ?,
+  ${expiresAt} = ${expiry},
+  ${expiresHour} = ${hourOf(expiry)},
+  ${revision} = ${revision} + 1,
+  ${ownerId} = ?
+WHERE ${id} = ? AND ${revision} = ? AND ${expiresAt} > ? RETURNING 1`
+    const later = `max(${expiresAt}, ?)`
+    this.updateRow = update(later)
+    this.updateRowWithExpiry = update('?')
+
+    this.touchRow = `
+UPDATE ${name} SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)} WHERE ${id} = ? AND ${expiresAt} > ? RETURNING 1`
+
+    this.removeRow = `
+UPDATE ${name} SET ${data} = '', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
+WHERE ${id} = ? AND ${expiresAt} <> 0`
+
+    this.pruneRows = `
+DELETE FROM ${name} WHERE ${id} IN (
+  SELECT ${id} FROM ${name} WHERE ${expiresHour} <= ${hourOf(`(${NOW} - ?)`)} AND ${expiresAt} <= ${NOW} - ?
+  ORDER BY ${expiresHour} LIMIT ?) RETURNING 1`
+
+    this.claimLease = `
+INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}) VALUES (?, '', 0, 2147483647, 1, ${NOW} + ?)
+ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${createdAt} <= ${NOW} RETURNING 1`
+  }
+
+  async load(db: Database, ids: readonly string[]): Promise<SessionRecord[]> {
+    const answers = await readEach(
+      db,
+      this.loadRow,
+      ids.map((id) => [id])
+    )
+    const records: SessionRecord[] = []
+    for (const [row] of answers) {
+      if (row === undefined) continue
+      records.push({
+        id: row[0] as string,
+        data: row[1] as string,
+        expiresAt: Number(row[2]),
+        revision: Number(row[3]),
+        createdAt: Number(row[4])
+      })
+    }
+    return records
+  }
+
+  async put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]> {
+    const outcomes = await writeEach(
+      db,
+      this.putRow,
+      records.map((record) => putBindings(record, now))
+    )
+    return outcomes.map(({ rows }) => Number(rows[0]?.[0]))
+  }
+
+  async putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Promise<(number | null)[]> {
+    const outcomes = await writeEach(
+      db,
+      this.putLiveRow,
+      records.map((record) => [...putBindings(record, now), now])
+    )
+    return outcomes.map(({ rows }) => (rows.length === 0 ? null : Number(rows[0]?.[0])))
+  }
+
+  update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
+    return updateEach(db, this.updateRow, records, now)
+  }
+
+  updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
+    return updateEach(db, this.updateRowWithExpiry, records, now)
+  }
+
+  async touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number> {
+    const outcomes = await writeEach(
+      db,
+      this.touchRow,
+      records.map(({ id, expiresAt }) => [expiresAt, expiresAt, id, now])
+    )
+    return hits(outcomes).filter(Boolean).length
+  }
+
+  async remove(db: Database, ids: readonly string[], pruneHour: number): Promise<void> {
+    await writeEach(
+      db,
+      this.removeRow,
+      ids.map((id) => [pruneHour, id])
+    )
+  }
+
+  async prune(db: Database, graceMs: number, limit: number): Promise<number> {
+    return (await writeEach(db, this.pruneRows, [[graceMs, graceMs, limit]]))[0]?.rows.length ?? 0
+  }
+
+  async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {
+    return hits(await writeEach(db, this.claimLease, [[id, leaseMs]]))[0] === true
+  }
+}
+
+function putBindings({ id, data, expiresAt, ownerId, createdAt }: RecordToPut, now: number): unknown[] {
+  return [id, data, expiresAt, Math.ceil(expiresAt / HOUR), ownerId, createdAt, now]
+}
+
+async function updateEach(db: Database, sql: string, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
+  return hits(
+    await writeEach(
+      db,
+      sql,
+      records.map(({ id, revision, data, expiresAt, ownerId }) => [data, expiresAt, expiresAt, ownerId, id, revision, now])
+    )
+  )
+}
+
+/** Each conditional statement returns a row where it hit one: a count of changes is not to be had on every path. */
+function hits(outcomes: readonly Outcome[]): boolean[] {
+  return outcomes.map(({ rows }) => rows.length > 0)
+}

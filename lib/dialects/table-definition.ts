@@ -1,0 +1,52 @@
+import { createHash } from 'node:crypto'
+
+/** The layout this release reads and writes. A table of another layout is another table: the version is part of the registry key. */
+export const LAYOUT_VERSION = 1
+
+/** The columns of the sessions table, by what they mean. Values are the names in the database. */
+export interface ColumnNames {
+  /** Stored id, the primary key. */
+  readonly id: string
+  /** The encoded session. */
+  readonly data: string
+  /** When the session ends, in milliseconds since the epoch. */
+  readonly expiresAt: string
+  /** `expiresAt` rounded up to the hour: the indexed column that pruning searches. */
+  readonly expiresHour: string
+  /** Grows with every change of `data`. */
+  readonly revision: string
+  /** Whose session it is, or null. */
+  readonly ownerId: string
+  /** When the session began, in milliseconds since the epoch. */
+  readonly createdAt: string
+}
+
+export const DEFAULT_COLUMNS: ColumnNames = Object.freeze({
+  id: 'id',
+  data: 'data',
+  expiresAt: 'expires_at',
+  expiresHour: 'expires_hour',
+  revision: 'revision',
+  ownerId: 'owner_id',
+  createdAt: 'created_at'
+})
+
+/** Which table, and how it is laid out. Two definitions of one table must be equal in everything but the first two fields. */
+export interface TableDefinition {
+  readonly tableName: string
+  readonly schemaName: string | undefined
+  readonly version: number
+  readonly columns: ColumnNames
+}
+
+/** The table as a person writes it, for messages. */
+export function displayName({ schemaName, tableName }: TableDefinition): string {
+  return JSON.stringify(schemaName === undefined ? tableName : `${schemaName}.${tableName}`)
+}
+
+/** The name of an index of the table: readable, and cut with a hash where the database would cut it silently or refuse it. */
+export function indexName(table: TableDefinition, column: string, maxBytes: number): string {
+  const name = `${table.tableName}_${column}_index`
+  if (Buffer.byteLength(name) <= maxBytes) return name
+  return `sessions_${createHash('sha256').update(name).digest('hex').slice(0, 24)}_index`
+}

@@ -1,0 +1,251 @@
+/**
+ * Every error this package gives. Catch {@link SessionStoreError} for all of them, or compare `code`, which is stable.
+ * No message carries a session id, session data or a secret, and no error of a database driver leaves unwrapped:
+ * Knex puts bound values into `message`, and express-session takes the driver code `ENOENT` for "no such session".
+ */
+export abstract class SessionStoreError extends Error {
+  /** Stable identifier, `ERR_SESSION_…`. */
+  abstract readonly code: string
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = new.target.name
+  }
+}
+
+/** An option is missing, misspelt or out of range. The message names the option, what is allowed and what was given. */
+export class InvalidOptionError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_INVALID_OPTION'
+
+  constructor(
+    readonly option: string,
+    allowed: string,
+    given: unknown,
+    advice = ''
+  ) {
+    super(`${option} must be ${allowed}, got ${describeValue(given)}${advice}`)
+  }
+}
+
+/** An option that does not exist. The message suggests the one that was probably meant. */
+export class UnknownOptionError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_UNKNOWN_OPTION'
+
+  constructor(
+    readonly option: string,
+    known: readonly string[],
+    suggestion: string | undefined
+  ) {
+    super(`unknown option ${JSON.stringify(option)}${suggestion ? `, did you mean ${suggestion}?` : ''} (options: ${known.join(', ')})`)
+  }
+}
+
+/** The Knex client is for a database this package does not support. */
+export class UnsupportedDatabaseError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_UNSUPPORTED_DATABASE'
+
+  constructor(client: string, supported: string) {
+    super(`knex client ${JSON.stringify(client)} is not supported; supported are ${supported}`)
+  }
+}
+
+/** One field in which two definitions of the same sessions table differ. */
+export interface DefinitionDifference {
+  readonly field: string
+  readonly registered: unknown
+  readonly given: unknown
+}
+
+/** The same table was registered in this process with another definition. */
+export class SchemaConflictError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_SCHEMA_CONFLICT'
+
+  constructor(
+    readonly table: string,
+    readonly differences: readonly DefinitionDifference[]
+  ) {
+    const list = differences.map(({ field, registered, given }) => `${field} is ${show(registered)}, now given ${show(given)}`)
+    super(
+      `the sessions table ${table} is already registered in this process with another definition: ${list.join('; ')}. Give every store of this table the same ${differences.map(({ field }) => field).join(', ')}, or another tableName`
+    )
+  }
+}
+
+/** The sessions table does not exist, and may not or could not be created. */
+export class TableMissingError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_TABLE_MISSING'
+
+  constructor(table: string, why: string, options?: { cause?: unknown }) {
+    super(
+      `the sessions table ${table} does not exist and ${why}. Create it with a migration that calls createSessionsTable(knex), then run: npx knex migrate:latest`,
+      options
+    )
+  }
+}
+
+/** A table of that name exists, but it is not a sessions table of this package. */
+export class ForeignTableError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_FOREIGN_TABLE'
+
+  constructor(
+    table: string,
+    readonly missingColumns: readonly string[],
+    found: readonly string[]
+  ) {
+    super(
+      `the table ${table} is not a sessions table: it lacks the column${missingColumns.length > 1 ? 's' : ''} ${missingColumns.join(', ')} (it has ${found.join(', ')}). Give another tableName, or map its columns with the option columns`
+    )
+  }
+}
+
+/** What the driver reported, without its bindings or its text: those may hold session ids and data. */
+export interface DriverFailure {
+  readonly driverCode: string | undefined
+}
+
+/** A statement failed in the database or on the way to it. `driverCode` is the driver's own code, if it gave one. */
+export class DatabaseError extends SessionStoreError {
+  readonly code: string = 'ERR_SESSION_DATABASE'
+  readonly driverCode: string | undefined
+
+  constructor(
+    readonly operation: string,
+    readonly dialect: string,
+    driverCode: string | undefined,
+    detail = 'the database refused the statement'
+  ) {
+    const failure: DriverFailure = { driverCode }
+    super(`session ${operation} failed on ${dialect}: ${detail}${driverCode ? ` (driver code ${driverCode})` : ''}`, { cause: failure })
+    this.driverCode = driverCode
+  }
+}
+
+/** The database answers reads only: a standby, a read-only transaction or a read-only file. */
+export class ReadOnlyDatabaseError extends DatabaseError {
+  override readonly code = 'ERR_SESSION_READ_ONLY'
+
+  constructor(operation: string, dialect: string, driverCode: string | undefined) {
+    super(
+      operation,
+      dialect,
+      driverCode,
+      'this database is read-only (a standby, or a read-only transaction or file); give the store a Knex of the primary'
+    )
+  }
+}
+
+/** The database gave up the statement for the sake of others: deadlock, serialization failure, busy. It was tried again before you see this. */
+export class TransientDatabaseError extends DatabaseError {
+  override readonly code = 'ERR_SESSION_DATABASE_BUSY'
+
+  constructor(operation: string, dialect: string, driverCode: string | undefined) {
+    super(operation, dialect, driverCode, 'the database gave the statement up for others again and again')
+  }
+}
+
+/** The database could not be reached, or the connection was lost. */
+export class DatabaseUnreachableError extends DatabaseError {
+  override readonly code = 'ERR_SESSION_DATABASE_UNREACHABLE'
+
+  constructor(operation: string, dialect: string, driverCode: string | undefined) {
+    super(operation, dialect, driverCode, 'the database could not be reached or the connection was lost')
+  }
+}
+
+/** The row is larger than the server accepts. */
+export class RecordTooLargeError extends DatabaseError {
+  override readonly code = 'ERR_SESSION_RECORD_TOO_LARGE'
+
+  constructor(operation: string, dialect: string, driverCode: string | undefined) {
+    super(
+      operation,
+      dialect,
+      driverCode,
+      'the session is larger than the server accepts (MySQL and MariaDB: see max_allowed_packet); store less in it'
+    )
+  }
+}
+
+/** No answer within `timeoutMs`. Whether a write took effect is not known. */
+export class TimeoutError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_TIMEOUT'
+
+  constructor(
+    readonly operation: string,
+    readonly timeoutMs: number
+  ) {
+    super(`session ${operation} had no answer from the database within ${timeoutMs} ms (option timeoutMs)`)
+  }
+}
+
+/** The session cannot be written as text: a BigInt, a circular reference, a `toJSON` that throws, a codec that fails. */
+export class UnserializableSessionError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_UNSERIALIZABLE'
+
+  constructor(why: string) {
+    super(`the session cannot be stored: ${why}`)
+  }
+}
+
+/** The session is larger than `maxDataBytes`, or than the database accepts. Nothing was written. */
+export class SessionTooLargeError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_TOO_LARGE'
+
+  constructor(bytes: number, limit: string) {
+    super(`the session is too large: ${bytes} bytes encoded, allowed are ${limit}`)
+  }
+}
+
+/** A stored row could not be decoded: wrong key, tampered, truncated, or not a session. */
+export class UnreadableSessionError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_UNREADABLE'
+
+  constructor(readonly reason: string) {
+    super(`a stored session cannot be read: ${reason}`)
+  }
+}
+
+/** The session id cannot be a key of the table: with `storedId: 'plain'` it is stored as it is. */
+export class InvalidSessionIdError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_INVALID_ID'
+
+  constructor(why: string) {
+    super(`the session id cannot be stored: ${why}; storedId: 'hashed' (the default) takes any string`)
+  }
+}
+
+/** Another request changed the session meanwhile, and the policy is `conflict: 'error'` or the tries ran out. */
+export class SessionConflictError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_CONFLICT'
+
+  constructor(why: string) {
+    super(`the session was changed by another request meanwhile: ${why}`)
+  }
+}
+
+/** The store was closed. */
+export class StoreClosedError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_STORE_CLOSED'
+
+  constructor(operation: string) {
+    super(`session ${operation} on a store that was closed; make a new KnexSessionStore`)
+  }
+}
+
+/** True for an error whose message was written here, so that it is safe to show. Another copy of this module counts too. */
+export function isOurs(error: unknown): error is SessionStoreError {
+  return error instanceof SessionStoreError || /^ERR_SESSION_/.test(String((error as { code?: unknown } | null)?.code))
+}
+
+/** A value as a message may show it: its kind, and its content only where that is short and harmless. */
+export function describeValue(value: unknown): string {
+  if (typeof value === 'string') return `${JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)} (string)`
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return `${value} (${typeof value})`
+  if (value === null || value === undefined) return String(value)
+  if (typeof value === 'function') return 'a function'
+  return Array.isArray(value) ? 'an array' : 'an object'
+}
+
+function show(value: unknown): string {
+  return value === undefined ? 'not set' : JSON.stringify(value)
+}

@@ -1,0 +1,264 @@
+import type { SessionData } from 'express-session'
+import type { Knex } from 'knex'
+import { debug } from './debug'
+import { detectDialect } from './dialects/detect'
+import type { Dialect } from './dialects/dialect'
+import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from './dialects/table-definition'
+import { InvalidOptionError, UnknownOptionError } from './errors'
+import { json, type SessionCodec } from './record/codec'
+import type { TtlSeconds } from './record/expiry'
+import { HASH_LENGTH, ID_LENGTH, type StoredIdForm } from './record/stored-id'
+
+/** What to do when another request changed the session since this one loaded it. */
+export type ConflictPolicy = 'merge' | 'overwrite' | 'error'
+
+/** Which table. The same for the store, for {@link createSessionsTable} and {@link dropSessionsTable}. */
+export interface TableOptions {
+  /** Name of the sessions table. @default 'sessions' */
+  tableName?: string
+  /** Schema of the table (SQLite: an attached database). It must exist. @default what the connection uses */
+  schemaName?: string | undefined
+  /** Other names for some of the columns. @default { id: 'id', data: 'data', expiresAt: 'expires_at', … } */
+  columns?: Partial<ColumnNames>
+}
+
+/**
+ * Options of {@link KnexSessionStore}. All but `knex` may be left out.
+ *
+ * @example
+ * new KnexSessionStore({ knex: db, tableName: 'web_sessions', ttlSeconds: 3600 })
+ */
+export interface KnexSessionStoreOptions extends TableOptions {
+  /** A Knex instance, or a transaction: then all the store does is part of it. The store never destroys it. */
+  knex: Knex
+  /** Make the table on first use if it is missing. With false, a missing table is an error that names the command to run. @default true */
+  createTable?: boolean
+  /** Put before every stored id, so that several applications can share a table. At most 212 characters. @default '' */
+  prefix?: string
+  /**
+   * How many seconds a session lives whose cookie has no expiry (`maxAge` null). A function is asked for every session and decides over
+   * the cookie too. @default 86400
+   */
+  ttlSeconds?: TtlSeconds
+  /**
+   * A touch that would move the expiry by less than this many milliseconds costs no statement.
+   * @default a hundredth of the session's life, at most 60000; 0 for a life under 10 minutes
+   */
+  touchAfterMs?: number
+  /** Every call is answered within this many milliseconds, with an error if need be. @default 10000 */
+  timeoutMs?: number
+  /** Never more than this many connections of the Knex pool at once. @default 4 */
+  maxConnections?: number
+  /** How often expired rows are deleted, in milliseconds, by one process at a time; false: only by `prune()`. @default 900000 */
+  pruneIntervalMs?: number | false
+  /** At most this many rows are deleted by one statement. @default 1000 */
+  pruneBatchSize?: number
+  /** `'hashed'`: the table holds SHA-256 of the session id, of no use to a thief. `'plain'`: the id itself. @default 'hashed' */
+  storedId?: StoredIdForm
+  /** Told of errors that nobody waits for: of pruning, and of calls without callback whose promise was dropped. @default none */
+  onError?: (error: unknown) => void
+  /** The time, in milliseconds since the epoch. For tests. @default Date.now */
+  clock?: () => number
+  /** Whose session it is, for `owner_id`. @default none */
+  owner?: (session: SessionData) => string | number | null | undefined
+  /** When another request changed the session meanwhile: merge by key, overwrite, or fail with SessionConflictError. @default 'merge' */
+  conflict?: ConflictPolicy
+  /** How a session becomes text. @default JSON */
+  codec?: SessionCodec
+  /** False where named prepared statements cannot be used: PostgreSQL behind pgbouncer before 1.21 in transaction mode. @default true */
+  prepare?: boolean
+  /** False: each call is a statement of its own. @default true */
+  batch?: boolean
+}
+
+/** What the rest of the code sees: every field present, checked, frozen. */
+export interface ResolvedOptions {
+  readonly knex: Knex
+  readonly dialect: Dialect
+  readonly table: TableDefinition
+  readonly createTable: boolean
+  readonly prefix: string
+  readonly ttlSeconds: TtlSeconds
+  readonly touchAfterMs: number | undefined
+  readonly timeoutMs: number
+  readonly maxConnections: number
+  readonly pruneIntervalMs: number | false
+  readonly pruneBatchSize: number
+  readonly storedId: StoredIdForm
+  readonly onError: (error: unknown) => void
+  readonly clock: () => number
+  readonly owner: (session: SessionData) => string | number | null | undefined
+  readonly conflict: ConflictPolicy
+  readonly codec: SessionCodec
+  readonly prepare: boolean
+  readonly batch: boolean
+}
+
+const TABLE_OPTIONS = ['tableName', 'schemaName', 'columns'] as const
+const STORE_OPTIONS = [
+  'knex',
+  ...TABLE_OPTIONS,
+  'createTable',
+  'prefix',
+  'ttlSeconds',
+  'touchAfterMs',
+  'timeoutMs',
+  'maxConnections',
+  'pruneIntervalMs',
+  'pruneBatchSize',
+  'storedId',
+  'onError',
+  'clock',
+  'owner',
+  'conflict',
+  'codec',
+  'prepare',
+  'batch'
+] as const satisfies readonly (keyof KnexSessionStoreOptions)[]
+
+const MAX_PREFIX = ID_LENGTH - HASH_LENGTH
+/** Longer delays overflow Node's timers, which then fire at once. */
+const MAX_DELAY_MS = 2_147_483_647
+
+/** Checks everything, fills in the defaults, and leaves the caller's object as it is. No I/O. */
+export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions {
+  // Without an object there is no knex either, and that message says what to write.
+  const options: Partial<KnexSessionStoreOptions> = typeof given === 'object' && given !== null ? given : {}
+  refuseUnknown(options, STORE_OPTIONS)
+  const prepare = option(options, 'prepare', true, isBoolean, 'true or false')
+  const dialect = detectDialect(options.knex, { prepare })
+  return Object.freeze({
+    knex: options.knex as Knex,
+    dialect,
+    table: resolveTable(options, dialect),
+    createTable: option(options, 'createTable', true, isBoolean, 'true or false'),
+    prefix: option(options, 'prefix', '', isPrefix, `a string of at most ${MAX_PREFIX} characters without control characters`),
+    ttlSeconds: option(options, 'ttlSeconds', 86_400, isTtl, 'a positive number of seconds or a function of the session'),
+    touchAfterMs: option(options, 'touchAfterMs', undefined, isNotNegative, 'a number of milliseconds, 0 or more'),
+    timeoutMs: option(options, 'timeoutMs', 10_000, isDelay, `a positive number of milliseconds, at most ${MAX_DELAY_MS}`),
+    maxConnections: option(options, 'maxConnections', 4, isCount, 'a whole number, 1 or more'),
+    pruneIntervalMs: option(
+      options,
+      'pruneIntervalMs',
+      900_000,
+      (value) => value === false || isDelay(value),
+      `a positive number of milliseconds, at most ${MAX_DELAY_MS}, or false`
+    ),
+    pruneBatchSize: option(options, 'pruneBatchSize', 1000, isCount, 'a whole number, 1 or more'),
+    storedId: option(options, 'storedId', 'hashed', (value) => value === 'hashed' || value === 'plain', "'hashed' or 'plain'"),
+    onError: guarded(option(options, 'onError', ignore, isFunction, 'a function')),
+    clock: option(options, 'clock', Date.now, isFunction, 'a function that returns milliseconds since the epoch'),
+    owner: option(options, 'owner', nobody, isFunction, 'a function of the session'),
+    conflict: option(options, 'conflict', 'merge', isConflictPolicy, "'merge', 'overwrite' or 'error'"),
+    codec: option(options, 'codec', json, isCodec, 'an object with the functions encode and decode'),
+    prepare,
+    batch: option(options, 'batch', true, isBoolean, 'true or false')
+  })
+}
+
+/** Checks the options that say which table it is. */
+export function resolveTable(options: TableOptions, dialect: Dialect): TableDefinition {
+  const name = (path: string, value: unknown, fallback: string): string => {
+    if (value === undefined) return fallback
+    const refusal = nameRefusal(value, dialect)
+    if (refusal !== undefined) throw new InvalidOptionError(path, refusal, value)
+    return value as string
+  }
+  const columns = options.columns ?? {}
+  if (typeof columns !== 'object') throw new InvalidOptionError('columns', 'an object that maps column keys to names', columns)
+  refuseUnknown(columns, Object.keys(DEFAULT_COLUMNS), 'columns.')
+  const mapped = Object.entries(DEFAULT_COLUMNS).map(([key, fallback]) => [
+    key,
+    name(`columns.${key}`, (columns as Record<string, unknown>)[key], fallback)
+  ])
+  const twice = mapped.find(([, column], index) => mapped.findIndex(([, other]) => other === column) !== index)
+  if (twice !== undefined) throw new InvalidOptionError(`columns.${twice[0]}`, 'different from every other column', twice[1])
+  return Object.freeze({
+    tableName: name('tableName', options.tableName, 'sessions'),
+    schemaName: options.schemaName === undefined ? undefined : name('schemaName', options.schemaName, ''),
+    version: LAYOUT_VERSION,
+    columns: Object.freeze(Object.fromEntries(mapped)) as ColumnNames
+  })
+}
+
+/** Refuses the options of a function that takes only a table. */
+export function refuseUnknownTableOptions(options: object, more: readonly string[]): void {
+  refuseUnknown(options, [...TABLE_OPTIONS, ...more])
+}
+
+function refuseUnknown(options: object, known: readonly string[], path = ''): void {
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key)) throw new UnknownOptionError(path + key, known, nearest(key, known))
+  }
+}
+
+function option<Key extends keyof KnexSessionStoreOptions, Value>(
+  options: Partial<KnexSessionStoreOptions>,
+  key: Key,
+  fallback: Value,
+  isAllowed: (value: unknown) => boolean,
+  allowed: string
+): Exclude<KnexSessionStoreOptions[Key], undefined> | Value {
+  const value = options[key]
+  if (value === undefined) return fallback
+  if (!isAllowed(value)) throw new InvalidOptionError(key, allowed, value)
+  return value as Exclude<KnexSessionStoreOptions[Key], undefined>
+}
+
+function nameRefusal(value: unknown, dialect: Dialect): string | undefined {
+  if (typeof value !== 'string' || value === '') return 'a name, a string that is not empty'
+  // Knex takes a question mark for a binding, in quotes too.
+  if (value.includes('?') || value.includes('\0')) return 'a name without question mark and NUL'
+  return dialect.refusal(value)
+}
+
+const isBoolean = (value: unknown) => typeof value === 'boolean'
+const isFunction = (value: unknown) => typeof value === 'function'
+const isNotNegative = (value: unknown) => typeof value === 'number' && value >= 0
+const isDelay = (value: unknown) => typeof value === 'number' && value > 0 && value <= MAX_DELAY_MS
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1
+const isTtl = (value: unknown) => isFunction(value) || (typeof value === 'number' && value > 0)
+const isConflictPolicy = (value: unknown) => value === 'merge' || value === 'overwrite' || value === 'error'
+const isCodec = (value: unknown) =>
+  typeof value === 'object' && value !== null && isFunction((value as SessionCodec).encode) && isFunction((value as SessionCodec).decode)
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+const isPrefix = (value: unknown) =>
+  typeof value === 'string' && value.length <= MAX_PREFIX && value.isWellFormed() && !/[\0-\x1f]/.test(value)
+
+/** What the application's `onError` throws must not come out where nobody can catch it. */
+function guarded(onError: (error: unknown) => void): (error: unknown) => void {
+  return (error) => {
+    try {
+      onError(error)
+    } catch (thrown) {
+      debug('onError threw %s', (thrown as Error | undefined)?.name)
+    }
+  }
+}
+
+/** A library does not log by itself: who wants to see these gives `onError`. */
+function ignore(): void {}
+
+function nobody(): null {
+  return null
+}
+
+/** The known name that is at most three edits away, if there is one. */
+function nearest(given: string, known: readonly string[]): string | undefined {
+  const ranked = known.map((name) => [distance(given.toLowerCase(), name.toLowerCase()), name] as const).sort(([a], [b]) => a - b)
+  const [best] = ranked
+  return best !== undefined && best[0] <= 3 ? best[1] : undefined
+}
+
+function distance(left: string, right: string): number {
+  let row = Array.from({ length: right.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= left.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= right.length; j++) {
+      const substitution = (row[j - 1] as number) + (left[i - 1] === right[j - 1] ? 0 : 1)
+      next.push(Math.min(substitution, (row[j] as number) + 1, (next[j - 1] as number) + 1))
+    }
+    row = next
+  }
+  return row[right.length] as number
+}

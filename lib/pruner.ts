@@ -1,0 +1,90 @@
+import { debug } from './debug'
+
+/** What is pruned, and how. */
+export interface PrunerOptions {
+  readonly intervalMs: number
+  readonly batchSize: number
+  /** True if this process is the one to prune for the next `leaseMs`. */
+  readonly claim: (leaseMs: number) => Promise<boolean>
+  /** Deletes at most `limit` rows and answers how many. */
+  readonly prune: (limit: number) => Promise<number>
+  /** True while the Knex it runs on can still be used. */
+  readonly isAlive: () => boolean
+}
+
+/** A store that wants its table pruned, and is told of rounds that failed. */
+export interface PrunerMember {
+  readonly onError: (error: unknown) => void
+}
+
+/** Deletes expired rows now and then. Its timer never keeps the process alive, and it holds no connection between two rounds. */
+export class Pruner {
+  private timer: NodeJS.Timeout | undefined
+  private round: Promise<void> = Promise.resolve()
+  /** Weak: an application that is built again and again must not be kept by the pruner it shares. */
+  private readonly members = new Set<WeakRef<PrunerMember>>()
+
+  constructor(private readonly options: PrunerOptions) {}
+
+  /** Begins when the first member joins. */
+  join(member: PrunerMember): void {
+    this.members.add(new WeakRef(member))
+    if (this.timer === undefined) this.schedule()
+  }
+
+  /** Ends when the last member has left; resolves when no round is under way. */
+  async leave(member: PrunerMember): Promise<void> {
+    if (this.present(member).length > 0) return
+    this.stop()
+    await this.round
+  }
+
+  /** The members that are still there, without the one given and without those that were forgotten by everyone else. */
+  private present(leaving?: PrunerMember): PrunerMember[] {
+    const present: PrunerMember[] = []
+    for (const reference of this.members) {
+      const member = reference.deref()
+      if (member === undefined || member === leaving) this.members.delete(reference)
+      else present.push(member)
+    }
+    return present
+  }
+
+  private schedule(): void {
+    // Processes that were started together must not prune together.
+    const delay = this.options.intervalMs * (0.75 + Math.random() / 2)
+    this.timer = setTimeout(
+      () => {
+        this.round = this.runRound()
+      },
+      Math.min(delay, 2_147_483_647)
+    )
+    this.timer.unref()
+  }
+
+  private async runRound(): Promise<void> {
+    if (!this.options.isAlive() || this.present().length === 0) return this.stop()
+    try {
+      if (await this.options.claim(this.options.intervalMs * 0.7)) await pruneAll(this.options.prune, this.options.batchSize)
+    } catch (error) {
+      debug('pruning failed: %s', (error as Error).message)
+      for (const { onError } of this.present()) onError(error)
+    }
+    if (this.timer !== undefined) this.schedule()
+  }
+
+  private stop(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
+  }
+}
+
+/** Deletes batch after batch until one is not full. Answers how many rows went. */
+export async function pruneAll(prune: (limit: number) => Promise<number>, batchSize: number): Promise<number> {
+  let total = 0
+  for (;;) {
+    const pruned = await prune(batchSize)
+    total += pruned
+    if (pruned < batchSize) return total
+  }
+}

@@ -1,0 +1,77 @@
+import type { SessionData } from 'express-session'
+import { SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
+
+/**
+ * How a session becomes text and text a session. Both may be async. `storedId` is the key of the row, for codecs that bind the two together.
+ *
+ * @example
+ * const codec: SessionCodec = { encode: (session) => superjson.stringify(session), decode: (text) => superjson.parse(text) }
+ */
+export interface SessionCodec {
+  /** Throws where the session cannot be written. The text must not contain U+0000 or U+001E, and must not be empty. */
+  encode(session: SessionData, storedId: string): string | Promise<string>
+  /** Throws where the text is not one of its own. What it answers is checked: only an object with a `cookie` is a session. */
+  decode(text: string, storedId: string): unknown
+  /**
+   * A text that is equal for equal sessions: how a change is noticed. Only for a codec that encodes the same session
+   * differently each time, as encryption does. Default: what `encode` gives.
+   */
+  comparable?(session: SessionData): string
+}
+
+/** JSON, the default codec. */
+export const json: SessionCodec = Object.freeze({
+  encode: (session: SessionData) => JSON.stringify(session),
+  decode: (text: string) => JSON.parse(text)
+})
+
+/** Codec output that may go into the table, with the text by which changes are noticed. */
+export interface EncodedSession {
+  readonly data: string
+  readonly comparable: string
+}
+
+/** Encodes, and turns whatever the codec or the session's own `toJSON` throws into one clear error that shows none of the session. */
+export async function encode(codec: SessionCodec, session: SessionData, storedId: string): Promise<EncodedSession> {
+  try {
+    const encoded = codec.encode(session, storedId)
+    // Without this test the default codec would pay for a turn of the promise queue.
+    const data = typeof encoded === 'string' ? encoded : await encoded
+    refuseUnstorable(data)
+    return { data, comparable: codec.comparable?.(session) ?? data }
+  } catch (error) {
+    throw error instanceof SessionStoreError ? error : new UnserializableSessionError(reasonOf(error))
+  }
+}
+
+/** Decodes and checks. Throws {@link UnreadableSessionError} for whatever is not a session. */
+export async function decode(codec: SessionCodec, data: string, storedId: string): Promise<SessionData> {
+  let session: unknown
+  try {
+    session = codec.decode(data, storedId)
+    if (session instanceof Promise) session = await session
+  } catch (error) {
+    throw error instanceof UnreadableSessionError ? error : new UnreadableSessionError('its data is not what the codec writes')
+  }
+  return asSession(session)
+}
+
+/** The value, if it is a session: express-session and its relatives need a `cookie` object in it. */
+export function asSession(value: unknown): SessionData {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new UnreadableSessionError('its data is not an object')
+  const { cookie } = value as Partial<SessionData>
+  if (typeof cookie !== 'object' || cookie === null) throw new UnreadableSessionError('its data has no cookie')
+  return value as SessionData
+}
+
+function refuseUnstorable(data: unknown): void {
+  if (typeof data !== 'string' || data === '') throw new UnserializableSessionError('the codec gave no text')
+  if (data.includes('\0') || data.includes('\u001e'))
+    throw new UnserializableSessionError('the codec gave a control character (U+0000 or U+001E)')
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof TypeError && /BigInt/.test(error.message)) return 'it holds a BigInt, which JSON cannot write'
+  if (error instanceof TypeError && /circular/i.test(error.message)) return 'it refers to itself (a circular reference)'
+  return 'its codec or a toJSON in it threw'
+}

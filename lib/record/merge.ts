@@ -1,0 +1,36 @@
+import { isDeepStrictEqual } from 'node:util'
+
+/** The outcome of a three-way merge. */
+export interface Merge {
+  readonly merged: Record<string, unknown>
+  /** Keys that both sides changed, to different values: ours was taken. */
+  readonly contested: readonly string[]
+}
+
+/**
+ * Three-way merge over top-level keys: what we changed since `base` wins, what only they changed is kept, what we deleted stays deleted
+ * unless they changed it. Values are whole: nothing is merged inside an array or object. All three sides must come from the codec, so
+ * that equal values are equal.
+ */
+export function mergeSessions(base: object, ours: object, theirs: object): Merge {
+  const [before, mine, other] = [base, ours, theirs].map((side) => new Map(Object.entries(side))) as [Entries, Entries, Entries]
+  const merged: [string, unknown][] = []
+  const contested: string[] = []
+  for (const key of new Set([...mine.keys(), ...other.keys()])) {
+    const changedHere = differs(before, mine, key)
+    const changedThere = differs(before, other, key)
+    const deletedHere = changedHere && !mine.has(key)
+    if (changedHere && changedThere && differs(mine, other, key)) contested.push(key)
+    const winner = changedHere && !(deletedHere && changedThere) ? mine : other
+    if (winner.has(key)) merged.push([key, winner.get(key)])
+  }
+  // fromEntries defines own properties: a key named __proto__ stays a key.
+  return { merged: Object.fromEntries(merged), contested }
+}
+
+type Entries = Map<string, unknown>
+
+function differs(left: Entries, right: Entries, key: string): boolean {
+  if (left.has(key) !== right.has(key)) return true
+  return left.has(key) && !isDeepStrictEqual(left.get(key), right.get(key))
+}

@@ -1,0 +1,51 @@
+import type { SessionData } from 'express-session'
+import { describeValue, UnserializableSessionError } from '../errors'
+import { hasExpiry } from './expiry'
+
+/** express-session rounds the remaining life again at each touch, so `originalMaxAge` drifts by a millisecond now and then. */
+const DRIFT_MS = 1000
+
+/** A cookie's `originalMaxAge`, in milliseconds; null for a browser session. */
+export type MaxAge = number | null | undefined
+
+/**
+ * The session as it is encoded: its own properties in their order, and its cookie without the moment of expiry. That moment is in the
+ * row, where a touch can move it alone; `expires: null` says that the cookie has none. So two requests that changed nothing encode the same.
+ */
+export function toStorable(session: SessionData, loaded?: { readonly maxAge: MaxAge }): SessionData {
+  if (typeof session !== 'object' || session === null) {
+    throw new UnserializableSessionError(`a session must be an object with a cookie, got ${describeValue(session)}`)
+  }
+  const source = ownJson(session) as SessionData & { __proto__?: unknown }
+  if (typeof source.cookie !== 'object' || source.cookie === null) {
+    throw new UnserializableSessionError('it has no cookie object, which express-session and its relatives need to load it again')
+  }
+  const cookie = { ...(ownJson(source.cookie) as Record<string, unknown>) }
+  cookie.expires = hasExpiry(cookie) ? undefined : null
+  if (loaded !== undefined && !maxAgeChanged(cookie.originalMaxAge, loaded.maxAge)) cookie.originalMaxAge = loaded.maxAge
+  // A spread keeps an own key named __proto__; assignment would not.
+  return { ...source, cookie } as unknown as SessionData
+}
+
+/** Puts the row's expiry back where {@link toStorable} took it out. */
+export function withExpiry(session: SessionData, expiresAt: number): SessionData {
+  const cookie = session.cookie as { expires?: unknown }
+  cookie.expires = cookie.expires === null || cookie.expires === false ? null : new Date(expiresAt).toISOString()
+  return session
+}
+
+/** True if the application gave the cookie another life than it was loaded with. */
+export function maxAgeChanged(now: unknown, loaded: MaxAge): boolean {
+  if (typeof now === 'number' && typeof loaded === 'number') return Math.abs(now - loaded) > DRIFT_MS
+  return (now ?? null) !== (loaded ?? null)
+}
+
+function ownJson(value: object): object {
+  const { toJSON } = value as { toJSON?: unknown }
+  if (typeof toJSON !== 'function') return value
+  try {
+    return toJSON.call(value)
+  } catch {
+    throw new UnserializableSessionError('its codec or a toJSON in it threw')
+  }
+}

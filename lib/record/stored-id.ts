@@ -1,0 +1,37 @@
+import { createHash } from 'node:crypto'
+import { InvalidSessionIdError } from '../errors'
+
+/** How the session id becomes the key of the row. */
+export type StoredIdForm = 'hashed' | 'plain'
+
+/** Characters of a base64url SHA-256. */
+export const HASH_LENGTH = 43
+
+/** Width of the id column, in characters. */
+export const ID_LENGTH = 255
+
+/**
+ * The key of the session's row. Hashed, it takes any string and is of no use to who reads the table.
+ * Throws {@link InvalidSessionIdError} for an id that cannot be stored as it is.
+ */
+export function storedIdOf(sessionId: string, form: StoredIdForm, prefix: string): string {
+  if (form === 'hashed') return prefix + hash(sessionId)
+  const why = plainIdRefusal(sessionId, prefix)
+  if (why !== undefined) throw new InvalidSessionIdError(why)
+  return prefix + sessionId
+}
+
+/** Why no row can have this session id as it is, or undefined. */
+export function plainIdRefusal(sessionId: string, prefix: string): string | undefined {
+  if (sessionId === '') return 'it is empty'
+  if (prefix.length + sessionId.length > ID_LENGTH) return `with its prefix it is longer than ${ID_LENGTH} characters`
+  // U+0000 is refused by databases; U+001E separates the rows of a batch.
+  if (sessionId.includes('\0') || sessionId.includes('\u001e')) return 'it contains a control character (U+0000 or U+001E)'
+  return sessionId.isWellFormed() ? undefined : 'it contains half of a surrogate pair'
+}
+
+function hash(sessionId: string): string {
+  // As UTF-8, every lone surrogate would become the same replacement character, and different ids the same key.
+  const [salt, encoding] = sessionId.isWellFormed() ? (['', 'utf8'] as const) : (['utf16:', 'utf16le'] as const)
+  return createHash('sha256').update(salt).update(sessionId, encoding).digest('base64url')
+}

@@ -1,0 +1,74 @@
+import type { Knex } from 'knex'
+import { Database } from '../dialects/database'
+import { detectDialect } from '../dialects/detect'
+import { LAYOUT_VERSION } from '../dialects/table-definition'
+import { wrapDriverError } from '../dialects/wrap-driver-error'
+import { InvalidOptionError, isOurs } from '../errors'
+import { refuseUnknownTableOptions, resolveTable, type TableOptions } from '../options'
+import { prepareTable } from './readiness'
+import { type RegisteredTable, register } from './registry'
+
+/** Options of {@link createSessionsTable} and {@link dropSessionsTable}. */
+export interface SessionsTableOptions extends TableOptions {
+  /** The layout of the table, so that a migration written today means the same tomorrow. @default 1, the only one there is */
+  version?: 1
+}
+
+/** A migration may rightly take longer than a request. */
+const SCHEMA_TIMEOUT_MS = 600_000
+
+/**
+ * Registers the sessions table and answers its definition. The same table may be registered again and again, from anywhere in the
+ * process: the first registration is answered. No I/O.
+ *
+ * @throws {SchemaConflictError} if it was registered with another definition
+ * @example
+ * registerSessionsTable(db, { tableName: 'web_sessions' }) === registerSessionsTable(db, { tableName: 'web_sessions' }) // true
+ */
+export function registerSessionsTable(knex: Knex, options: SessionsTableOptions = {}): RegisteredTable['definition'] {
+  return resolve(knex, options).entry.definition
+}
+
+/**
+ * Makes the sessions table, if it is not there, with the columns and indexes the store expects. For your own migration; may be called
+ * any number of times, by any number of processes at once.
+ *
+ * @throws {ForeignTableError} if a table of that name lacks columns
+ * @throws {TableMissingError} if the database user may not create it
+ * @example
+ * exports.up = (knex) => createSessionsTable(knex, { version: 1, tableName: 'web_sessions' })
+ */
+export async function createSessionsTable(knex: Knex, options: SessionsTableOptions = {}): Promise<void> {
+  const { db, dialect, entry } = resolve(knex, options)
+  try {
+    await prepareTable(db, dialect, entry.definition, true)
+  } catch (error) {
+    throw isOurs(error) ? error : wrapDriverError(dialect, error, 'table creation')
+  }
+  entry.ready = true
+}
+
+/**
+ * Drops the sessions table, if it is there.
+ *
+ * @example
+ * exports.down = (knex) => dropSessionsTable(knex, { version: 1, tableName: 'web_sessions' })
+ */
+export async function dropSessionsTable(knex: Knex, options: SessionsTableOptions = {}): Promise<void> {
+  const { db, dialect, entry } = resolve(knex, options)
+  entry.ready = false
+  try {
+    await dialect.drop(db, entry.definition)
+  } catch (error) {
+    throw wrapDriverError(dialect, error, 'table removal')
+  }
+}
+
+function resolve(knex: Knex, options: SessionsTableOptions) {
+  refuseUnknownTableOptions(options, ['version'])
+  const { version = LAYOUT_VERSION } = options
+  if (version !== LAYOUT_VERSION) throw new InvalidOptionError('version', `${LAYOUT_VERSION}, the layout this release knows`, version)
+  const dialect = detectDialect(knex, { prepare: false })
+  const entry = register(knex, resolveTable(options, dialect))
+  return { db: Database.of(knex, SCHEMA_TIMEOUT_MS), dialect, entry }
+}

@@ -1,0 +1,77 @@
+import type { Knex } from 'knex'
+import { type DatabaseIdentity, databaseIdentity } from '../dialects/identity'
+import { displayName, type TableDefinition } from '../dialects/table-definition'
+import { type DefinitionDifference, SchemaConflictError } from '../errors'
+
+/**
+ * One sessions table as this process knows it. Plain data, shared by every copy of this module in the process, so that its shape must
+ * not change under `registry@1`.
+ */
+export interface RegisteredTable {
+  readonly definition: TableDefinition
+  /** True once the table was seen or made. Taken back when a statement finds it missing. */
+  ready: boolean
+  /** The attempt under way to find or make it, so that nobody makes a second one beside it. */
+  preparing: Promise<void> | null
+}
+
+interface Registry {
+  /** Databases that can be named: a server, a file. */
+  readonly named: Map<string, Map<string, RegisteredTable>>
+  /** Databases that are only themselves: a transaction, a pool in memory. */
+  readonly anonymous: WeakMap<object, Map<string, RegisteredTable>>
+}
+
+const REGISTRY = Symbol.for('knex-session-store/registry@1')
+
+/**
+ * The entry of the table, made at the first call and the same object at every later one, from whatever copy of this module.
+ * Throws {@link SchemaConflictError} where the same table is there with another definition. No I/O.
+ */
+export function register(knex: Knex, definition: TableDefinition): RegisteredTable {
+  const tables = tablesOf(databaseIdentity(knex))
+  const key = keyOf(definition)
+  const registered = tables.get(key)
+  if (registered === undefined) {
+    const entry: RegisteredTable = { definition, ready: false, preparing: null }
+    tables.set(key, entry)
+    return entry
+  }
+  const differences = compare(registered.definition, definition)
+  if (differences.length > 0) throw new SchemaConflictError(displayName(definition), differences)
+  return registered
+}
+
+/** The entry of the table in a database named `identity`, if there is one. */
+export function registeredIn(identity: string, definition: TableDefinition): RegisteredTable | undefined {
+  return registry().named.get(identity)?.get(keyOf(definition))
+}
+
+function registry(): Registry {
+  const holder = globalThis as { [REGISTRY]?: Registry }
+  holder[REGISTRY] ??= { named: new Map(), anonymous: new WeakMap() }
+  return holder[REGISTRY]
+}
+
+function tablesOf(identity: DatabaseIdentity): Map<string, RegisteredTable> {
+  const { named, anonymous } = registry()
+  const tables = typeof identity === 'string' ? named.get(identity) : anonymous.get(identity)
+  if (tables !== undefined) return tables
+  const fresh = new Map<string, RegisteredTable>()
+  if (typeof identity === 'string') named.set(identity, fresh)
+  else anonymous.set(identity, fresh)
+  return fresh
+}
+
+function keyOf({ schemaName, tableName, version }: TableDefinition): string {
+  return JSON.stringify([schemaName ?? null, tableName, version])
+}
+
+function compare(registered: TableDefinition, given: TableDefinition): DefinitionDifference[] {
+  const differences: DefinitionDifference[] = []
+  for (const [key, name] of Object.entries(given.columns)) {
+    const before = (registered.columns as unknown as Record<string, string>)[key]
+    if (before !== name) differences.push({ field: `columns.${key}`, registered: before, given: name })
+  }
+  return differences
+}

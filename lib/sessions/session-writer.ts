@@ -1,0 +1,115 @@
+import type { SessionData } from 'express-session'
+import { SessionConflictError } from '../errors'
+import { decode, type EncodedSession, encode } from '../record/codec'
+import { mergeSessions } from '../record/merge'
+import type { KnownRevision } from '../record/revisions'
+import type { SessionsParts } from './sessions'
+
+/** Each try loses only to another request that wrote meanwhile, so this many in a row are a storm on one session. */
+const MAX_TRIES = 20
+
+/** One write as it was asked for. */
+export interface Draft {
+  readonly storedId: string
+  /** The caller's object: what the revision is remembered by. */
+  readonly session: SessionData
+  /** What is written of it. */
+  readonly storable: SessionData
+  readonly expiresAt: number
+  /** True if the expiry is to be exactly this, even if it is earlier than the row's. */
+  readonly deliberate: boolean
+  readonly ownerId: string | null
+  readonly now: number
+}
+
+/** Decides how a session is written: inserted, updated at its revision, merged, renewed or dropped. */
+export class SessionWriter {
+  constructor(private readonly parts: SessionsParts) {}
+
+  async write(draft: Draft, encoded: EncodedSession): Promise<void> {
+    const known = this.parts.revisions.of(draft.session, draft.storedId)
+    if (known === undefined) return this.put(draft, encoded)
+    const shortened = draft.deliberate && draft.expiresAt < known.expiresAt
+    // Fastify sets the whole session on every request, and express-session does with `resave`.
+    if (encoded.comparable === known.comparable && !shortened) return this.renew(draft.storedId, draft.session, draft.expiresAt)
+    return this.update(draft, encoded, known)
+  }
+
+  /** Renews the expiry of a session that is alive. */
+  async renew(storedId: string, session: SessionData, expiresAt: number): Promise<void> {
+    const { records, revisions, announce } = this.parts
+    const alive = await records.touch({ id: storedId, expiresAt })
+    const known = revisions.of(session, storedId)
+    if (known === undefined) return
+    if (alive) revisions.remember(session, { ...known, expiresAt: Math.max(known.expiresAt, expiresAt) })
+    else announce('dropped', { operation: 'touch' })
+  }
+
+  /** A session that was never loaded: new, or given by hand. */
+  private async put(draft: Draft, encoded: EncodedSession): Promise<void> {
+    const { records, announce } = this.parts
+    const record = { id: draft.storedId, data: encoded.data, expiresAt: draft.expiresAt, ownerId: draft.ownerId, createdAt: draft.now }
+    const revision = mayBeStale(draft.session) ? await records.putUnlessDead(record) : await records.put(record)
+    if (revision === null) announce('dropped', { operation: 'set' })
+    else this.remember(draft, encoded, { revision, data: encoded.data, createdAt: draft.now })
+  }
+
+  /** A loaded session: written if it is still at the revision that was loaded, else by the conflict policy; never if it is dead. */
+  private async update(draft: Draft, encoded: EncodedSession, known: KnownRevision): Promise<void> {
+    const { records, announce, options } = this.parts
+    let { revision } = known
+    // After an earlier merge the row holds more than the object does.
+    let data = known.base === known.data ? encoded.data : await this.merge(draft, encoded, known, known.data)
+    for (let tries = 1; tries <= MAX_TRIES; tries++) {
+      const record = { id: draft.storedId, revision, data, expiresAt: draft.expiresAt, ownerId: draft.ownerId }
+      if (await (draft.deliberate ? records.updateWithExpiry(record) : records.update(record))) {
+        return this.remember(draft, encoded, { revision: revision + 1, data, createdAt: known.createdAt })
+      }
+      const current = await records.load(draft.storedId)
+      if (current === null || current.expiresAt <= options.clock()) return announce('dropped', { operation: 'set' })
+      // An earlier try of ours whose answer was lost on the way.
+      if (current.revision === revision + 1 && current.data === data) {
+        return this.remember(draft, encoded, { revision: current.revision, data, createdAt: known.createdAt })
+      }
+      if (options.conflict === 'error') {
+        announce('conflict', { policy: 'error', keys: [] })
+        throw new SessionConflictError("conflict is 'error'")
+      }
+      if (options.conflict === 'merge') data = await this.merge(draft, encoded, known, current.data)
+      else announce('conflict', { policy: 'overwrite', keys: [] })
+      revision = current.revision
+    }
+    throw new SessionConflictError(`${MAX_TRIES} tries in a row`)
+  }
+
+  /** The encoded outcome of our changes since the session was loaded, put over what the row holds now. */
+  private async merge(draft: Draft, encoded: EncodedSession, known: KnownRevision, current: string): Promise<string> {
+    const { codec } = this.parts.options
+    const open = (data: string) => decode(codec, data, draft.storedId)
+    const [base, ours, theirs] = await Promise.all([open(known.base), open(encoded.data), open(current)])
+    const { merged, contested } = mergeSessions(base, ours, theirs)
+    if (contested.length > 0) this.parts.announce('conflict', { policy: 'merge', keys: contested })
+    return (await encode(codec, merged as unknown as SessionData, draft.storedId)).data
+  }
+
+  private remember(draft: Draft, encoded: EncodedSession, row: Pick<KnownRevision, 'revision' | 'data' | 'createdAt'>): void {
+    this.parts.revisions.remember(draft.session, {
+      ...row,
+      storedId: draft.storedId,
+      base: encoded.data,
+      comparable: encoded.comparable,
+      expiresAt: draft.expiresAt,
+      maxAge: draft.storable.cookie.originalMaxAge
+    })
+  }
+}
+
+/**
+ * True for an object of a class that is not express-session's own, such as Fastify's session: it may have been loaded long before, and
+ * nothing tells. A session of express-session that we did not load is new, and a plain object was written by hand.
+ */
+function mayBeStale(session: SessionData): boolean {
+  const prototype = Object.getPrototypeOf(session)
+  const isPlain = prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
+  return !isPlain && typeof (session as { resetMaxAge?: unknown }).resetMaxAge !== 'function'
+}

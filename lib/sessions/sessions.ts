@@ -1,0 +1,129 @@
+import type { SessionData } from 'express-session'
+import type { WriteOrder } from '../batching/write-order'
+import type { SessionRecord } from '../dialects/dialect'
+import { UnreadableSessionError } from '../errors'
+import type { Announce } from '../events'
+import type { ResolvedOptions } from '../options'
+import { decode, encode } from '../record/codec'
+import { expiryOf, touchThreshold } from '../record/expiry'
+import type { KnownRevision, Revisions } from '../record/revisions'
+import { maxAgeChanged, toStorable, withExpiry } from '../record/storable'
+import { plainIdRefusal, storedIdOf } from '../record/stored-id'
+import type { SessionRecords } from '../table/session-records'
+import { type Draft, SessionWriter } from './session-writer'
+
+/** What the operations on sessions work with. */
+export interface SessionsParts {
+  readonly options: ResolvedOptions
+  readonly records: SessionRecords
+  readonly order: WriteOrder
+  readonly revisions: Revisions
+  readonly announce: Announce
+}
+
+/** Sessions by session id, decoded: what express-session asks for, without its callbacks. */
+export class Sessions {
+  private readonly writer: SessionWriter
+
+  constructor(private readonly parts: SessionsParts) {
+    this.writer = new SessionWriter(parts)
+  }
+
+  /** The session, or null if there is none that is alive and can be read. */
+  load(sessionId: string): Promise<SessionData | null> {
+    if (!this.canExist(sessionId)) return Promise.resolve(null)
+    const storedId = this.storedId(sessionId)
+    return this.parts.order.read(storedId, async () => {
+      const record = await this.parts.records.load(storedId)
+      return record === null || record.expiresAt <= this.parts.options.clock() ? null : this.open(record)
+    })
+  }
+
+  /** Writes the session as it is now, unless it was destroyed or has expired since it was loaded. */
+  save(sessionId: string, session: SessionData): Promise<void> {
+    const storedId = this.storedId(sessionId)
+    const draft = this.draft(storedId, session)
+    // The caller may change the session while we wait for our turn: what is written is what it was now.
+    const encoded = encode(this.parts.options.codec, draft.storable, storedId)
+    encoded.catch(() => undefined)
+    return this.parts.order.write(storedId, async () => this.writer.write(draft, await encoded))
+  }
+
+  /** Renews the expiry, if that moves it far enough to be worth a statement. */
+  async touch(sessionId: string, session: SessionData): Promise<void> {
+    if (!this.canExist(sessionId)) return
+    const { options, order } = this.parts
+    const storedId = this.storedId(sessionId)
+    const known = this.parts.revisions.of(session, storedId)
+    const now = options.clock()
+    const expiresAt = expiryOf(session, options.ttlSeconds, now)
+    if (known !== undefined) {
+      const shortened = expiresAt < known.expiresAt && typeof options.ttlSeconds === 'function'
+      // express-session calls touch, not set, when only the cookie was changed.
+      if (shortened || maxAgeChanged(session.cookie?.originalMaxAge, known.maxAge)) return this.save(sessionId, session)
+      const moved = expiresAt - known.expiresAt
+      if (moved < touchThreshold(options.touchAfterMs, expiresAt - now)) return
+    }
+    return order.write(storedId, () => this.writer.renew(storedId, session, expiresAt))
+  }
+
+  /** Ends the session, for every request that still holds it too. */
+  async destroy(sessionId: string): Promise<void> {
+    if (!this.canExist(sessionId)) return
+    const storedId = this.storedId(sessionId)
+    return this.parts.order.write(storedId, () => this.parts.records.remove(storedId))
+  }
+
+  /** The session in a row, or null, and an event, if it is not one. */
+  async open(record: SessionRecord): Promise<SessionData | null> {
+    const { codec } = this.parts.options
+    try {
+      const session = await decode(codec, record.data, record.id)
+      // Before the expiry is put back, which is no part of what is compared.
+      const comparable = codec.comparable?.(session) ?? record.data
+      const known: KnownRevision = {
+        storedId: record.id,
+        revision: record.revision,
+        data: record.data,
+        base: record.data,
+        comparable,
+        expiresAt: record.expiresAt,
+        createdAt: record.createdAt,
+        maxAge: session.cookie.originalMaxAge
+      }
+      this.parts.revisions.remember(withExpiry(session, record.expiresAt), known)
+      return session
+    } catch (error) {
+      if (!(error instanceof UnreadableSessionError)) throw error
+      this.parts.announce('unreadable', { reason: error.reason })
+      return null
+    }
+  }
+
+  private draft(storedId: string, session: SessionData): Draft {
+    const { options, revisions } = this.parts
+    const known = revisions.of(session, storedId)
+    const storable = toStorable(session, known)
+    const now = options.clock()
+    const expiresAt = expiryOf(session, options.ttlSeconds, now)
+    const deliberate =
+      typeof options.ttlSeconds === 'function' || expiresAt <= now || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
+    return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now }
+  }
+
+  private storedId(sessionId: string): string {
+    const { storedId, prefix } = this.parts.options
+    return storedIdOf(sessionId, storedId, prefix)
+  }
+
+  /** False for an id under which nothing can have been stored: an answer, not an error, to whoever asks for it. */
+  private canExist(sessionId: string): boolean {
+    const { storedId, prefix } = this.parts.options
+    return storedId === 'hashed' || plainIdRefusal(sessionId, prefix) === undefined
+  }
+}
+
+function ownerOf({ owner }: ResolvedOptions, session: SessionData): string | null {
+  const id = owner(session)
+  return id === null || id === undefined || id === '' ? null : String(id)
+}

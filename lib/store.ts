@@ -1,0 +1,199 @@
+import { type SessionData, Store } from 'express-session'
+import type { Knex } from 'knex'
+import { assemble, type Parts } from './assemble'
+import { answer, type Callback, withinTime } from './callbacks'
+import { StoreClosedError } from './errors'
+import type { SessionStoreEvents } from './events'
+import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options'
+import { pruneAll } from './pruner'
+import { Revisions } from './record/revisions'
+import { HASH_LENGTH } from './record/stored-id'
+import { SessionScan } from './sessions/session-scan'
+import { Sessions } from './sessions/sessions'
+
+/**
+ * A store for express-session (and its relatives) in a SQL database, through the application's own Knex.
+ *
+ * The constructor checks its options and does nothing else: no I/O, no timer. The table is made on first use, if it is missing. Make as
+ * many stores as you like, one an application: stores of one Knex and table share what is costly.
+ *
+ * Every method answers once and within `timeoutMs`: by the callback, if one is given, else by the promise it returns.
+ *
+ * @example
+ * const db = knex({ client: 'pg', connection: process.env.DATABASE_URL })
+ * app.use(session({ store: new KnexSessionStore({ knex: db }), secret, resave: false, saveUninitialized: false }))
+ */
+export class KnexSessionStore extends Store {
+  private readonly options: ResolvedOptions
+  private readonly parts: Parts
+  private readonly revisions: Revisions
+  private readonly sessions: Sessions
+  private readonly scan: SessionScan
+  private closed = false
+  private joined = false
+  private readonly underWay = new Set<Promise<unknown>>()
+
+  /**
+   * @throws {InvalidOptionError} {@link UnknownOptionError} if an option is wrong
+   * @throws {UnsupportedDatabaseError} if the Knex is of another database
+   * @throws {SchemaConflictError} if the table is already registered with another definition
+   */
+  constructor(options: KnexSessionStoreOptions)
+  /** @internal A sibling on another Knex or transaction. */
+  constructor(options: KnexSessionStoreOptions, parent?: KnexSessionStore)
+  constructor(options: KnexSessionStoreOptions, parent?: KnexSessionStore) {
+    super()
+    // express-session adds listeners for each session() that is given this store.
+    this.setMaxListeners(0)
+    this.options = resolveOptions(options)
+    this.parts = assemble(this.options)
+    this.revisions = parent?.revisions ?? new Revisions()
+    const announcer = parent ?? this
+    this.sessions = new Sessions({
+      ...this.parts,
+      options: this.options,
+      revisions: this.revisions,
+      announce: (name, ...event) => announcer.announce(name, ...event)
+    })
+    const { prefix, storedId } = this.options
+    const range = { prefix, idLength: storedId === 'hashed' ? [...prefix].length + HASH_LENGTH : undefined }
+    this.scan = new SessionScan(this.parts, range, (operation, step) => withinTime(step, operation, this.options.timeoutMs))
+  }
+
+  /** Gives the session, or null if there is none, or none that is alive and can be read. */
+  override get(sessionId: string): Promise<SessionData | null>
+  override get(sessionId: string, callback: Callback<SessionData | null>): void
+  override get(sessionId: string, callback?: Callback<SessionData | null>): Promise<SessionData | null> | void {
+    return this.perform('get', () => this.sessions.load(sessionId), callback)
+  }
+
+  /**
+   * Writes the session. A session that was loaded from here and was destroyed or has expired since then stays dead: the write is
+   * dropped, without error, and the event `dropped` is emitted.
+   */
+  override set(sessionId: string, session: SessionData): Promise<void>
+  override set(sessionId: string, session: SessionData, callback?: Callback<void>): void
+  override set(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | void {
+    return this.perform('set', () => this.sessions.save(sessionId, session), callback)
+  }
+
+  /** Renews the session's expiry; costs no statement where that moves it by less than `touchAfterMs`. Never brings a session back. */
+  override touch(sessionId: string, session: SessionData): Promise<void>
+  override touch(sessionId: string, session: SessionData, callback?: Callback<void>): void
+  override touch(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | void {
+    return this.perform('touch', () => this.sessions.touch(sessionId, session), callback)
+  }
+
+  /** Ends the session, also for requests that hold it now. Without error if there is none. */
+  override destroy(sessionId: string): Promise<void>
+  override destroy(sessionId: string, callback?: Callback<void>): void
+  override destroy(sessionId: string, callback?: Callback<void>): Promise<void> | void {
+    return this.perform('destroy', () => this.sessions.destroy(sessionId), callback)
+  }
+
+  /** Gives all live sessions with this store's prefix. They do not carry their ids: the table does not hold them. */
+  override all(): Promise<SessionData[]>
+  override all(callback: Callback<SessionData[]>): void
+  override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> | void {
+    return this.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, Number.POSITIVE_INFINITY)
+  }
+
+  /** Gives the stored ids, without prefix, of all live sessions: hashes, or with `storedId: 'plain'` the session ids. */
+  ids(): Promise<string[]>
+  ids(callback: Callback<string[]>): void
+  ids(callback?: Callback<string[]>): Promise<string[]> | void {
+    return this.perform('ids', () => this.scan.ids(), callback, Number.POSITIVE_INFINITY)
+  }
+
+  /** Gives the number of live sessions with this store's prefix. */
+  override length(): Promise<number>
+  override length(callback: Callback<number>): void
+  override length(callback?: Callback<number>): Promise<number> | void {
+    return this.perform('length', () => this.scan.count(), callback)
+  }
+
+  /** Ends all sessions with this store's prefix. */
+  override clear(): Promise<void>
+  override clear(callback?: Callback<void>): void
+  override clear(callback?: Callback<void>): Promise<void> | void {
+    return this.perform('clear', () => this.scan.clear(), callback, Number.POSITIVE_INFINITY)
+  }
+
+  /** Resolves when the table is there: for an application that wants to know at its start. */
+  ready(): Promise<void> {
+    return this.perform('ready', () => this.parts.budget.use(() => this.parts.table.ready()), undefined) as Promise<void>
+  }
+
+  /**
+   * Deletes the rows of sessions that ended more than ten minutes ago, by the database's clock, in batches of `pruneBatchSize`.
+   * Gives how many went. For cron and serverless; otherwise it is done every `pruneIntervalMs`.
+   */
+  prune(): Promise<number> {
+    const step = (limit: number) =>
+      withinTime(
+        this.parts.budget.use(() => this.parts.table.prune(limit)),
+        'prune',
+        this.options.timeoutMs
+      )
+    return this.perform('prune', () => pruneAll(step, this.options.pruneBatchSize), undefined, Number.POSITIVE_INFINITY) as Promise<number>
+  }
+
+  /** Ends pruning and refuses new calls; resolves when the calls under way are answered. The application's Knex stays open. */
+  async close(): Promise<void> {
+    this.closed = true
+    await this.parts.pruner?.leave(this.options)
+    await Promise.allSettled([...this.underWay])
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /**
+   * This store inside a transaction: what it writes is committed or rolled back with everything else there. It knows the sessions that
+   * this store loaded.
+   *
+   * @example
+   * await db.transaction(async (trx) => {
+   *   await trx('orders').insert(order)
+   *   await store.withTransaction(trx).set(req.sessionID, req.session)
+   * })
+   */
+  withTransaction(trx: Knex.Transaction): KnexSessionStore {
+    const { tableName, schemaName, columns } = this.options.table
+    const { dialect: _dialect, table: _table, touchAfterMs, ...options } = this.options
+    const touch = touchAfterMs === undefined ? {} : { touchAfterMs }
+    return new KnexSessionStore({ ...options, ...touch, tableName, schemaName, columns, knex: trx }, this)
+  }
+
+  private announce<Name extends keyof SessionStoreEvents>(name: Name, ...event: SessionStoreEvents[Name]): void {
+    // A listener's throw is the listener's: it must not turn a session that was saved into one that failed.
+    process.nextTick(() => this.emit(name, ...event))
+  }
+
+  private perform<T>(
+    operation: string,
+    work: () => Promise<T>,
+    callback: Callback<T> | undefined,
+    timeoutMs = this.options.timeoutMs
+  ): Promise<T> | undefined {
+    const call = this.start(operation, work, timeoutMs)
+    this.underWay.add(call)
+    const settled = () => this.underWay.delete(call)
+    call.then(settled, settled)
+    return answer(call, typeof callback === 'function' ? callback : undefined, this.options.onError)
+  }
+
+  private start<T>(operation: string, work: () => Promise<T>, timeoutMs: number): Promise<T> {
+    if (this.closed) return Promise.reject(new StoreClosedError(operation))
+    if (!this.joined) {
+      this.joined = true
+      this.parts.pruner?.join(this.options)
+    }
+    try {
+      return timeoutMs === Number.POSITIVE_INFINITY ? work() : withinTime(work(), operation, timeoutMs)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+}

@@ -1,0 +1,22 @@
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
+
+/**
+ * The rows of one sessions table, one call a row. Every implementation passes `spec/table/session-records.contract.ts`.
+ * A dead row is one of a session that was destroyed or has expired; it may still be in the table.
+ */
+export interface SessionRecords {
+  /** The row, dead or alive, or null. */
+  load(id: string): Promise<SessionRecord | null>
+  /** Inserts or overwrites, and answers the revision the row has now. */
+  put(record: RecordToPut): Promise<number>
+  /** The same, unless the row is there and dead: then null, and it stays as it is. */
+  putUnlessDead(record: RecordToPut): Promise<number | null>
+  /** Overwrites the row if it is alive and at the given revision; the later expiry stays. Answers whether it was. */
+  update(record: RecordToUpdate): Promise<boolean>
+  /** The same, with exactly the given expiry. */
+  updateWithExpiry(record: RecordToUpdate): Promise<boolean>
+  /** Renews the expiry if the row is alive; the later one stays. Answers whether it was. */
+  touch(record: RecordToTouch): Promise<boolean>
+  /** Blanks the row and ends its life, if it is there. */
+  remove(id: string): Promise<void>
+}

@@ -1,0 +1,174 @@
+import type { Database } from '../dialects/database'
+import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialects/dialect'
+import type { TableDefinition } from '../dialects/table-definition'
+import { wrapDriverError } from '../dialects/wrap-driver-error'
+import { isOurs } from '../errors'
+
+/** How long a dead row stays: longer than a request lives that may still hold its session and try to write it back. */
+export const GRACE_MS = 600_000
+
+const HOUR = 3_600_000
+const LEASE_ID = 'knex-session-store:prune-lease'
+
+/** Sees to it that the table exists: before the first statement, and when one finds it missing. */
+export interface TableKeeper {
+  readonly isReady: boolean
+  ensure(): Promise<void>
+  heal(): Promise<void>
+}
+
+/** Which rows a scan sees: those whose id starts with the prefix and, for hashed ids, has exactly that many characters. */
+export interface ScanRange {
+  readonly prefix: string
+  readonly idLength: number | undefined
+}
+
+/** The sessions table: every statement on it starts here, with many rows at a time, in order. Errors of the driver end here. */
+export class SessionTable {
+  private readonly statements: SessionStatements
+
+  constructor(
+    private readonly db: Database,
+    private readonly dialect: Dialect,
+    private readonly table: TableDefinition,
+    private readonly keeper: TableKeeper,
+    /** The store's clock, in milliseconds since the epoch. */
+    private readonly now: () => number
+  ) {
+    this.statements = dialect.statements(table)
+  }
+
+  /** Resolves when the table is there. */
+  async ready(): Promise<void> {
+    if (!this.keeper.isReady) await this.keeper.ensure()
+  }
+
+  load(ids: readonly string[]): Promise<(SessionRecord | null)[]> {
+    return this.run('get', async () => {
+      const byId = new Map<string, SessionRecord>()
+      for (const record of await this.statements.load(this.db, ids)) byId.set(record.id, record)
+      return ids.map((id) => byId.get(id) ?? null)
+    })
+  }
+
+  put(records: readonly RecordToPut[]): Promise<number[]> {
+    return this.run('set', () => this.statements.put(this.db, records, this.now()))
+  }
+
+  putUnlessDead(records: readonly RecordToPut[]): Promise<(number | null)[]> {
+    return this.run('set', () => this.statements.putUnlessDead(this.db, records, this.now()))
+  }
+
+  update(records: readonly RecordToUpdate[]): Promise<boolean[]> {
+    return this.run('set', () => this.statements.update(this.db, records, this.now()))
+  }
+
+  updateWithExpiry(records: readonly RecordToUpdate[]): Promise<boolean[]> {
+    return this.run('set', () => this.statements.updateWithExpiry(this.db, records, this.now()))
+  }
+
+  touch(records: readonly RecordToTouch[]): Promise<boolean[]> {
+    return this.run('touch', async () => {
+      const now = this.now()
+      const alive = await this.statements.touch(this.db, records, now)
+      if (alive === records.length) return records.map(() => true)
+      const found = new Map<string, SessionRecord>()
+      const ids = records.map(({ id }) => id)
+      for (const record of await this.statements.load(this.db, ids)) found.set(record.id, record)
+      return ids.map((id) => (found.get(id)?.expiresAt ?? 0) > now)
+    })
+  }
+
+  remove(ids: readonly string[]): Promise<void> {
+    // One hour more than the grace needs, because an hour is as exact as the column is.
+    const pruneHour = Math.ceil((this.now() + GRACE_MS) / HOUR) + 1
+    return this.run('destroy', () => this.statements.remove(this.db, ids, pruneHour))
+  }
+
+  /** A page of live rows in the order of their ids, after the id given. */
+  page(range: ScanRange, after: string, limit: number): Promise<SessionRecord[]> {
+    const { id, data, expiresAt, revision, createdAt } = this.quotedColumns()
+    const { condition, bindings } = this.live(range)
+    return this.run('scan', async () => {
+      const rows = await this.dialect.select(
+        this.db,
+        `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`,
+        [...bindings, after, limit]
+      )
+      return rows.map(([rowId, rowData, ...numbers]) => {
+        const [rowExpiresAt, rowRevision, rowCreatedAt] = numbers.map(Number) as [number, number, number]
+        return { id: rowId as string, data: rowData as string, expiresAt: rowExpiresAt, revision: rowRevision, createdAt: rowCreatedAt }
+      })
+    })
+  }
+
+  /** A page of the ids of live rows. */
+  pageOfIds(range: ScanRange, after: string, limit: number): Promise<string[]> {
+    const { id } = this.quotedColumns()
+    const { condition, bindings } = this.live(range)
+    const sql = `SELECT ${id} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`
+    return this.run('scan', async () => {
+      const rows = await this.dialect.select(this.db, sql, [...bindings, after, limit])
+      return rows.map(([rowId]) => rowId as string)
+    })
+  }
+
+  /** How many rows are alive. */
+  count(range: ScanRange): Promise<number> {
+    const { condition, bindings } = this.live(range)
+    return this.run('length', async () => {
+      const rows = await this.dialect.select(this.db, `SELECT count(*) FROM ${this.name} WHERE ${condition}`, bindings)
+      return Number(rows[0]?.[0])
+    })
+  }
+
+  /** Deletes at most `limit` rows that have been dead for the grace. */
+  prune(limit: number): Promise<number> {
+    return this.run('prune', () => this.statements.prune(this.db, GRACE_MS, limit))
+  }
+
+  /** True for the one process that may prune for the next `leaseMs`. */
+  claimPruning(leaseMs: number): Promise<boolean> {
+    return this.run('prune', () => this.statements.claim(this.db, LEASE_ID, leaseMs))
+  }
+
+  private async run<T>(operation: string, statement: () => Promise<T>): Promise<T> {
+    if (!this.keeper.isReady) await this.keeper.ensure()
+    try {
+      return await statement()
+    } catch (error) {
+      const diagnosis = this.dialect.diagnose(error)
+      if (diagnosis !== 'table-missing' && diagnosis !== 'table-perhaps-missing') throw wrapDriverError(this.dialect, error, operation)
+    }
+    await this.keeper.heal()
+    try {
+      return await statement()
+    } catch (error) {
+      throw isOurs(error) ? error : wrapDriverError(this.dialect, error, operation)
+    }
+  }
+
+  private get name(): string {
+    return this.dialect.quote(this.table.schemaName, this.table.tableName)
+  }
+
+  private quotedColumns(): Record<keyof TableDefinition['columns'], string> {
+    const quoted = Object.entries(this.table.columns).map(([key, column]) => [key, this.dialect.quote(column)])
+    return Object.fromEntries(quoted)
+  }
+
+  private live({ prefix, idLength }: ScanRange): { condition: string; bindings: unknown[] } {
+    const { id, expiresAt } = this.quotedColumns()
+    const conditions = [`${expiresAt} > ?`]
+    const bindings: unknown[] = [this.now()]
+    if (prefix !== '') {
+      conditions.push(`substr(${id}, 1, ?) = ?`)
+      bindings.push([...prefix].length, prefix)
+    }
+    if (idLength !== undefined) {
+      conditions.push(`${this.dialect.characters(id)} = ?`)
+      bindings.push(idLength)
+    }
+    return { condition: conditions.join(' AND '), bindings }
+  }
+}
