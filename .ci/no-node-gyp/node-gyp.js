@@ -1,0 +1,2 @@
+#!/usr/bin/env node
+console.log(`not compiled, for nothing that is installed here needs it: ${process.cwd()}`)
