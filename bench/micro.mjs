@@ -1,0 +1,64 @@
+import { startChild } from './child.mjs'
+import { summarize } from './report/summary.mjs'
+
+/** The closed-loop bench: every cell (dataset, operation, callers) on every store, in interleaved rounds whose order rotates. */
+export async function runMicro(plan, stores, servers, { started, progress }) {
+  const cells = []
+  for (const dataset of plan.datasets) {
+    const able = dataset.rows > 100_000 ? stores.filter((store) => store.fills) : stores
+    const workers = []
+    try {
+      progress(`${dataset.payload}, ${dataset.rows} rows into each store`)
+      workers.push(...able.map((store) => startWorker(store, started)))
+      await inTwos(workers, (worker) => openStore(worker, dataset, servers))
+      for (const kind of ['pg', 'mysql', 'redis']) await servers[kind]?.settle?.()
+      for (const op of dataset.ops) {
+        for (const callers of dataset.callers) {
+          progress(`${op}, c=${callers}, ${dataset.payload}, ${dataset.rows} rows`)
+          cells.push(await runCell({ op, callers, payload: dataset.payload, rows: dataset.rows }, workers, servers, plan))
+        }
+      }
+      for (const worker of workers) await worker.child.ask('close')
+    } finally {
+      await Promise.all(workers.map((worker) => worker.child.stop()))
+    }
+  }
+  return cells
+}
+
+function startWorker(store, started) {
+  const child = startChild('./worker.mjs', { args: [store.name], execArgv: ['--expose-gc', '--max-old-space-size=4096'] })
+  started(child)
+  return { store, child }
+}
+
+async function openStore({ store, child }, { payload, rows }, servers) {
+  const context = { url: servers[store.server]?.url, directory: servers.directory, options: { touchAfterMs: 0 } }
+  await child.ask('open', { store: store.name, context, payload, rows })
+}
+
+/** Two at a time: filling a table waits for the disk as much as it computes. */
+async function inTwos(items, work) {
+  const left = [...items]
+  await Promise.all(
+    [0, 1].map(async () => {
+      for (let item = left.shift(); item; item = left.shift()) await work(item)
+    })
+  )
+}
+
+async function runCell(cell, workers, servers, { rounds, seconds }) {
+  const samples = new Map(workers.map(({ store }) => [store.name, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < workers.length; turn++) {
+      const { store, child } = workers[(turn + round) % workers.length]
+      const server = servers[store.server]
+      await child.ask('measure', { op: cell.op, callers: cell.callers, seconds: Math.max(0.05, seconds / 5) })
+      const before = server?.cpuMs?.() ?? null
+      const sample = await child.ask('measure', { op: cell.op, callers: cell.callers, seconds })
+      const after = server?.cpuMs?.() ?? null
+      samples.get(store.name).push({ ...sample, serverCpuMs: before === null || after === null ? null : after - before })
+    }
+  }
+  return { ...cell, stores: Object.fromEntries([...samples].map(([name, rounds]) => [name, summarize(rounds)])) }
+}
