@@ -156,13 +156,8 @@ export class DatabaseUnreachableError extends DatabaseError {
 export class RecordTooLargeError extends DatabaseError {
   override readonly code = 'ERR_SESSION_RECORD_TOO_LARGE'
 
-  constructor(operation: string, dialect: string, driverCode: string | undefined) {
-    super(
-      operation,
-      dialect,
-      driverCode,
-      'the session is larger than the server accepts (MySQL and MariaDB: see max_allowed_packet); store less in it'
-    )
+  constructor(operation: string, dialect: string, driverCode: string | undefined, sizeLimit: string) {
+    super(operation, dialect, driverCode, `the session is larger than the database accepts (${sizeLimit})`)
   }
 }
 

@@ -221,9 +221,8 @@ const isTtl = (value: unknown) => isFunction(value) || (typeof value === 'number
 const isConflictPolicy = (value: unknown) => value === 'merge' || value === 'overwrite' || value === 'error'
 const isCodec = (value: unknown) =>
   typeof value === 'object' && value !== null && isFunction((value as SessionCodec).encode) && isFunction((value as SessionCodec).decode)
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
 const isPrefix = (value: unknown) =>
-  typeof value === 'string' && value.length <= MAX_PREFIX && value.isWellFormed() && !/[\0-\x1f]/.test(value)
+  typeof value === 'string' && value.length <= MAX_PREFIX && value.isWellFormed() && [...value].every((character) => character >= ' ')
 
 /** What the application's `onError` throws must not come out where nobody can catch it. */
 function guarded(onError: (error: unknown) => void): (error: unknown) => void {

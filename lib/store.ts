@@ -63,7 +63,7 @@ export class KnexSessionStore extends Store {
   /** Gives the session, or null if there is none, or none that is alive and can be read. */
   override get(sessionId: string): Promise<SessionData | null>
   override get(sessionId: string, callback: Callback<SessionData | null>): void
-  override get(sessionId: string, callback?: Callback<SessionData | null>): Promise<SessionData | null> | void {
+  override get(sessionId: string, callback?: Callback<SessionData | null>): Promise<SessionData | null> | undefined {
     return this.perform('get', () => this.sessions.load(sessionId), callback)
   }
 
@@ -73,49 +73,49 @@ export class KnexSessionStore extends Store {
    */
   override set(sessionId: string, session: SessionData): Promise<void>
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): void
-  override set(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | void {
+  override set(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
     return this.perform('set', () => this.sessions.save(sessionId, session), callback)
   }
 
   /** Renews the session's expiry; costs no statement where that moves it by less than `touchAfterMs`. Never brings a session back. */
   override touch(sessionId: string, session: SessionData): Promise<void>
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): void
-  override touch(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | void {
+  override touch(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
     return this.perform('touch', () => this.sessions.touch(sessionId, session), callback)
   }
 
   /** Ends the session, also for requests that hold it now. Without error if there is none. */
   override destroy(sessionId: string): Promise<void>
   override destroy(sessionId: string, callback?: Callback<void>): void
-  override destroy(sessionId: string, callback?: Callback<void>): Promise<void> | void {
+  override destroy(sessionId: string, callback?: Callback<void>): Promise<void> | undefined {
     return this.perform('destroy', () => this.sessions.destroy(sessionId), callback)
   }
 
   /** Gives all live sessions with this store's prefix. They do not carry their ids: the table does not hold them. */
   override all(): Promise<SessionData[]>
   override all(callback: Callback<SessionData[]>): void
-  override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> | void {
+  override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> | undefined {
     return this.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, Number.POSITIVE_INFINITY)
   }
 
   /** Gives the stored ids, without prefix, of all live sessions: hashes, or with `storedId: 'plain'` the session ids. */
   ids(): Promise<string[]>
   ids(callback: Callback<string[]>): void
-  ids(callback?: Callback<string[]>): Promise<string[]> | void {
+  ids(callback?: Callback<string[]>): Promise<string[]> | undefined {
     return this.perform('ids', () => this.scan.ids(), callback, Number.POSITIVE_INFINITY)
   }
 
   /** Gives the number of live sessions with this store's prefix. */
   override length(): Promise<number>
   override length(callback: Callback<number>): void
-  override length(callback?: Callback<number>): Promise<number> | void {
+  override length(callback?: Callback<number>): Promise<number> | undefined {
     return this.perform('length', () => this.scan.count(), callback)
   }
 
   /** Ends all sessions with this store's prefix. */
   override clear(): Promise<void>
   override clear(callback?: Callback<void>): void
-  override clear(callback?: Callback<void>): Promise<void> | void {
+  override clear(callback?: Callback<void>): Promise<void> | undefined {
     return this.perform('clear', () => this.scan.clear(), callback, Number.POSITIVE_INFINITY)
   }
 

@@ -10,7 +10,8 @@ export interface DialectOptions {
   readonly prepare: boolean
 }
 
-const HOW_TO = `: import knex from 'knex'
+const HOW_TO = `. For example:
+  import knex from 'knex'
   const db = knex({ client: 'pg', connection: process.env.DATABASE_URL })
   const store = new KnexSessionStore({ knex: db })`
 

@@ -98,6 +98,8 @@ export interface Dialect {
   drop(db: Database, table: TableDefinition): Promise<void>
   statements(table: TableDefinition): SessionStatements
   diagnose(error: unknown): Diagnosis
+  /** What bounds the size of a row, for the message of the error. */
+  readonly sizeLimit: string
   /** The most rows one statement takes. */
   readonly maxBatch: number
   /** How many statements of reads and of writes are worth having in flight at once. */

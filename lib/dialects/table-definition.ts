@@ -39,6 +39,11 @@ export interface TableDefinition {
   readonly columns: ColumnNames
 }
 
+/** The columns as a statement writes them. */
+export function quotedColumns({ columns }: TableDefinition, quote: (name: string) => string): ColumnNames {
+  return Object.fromEntries(Object.entries(columns).map(([key, column]) => [key, quote(column)])) as unknown as ColumnNames
+}
+
 /** The table as a person writes it, for messages. */
 export function displayName({ schemaName, tableName }: TableDefinition): string {
   return JSON.stringify(schemaName === undefined ? tableName : `${schemaName}.${tableName}`)

@@ -19,7 +19,7 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
     case 'read-only':
       return new ReadOnlyDatabaseError(operation, dialect.name, code)
     case 'too-large':
-      return new RecordTooLargeError(operation, dialect.name, code)
+      return new RecordTooLargeError(operation, dialect.name, code, dialect.sizeLimit)
     case 'denied':
       return new DatabaseError(operation, dialect.name, code, 'the database user lacks the privilege')
     default:

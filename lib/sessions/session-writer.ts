@@ -3,7 +3,7 @@ import { SessionConflictError } from '../errors'
 import { decode, type EncodedSession, encode } from '../record/codec'
 import { mergeSessions } from '../record/merge'
 import type { KnownRevision } from '../record/revisions'
-import type { SessionsParts } from './sessions'
+import type { SessionsParts } from './sessions-parts'
 
 /** Each try loses only to another request that wrote meanwhile, so this many in a row are a storm on one session. */
 const MAX_TRIES = 20

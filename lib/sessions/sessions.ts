@@ -1,25 +1,14 @@
 import type { SessionData } from 'express-session'
-import type { WriteOrder } from '../batching/write-order'
 import type { SessionRecord } from '../dialects/dialect'
 import { UnreadableSessionError } from '../errors'
-import type { Announce } from '../events'
 import type { ResolvedOptions } from '../options'
 import { decode, encode } from '../record/codec'
 import { expiryOf, touchThreshold } from '../record/expiry'
-import type { KnownRevision, Revisions } from '../record/revisions'
+import type { KnownRevision } from '../record/revisions'
 import { maxAgeChanged, toStorable, withExpiry } from '../record/storable'
 import { plainIdRefusal, storedIdOf } from '../record/stored-id'
-import type { SessionRecords } from '../table/session-records'
 import { type Draft, SessionWriter } from './session-writer'
-
-/** What the operations on sessions work with. */
-export interface SessionsParts {
-  readonly options: ResolvedOptions
-  readonly records: SessionRecords
-  readonly order: WriteOrder
-  readonly revisions: Revisions
-  readonly announce: Announce
-}
+import type { SessionsParts } from './sessions-parts'
 
 /** Sessions by session id, decoded: what express-session asks for, without its callbacks. */
 export class Sessions {

@@ -1,6 +1,6 @@
 import type { Database } from '../dialects/database'
 import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialects/dialect'
-import type { TableDefinition } from '../dialects/table-definition'
+import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
 
@@ -87,7 +87,7 @@ export class SessionTable {
 
   /** A page of live rows in the order of their ids, after the id given. */
   page(range: ScanRange, after: string, limit: number): Promise<SessionRecord[]> {
-    const { id, data, expiresAt, revision, createdAt } = this.quotedColumns()
+    const { id, data, expiresAt, revision, createdAt } = quotedColumns(this.table, this.dialect.quote)
     const { condition, bindings } = this.live(range)
     return this.run('scan', async () => {
       const rows = await this.dialect.select(
@@ -104,7 +104,7 @@ export class SessionTable {
 
   /** A page of the ids of live rows. */
   pageOfIds(range: ScanRange, after: string, limit: number): Promise<string[]> {
-    const { id } = this.quotedColumns()
+    const { id } = quotedColumns(this.table, this.dialect.quote)
     const { condition, bindings } = this.live(range)
     const sql = `SELECT ${id} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`
     return this.run('scan', async () => {
@@ -152,13 +152,8 @@ export class SessionTable {
     return this.dialect.quote(this.table.schemaName, this.table.tableName)
   }
 
-  private quotedColumns(): Record<keyof TableDefinition['columns'], string> {
-    const quoted = Object.entries(this.table.columns).map(([key, column]) => [key, this.dialect.quote(column)])
-    return Object.fromEntries(quoted)
-  }
-
   private live({ prefix, idLength }: ScanRange): { condition: string; bindings: unknown[] } {
-    const { id, expiresAt } = this.quotedColumns()
+    const { id, expiresAt } = quotedColumns(this.table, this.dialect.quote)
     const conditions = [`${expiresAt} > ?`]
     const bindings: unknown[] = [this.now()]
     if (prefix !== '') {

@@ -1,6 +1,6 @@
 import type { Database } from '../database'
 import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
-import { indexName, type TableDefinition } from '../table-definition'
+import { type ColumnNames, indexName, quotedColumns, type TableDefinition } from '../table-definition'
 import { PostgresStatements } from './postgres-statements'
 
 /** Longer names are cut silently by the server: NAMEDATALEN - 1. */
@@ -21,6 +21,7 @@ export class PostgresDialect implements Dialect {
   /** More rows make a statement no cheaper, fewer lose a third of the speed. */
   readonly maxBatch = 256
   readonly inFlight = { reads: 4, writes: 2 }
+  readonly sizeLimit = '1 GB, or what the memory of the server allows'
 
   constructor(
     /** False where named prepared statements cannot be used: behind pgbouncer before 1.21 in transaction mode. */
@@ -70,22 +71,22 @@ export class PostgresDialect implements Dialect {
 
   protected createStatements(table: TableDefinition): string[] {
     const name = this.quote(table.schemaName, table.tableName)
-    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = table.columns
-    const index = (column: string) => this.quote(indexName(table, column, MAX_NAME_BYTES))
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
+    const index = (key: keyof ColumnNames) => this.quote(indexName(table, table.columns[key], MAX_NAME_BYTES))
     // COLLATE "C": ids are compared byte for byte, at half the cost of a language's collation.
     // fillfactor: room in each page lets an update of a row stay in its page and leave the indexes alone (HOT).
     return [
       `CREATE TABLE ${name} (
-  ${this.quote(id)} varchar(255) COLLATE "C" NOT NULL PRIMARY KEY,
-  ${this.quote(data)} text NOT NULL,
-  ${this.quote(expiresAt)} bigint NOT NULL,
-  ${this.quote(expiresHour)} integer NOT NULL,
-  ${this.quote(revision)} integer NOT NULL,
-  ${this.quote(ownerId)} varchar(255) NULL,
-  ${this.quote(createdAt)} bigint NOT NULL
+  ${id} varchar(255) COLLATE "C" NOT NULL PRIMARY KEY,
+  ${data} text NOT NULL,
+  ${expiresAt} bigint NOT NULL,
+  ${expiresHour} integer NOT NULL,
+  ${revision} integer NOT NULL,
+  ${ownerId} varchar(255) NULL,
+  ${createdAt} bigint NOT NULL
 )${this.storage}`,
-      `CREATE INDEX ${index(expiresHour)} ON ${name} (${this.quote(expiresHour)})`,
-      `CREATE INDEX ${index(ownerId)} ON ${name} (${this.quote(ownerId)}) WHERE ${this.quote(ownerId)} IS NOT NULL`
+      `CREATE INDEX ${index('expiresHour')} ON ${name} (${expiresHour})`,
+      `CREATE INDEX ${index('ownerId')} ON ${name} (${ownerId}) WHERE ${ownerId} IS NOT NULL`
     ]
   }
 
@@ -96,7 +97,7 @@ export class PostgresDialect implements Dialect {
   }
 
   statements(table: TableDefinition): SessionStatements {
-    return new PostgresStatements(this, table, this.prepare)
+    return new PostgresStatements(this.quote, table, this.prepare)
   }
 
   diagnose(error: unknown): Diagnosis {

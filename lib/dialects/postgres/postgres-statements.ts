@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Database } from '../database'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
-import type { TableDefinition } from '../table-definition'
-import type { PostgresDialect } from './postgres-dialect'
+import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
+import { quotedColumns, type TableDefinition } from '../table-definition'
 
 /** A statement with the name under which each connection prepares it once. */
 interface Statement {
@@ -36,11 +35,9 @@ export class PostgresStatements implements SessionStatements {
   private readonly pruneRows: Statement
   private readonly claimLease: Statement
 
-  constructor(dialect: PostgresDialect, table: TableDefinition, prepare: boolean) {
-    const name = dialect.quote(table.schemaName, table.tableName)
-    const column = (key: keyof TableDefinition['columns']) => dialect.quote(table.columns[key])
-    const [id, data, expiresAt, expiresHour] = [column('id'), column('data'), column('expiresAt'), column('expiresHour')]
-    const [revision, ownerId, createdAt] = [column('revision'), column('ownerId'), column('createdAt')]
+  constructor(quote: Dialect['quote'], table: TableDefinition, prepare: boolean) {
+    const name = quote(table.schemaName, table.tableName)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
     const hourOf = (moment: string) => `(${moment} + ${HOUR - 1}) / ${HOUR}`
     const statement = (sql: string): Statement => {
       const text = sql.replace(/\s+/g, ' ').trim()

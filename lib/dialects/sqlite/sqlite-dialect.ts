@@ -1,6 +1,6 @@
 import type { Database } from '../database'
 import { type Diagnosis, type Dialect, driverCode, type SessionStatements } from '../dialect'
-import { indexName, type TableDefinition } from '../table-definition'
+import { indexName, quotedColumns, type TableDefinition } from '../table-definition'
 import { readEach, runScript } from './sqlite-connection'
 import { SqliteStatements } from './sqlite-statements'
 
@@ -9,6 +9,7 @@ export class SqliteDialect implements Dialect {
   readonly maxBatch = 256
   /** The driver is synchronous or has one connection: more at once would only queue. */
   readonly inFlight = { reads: 1, writes: 1 }
+  readonly sizeLimit = 'SQLITE_MAX_LENGTH, 1 GB unless compiled otherwise'
 
   refusal(name: string): string | undefined {
     return /^sqlite_/i.test(name) ? 'a name that does not begin with sqlite_ (SQLite keeps those for itself)' : undefined
@@ -40,22 +41,22 @@ export class SqliteDialect implements Dialect {
 
   async create(db: Database, table: TableDefinition): Promise<void> {
     const name = this.quote(table.schemaName, table.tableName)
-    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = table.columns
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
     // Here the schema qualifies the index, and the table it is on is named without it.
-    const index = (column: string, condition = '') =>
-      `CREATE INDEX ${this.quote(table.schemaName, indexName(table, column, 200))} ON ${this.quote(table.tableName)} (${this.quote(column)})${condition}`
+    const index = (key: 'expiresHour' | 'ownerId', condition = '') =>
+      `CREATE INDEX ${this.quote(table.schemaName, indexName(table, table.columns[key], 200))} ON ${this.quote(table.tableName)} (${this.quote(table.columns[key])})${condition}`
     await runScript(db, [
       `CREATE TABLE ${name} (
-  ${this.quote(id)} varchar(255) NOT NULL PRIMARY KEY,
-  ${this.quote(data)} text NOT NULL,
-  ${this.quote(expiresAt)} bigint NOT NULL,
-  ${this.quote(expiresHour)} integer NOT NULL,
-  ${this.quote(revision)} integer NOT NULL,
-  ${this.quote(ownerId)} varchar(255) NULL,
-  ${this.quote(createdAt)} bigint NOT NULL
+  ${id} varchar(255) NOT NULL PRIMARY KEY,
+  ${data} text NOT NULL,
+  ${expiresAt} bigint NOT NULL,
+  ${expiresHour} integer NOT NULL,
+  ${revision} integer NOT NULL,
+  ${ownerId} varchar(255) NULL,
+  ${createdAt} bigint NOT NULL
 )`,
-      index(expiresHour),
-      index(ownerId, ` WHERE ${this.quote(ownerId)} IS NOT NULL`)
+      index('expiresHour'),
+      index('ownerId', ` WHERE ${ownerId} IS NOT NULL`)
     ])
   }
 
@@ -64,7 +65,7 @@ export class SqliteDialect implements Dialect {
   }
 
   statements(table: TableDefinition): SessionStatements {
-    return new SqliteStatements(this, table)
+    return new SqliteStatements(this.quote, table)
   }
 
   diagnose(error: unknown): Diagnosis {

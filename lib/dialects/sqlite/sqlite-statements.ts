@@ -1,8 +1,7 @@
 import type { Database } from '../database'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
-import type { TableDefinition } from '../table-definition'
+import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
+import { quotedColumns, type TableDefinition } from '../table-definition'
 import { type Outcome, readEach, writeEach } from './sqlite-connection'
-import type { SqliteDialect } from './sqlite-dialect'
 
 const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 const HOUR = 3_600_000
@@ -19,11 +18,9 @@ export class SqliteStatements implements SessionStatements {
   private readonly pruneRows: string
   private readonly claimLease: string
 
-  constructor(dialect: SqliteDialect, table: TableDefinition) {
-    const name = dialect.quote(table.schemaName, table.tableName)
-    const column = (key: keyof TableDefinition['columns']) => dialect.quote(table.columns[key])
-    const [id, data, expiresAt, expiresHour] = [column('id'), column('data'), column('expiresAt'), column('expiresHour')]
-    const [revision, ownerId, createdAt] = [column('revision'), column('ownerId'), column('createdAt')]
+  constructor(quote: Dialect['quote'], table: TableDefinition) {
+    const name = quote(table.schemaName, table.tableName)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
     const hourOf = (moment: string) => `(${moment} + ${HOUR - 1}) / ${HOUR}`
 
     this.loadRow = `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`

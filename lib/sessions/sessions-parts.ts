@@ -1,0 +1,14 @@
+import type { WriteOrder } from '../batching/write-order'
+import type { Announce } from '../events'
+import type { ResolvedOptions } from '../options'
+import type { Revisions } from '../record/revisions'
+import type { SessionRecords } from '../table/session-records'
+
+/** What the operations on sessions work with. */
+export interface SessionsParts {
+  readonly options: ResolvedOptions
+  readonly records: SessionRecords
+  readonly order: WriteOrder
+  readonly revisions: Revisions
+  readonly announce: Announce
+}

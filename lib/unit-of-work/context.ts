@@ -1,0 +1,45 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+
+/** What code runs within: a unit of work, a stretch outside of any, a scope of a test's transaction. Frames form a chain. */
+export interface Frame {
+  /** What surrounds it. */
+  readonly outer: Frame | undefined
+}
+
+/**
+ * A key of the configuration given to `knex.transaction()`: the frame that asks for the transaction. A Knex does not look at it; the test's
+ * transaction of `rolledBack` does, for there the units of all requests share one connection.
+ */
+export const askedBy = Symbol.for('knex-session-store/asked-by')
+
+// On globalThis, so that a second copy of this module (module reset, two installed versions) sees the same frames.
+const KEY = Symbol.for('knex-session-store/frames@1')
+const holder = globalThis as { [KEY]?: AsyncLocalStorage<Frame | undefined> }
+holder[KEY] ??= new AsyncLocalStorage<Frame | undefined>()
+const frames = holder[KEY]
+
+/** The innermost frame of the code that asks. */
+export function currentFrame(): Frame | undefined {
+  return frames.getStore()
+}
+
+/** Runs `work`, and everything that it starts, within `frame`. */
+export function runWithin<T>(frame: Frame | undefined, work: () => T): T {
+  return frames.run(frame, work)
+}
+
+/** The frame and those around it, the innermost first. */
+export function* framesFrom(frame: Frame | undefined): Generator<Frame> {
+  for (let next = frame; next !== undefined; next = next.outer) yield next
+}
+
+/**
+ * Lets every listener of an emitter run within `frame`. Events come in the context of whatever caused them: for a request's body that is
+ * the socket, for the rows of a stream the connection, which another request may have opened.
+ */
+export function emitWithin(emitter: NodeJS.EventEmitter, frame: Frame): void {
+  const { emit } = emitter
+  emitter.emit = function (this: NodeJS.EventEmitter, ...event: Parameters<typeof emit>) {
+    return runWithin(frame, () => emit.apply(this, event))
+  }
+}

@@ -1,0 +1,226 @@
+import { once } from 'node:events'
+import type { Knex } from 'knex'
+import { RollbackOnlyError, UndoneByNestedError } from './errors'
+import {
+  clientOf,
+  type KnexClient,
+  type KnexConnection,
+  type KnexContainer,
+  type KnexStatement,
+  type KnexTransaction,
+  type RowStream
+} from './knex-client'
+import { Turns } from './turns'
+
+/** What holds for the statements of a scope. */
+export interface ScopeRules {
+  /** A failed statement undoes its whole scope at once, and nothing more is sent in it. */
+  readonly failureIsFinal: boolean
+  /** What it means to commit after that: an error, or nothing, as the databases do it themselves that abort a transaction. */
+  readonly commitAfterFailure: 'refused' | 'empty'
+  /** A statement that a nested rollback undoes by the way makes its own scope fail. */
+  readonly bystandersFail: boolean
+  /** Each statement is undone alone if it fails, as it would be outside of a transaction. */
+  readonly guardsStatements: boolean
+  /** Throws for a statement that may not be sent. */
+  readonly admit?: (statement: KnexStatement) => void
+  readonly nested: ScopeRules
+}
+
+/** A savepoint that is open on the connection. */
+interface OpenSavepoint {
+  readonly scope: Scope
+  /** Who ran a statement meanwhile without being inside: rolling back to the savepoint undoes these statements too. */
+  readonly bystanders: Set<Scope>
+}
+
+/** What the scopes on one connection share. */
+interface Wire {
+  readonly turns: Turns
+  /** The innermost last. */
+  readonly savepoints: OpenSavepoint[]
+}
+
+const GUARD = 'knex_session_store_guard'
+const READS = new Set(['select', 'first', 'pluck', 'columnInfo'])
+
+/**
+ * A Knex transaction, or one nested in it, that watches its statements. They go out one at a time: MySQL, having rolled back the victim
+ * of a deadlock, runs the next statement of the connection outside of any transaction, so there must not be one waiting in the driver.
+ */
+export class Scope {
+  /** Set when nothing may be sent any more; makes the error. */
+  refusal: (() => Error) | undefined
+  readonly #client: KnexClient
+  readonly #query: KnexClient['query']
+  #failure: { readonly cause: unknown } | undefined
+
+  constructor(
+    readonly trx: Knex.Transaction,
+    readonly rules: ScopeRules,
+    private readonly wire: Wire = { turns: new Turns(), savepoints: [] },
+    readonly parent?: Scope,
+    private readonly savepoint?: string
+  ) {
+    this.#client = clientOf(trx)
+    this.#query = this.#client.query
+    this.#watch()
+  }
+
+  /** The failed statement that decides over this scope: its own, or that of one around it. */
+  get failure(): { readonly cause: unknown } | undefined {
+    return this.#failure ?? this.parent?.failure
+  }
+
+  /** Takes back all that was done in this scope, and lets nothing more be sent. */
+  async fail(cause: unknown): Promise<void> {
+    if (this.failure) return
+    this.#failure = { cause }
+    if (this.savepoint === undefined) {
+      await this.trx.rollback()
+      return
+    }
+    try {
+      await this.#send(`ROLLBACK TO SAVEPOINT ${this.savepoint}`)
+    } catch (error) {
+      // A savepoint that is gone: the database has rolled back the whole transaction, as MySQL does on a deadlock.
+      await this.parent?.fail(error)
+    }
+    await this.#undone()
+  }
+
+  #watch(): void {
+    const client = this.#client
+    const scope = this
+    const { stream, transaction } = client
+    client.query = (connection, statement) => {
+      if (typeof statement === 'string') return this.#control(connection, statement)
+      return this.#inTurn(statement, () => this.#query.call(client, connection, statement))
+    }
+    client.stream = (connection, statement, rows, options) =>
+      this.#inTurn(statement, async () => {
+        // A reader that stops early destroys the stream, of which Knex's promise hears nothing.
+        const closed = once(rows, 'close').catch(() => undefined)
+        await Promise.race([stream.call(client, connection, statement, rows, options), closed])
+        await closed
+      })
+    // Not an arrow: SQLite's ALTER TABLE derives a client of its own from this one.
+    client.transaction = function (this: KnexClient, container, config, outer) {
+      return scope.#nest((watched) => transaction.call(this, watched, config, outer), container)
+    }
+  }
+
+  #nest(begin: (container: KnexContainer) => KnexTransaction, container: KnexContainer): KnexTransaction {
+    const { turns, savepoints } = this.wire
+    let child: Scope | undefined
+    const transaction = begin((trx) => {
+      child = new Scope(trx, this.rules.nested, this.wire, this, transaction.txid)
+      savepoints.push({ scope: child, bystanders: new Set() })
+      return container(trx)
+    })
+    const { savepoint, release, rollbackTo } = transaction
+    transaction.savepoint = (connection) => turns.take(() => this.#allow().then(() => savepoint.call(transaction, connection)))
+    transaction.release = async (connection, value) => {
+      const failure = child?.failure
+      if (failure && this.rules.nested.commitAfterFailure === 'refused') {
+        return transaction.rollbackTo(connection, new RollbackOnlyError(failure.cause))
+      }
+      return turns.take(async () => {
+        child?.#close()
+        return release.call(transaction, connection, value)
+      })
+    }
+    transaction.rollbackTo = (connection, error) =>
+      turns.take(async () => {
+        const result = await rollbackTo.call(transaction, connection, error)
+        await child?.#undone()
+        child?.#close()
+        return result
+      })
+    return transaction
+  }
+
+  /** BEGIN, COMMIT, SAVEPOINT and their kind, which Knex sends as strings. */
+  async #control(connection: KnexConnection, sql: string): Promise<unknown> {
+    try {
+      return await this.#query.call(this.#client, connection, sql)
+    } catch (error) {
+      if (this.parent) await this.parent.fail(error)
+      // SQLite keeps a transaction open whose COMMIT failed, and Knex would give the connection back like that.
+      else if (/^COMMIT/.test(sql)) await this.#base(connection, 'ROLLBACK')
+      throw error
+    }
+  }
+
+  #inTurn<T>(statement: KnexStatement, send: () => Promise<T>): Promise<T> {
+    return this.wire.turns.take(async () => {
+      await this.#allow()
+      this.rules.admit?.(statement)
+      // Knex's own answer to that, which is no failure of the statement.
+      if (this.trx.isCompleted()) return send()
+      this.#noteBystander(statement)
+      if (this.rules.guardsStatements) return this.#guarded(send)
+      try {
+        return await send()
+      } catch (error) {
+        if (this.rules.failureIsFinal) await this.fail(error)
+        throw error
+      }
+    })
+  }
+
+  async #guarded<T>(send: () => Promise<T>): Promise<T> {
+    await this.#send(`SAVEPOINT ${GUARD}`)
+    try {
+      return await send()
+    } catch (error) {
+      await this.#send(`ROLLBACK TO SAVEPOINT ${GUARD}`)
+      throw error
+    } finally {
+      await this.#send(`RELEASE SAVEPOINT ${GUARD}`)
+    }
+  }
+
+  async #allow(): Promise<void> {
+    for (let scope: Scope | undefined = this; scope; scope = scope.parent) if (scope.refusal) throw scope.refusal()
+    if (this.failure) throw new RollbackOnlyError(this.failure.cause)
+  }
+
+  #noteBystander({ method = '' }: KnexStatement): void {
+    if (READS.has(method)) return
+    for (const { scope, bystanders } of this.wire.savepoints) if (!this.#isWithin(scope)) bystanders.add(this)
+  }
+
+  #isWithin(other: Scope): boolean {
+    return this === other || (this.parent?.#isWithin(other) ?? false)
+  }
+
+  /** After a rollback to this scope's savepoint. */
+  async #undone(): Promise<void> {
+    const open = this.wire.savepoints.find(({ scope }) => scope === this)
+    const bystanders = [...(open?.bystanders ?? [])]
+    open?.bystanders.clear()
+    for (const scope of bystanders) if (scope.rules.bystandersFail) await scope.fail(new UndoneByNestedError())
+  }
+
+  /** The savepoint is gone, and with it those inside. */
+  #close(): void {
+    const { savepoints } = this.wire
+    const position = savepoints.findIndex(({ scope }) => scope === this)
+    if (position < 0) return
+    for (const { bystanders } of savepoints.splice(position + 1))
+      for (const scope of bystanders) savepoints[position]?.bystanders.add(scope)
+    savepoints.splice(position, 1)
+  }
+
+  /** Within the turn that somebody has taken. */
+  async #send(sql: string): Promise<unknown> {
+    return this.#query.call(this.#client, await this.#client.acquireConnection(), sql)
+  }
+
+  /** Also when the transaction is over for Knex. Best effort: what matters is the error that led here. */
+  async #base(connection: KnexConnection, sql: string): Promise<void> {
+    const { query } = Object.getPrototypeOf(this.#client) as KnexClient
+    await query.call(this.#client, connection, sql).catch(() => undefined)
+  }
+}
