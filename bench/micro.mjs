@@ -9,8 +9,16 @@ export async function runMicro(plan, stores, servers, { started, progress }) {
     const workers = []
     try {
       progress(`${dataset.payload}, ${dataset.rows} rows into each store`)
-      workers.push(...able.map((store) => startWorker(store, started)))
-      await inTwos(workers, (worker) => openStore(worker, dataset, servers))
+      const startedWorkers = able.map((store) => startWorker(store, started))
+      workers.push(...startedWorkers)
+      await inTwos(startedWorkers, async (worker) => {
+        const failure = await openStore(worker, dataset, servers)
+        if (!failure) return
+        progress('')
+        console.log(`left out: ${worker.store.name} (${failure})`)
+        workers.splice(workers.indexOf(worker), 1)
+        await worker.child.stop()
+      })
       for (const kind of ['pg', 'mysql', 'redis']) await servers[kind]?.settle?.()
       for (const op of dataset.ops) {
         for (const callers of dataset.callers) {
@@ -32,9 +40,13 @@ function startWorker(store, started) {
   return { store, child }
 }
 
+/** Answers why the store could not be opened and filled, in a line; undefined when it could. */
 async function openStore({ store, child }, { payload, rows }, servers) {
   const context = { url: servers[store.server]?.url, directory: servers.directory, options: { touchAfterMs: 0 } }
-  await child.ask('open', { store: store.name, context, payload, rows })
+  return child.ask('open', { store: store.name, context, payload, rows }).then(
+    () => undefined,
+    (error) => error.message.split('\n')[0]
+  )
 }
 
 /** Two at a time: filling a table waits for the disk as much as it computes. */

@@ -30,7 +30,11 @@ export async function runHttp(plan, stores, servers, { started, progress }) {
       progress(`over HTTP: ${app.name} starts`)
       const child = start('./http/app.mjs')
       const context = { url: servers[app.store?.server]?.url, directory: servers.directory, options: app.options }
-      const port = await child.ask('open', { store: app.store?.name, context, rows: sessions, payload: '2KB' })
+      const port = await child.ask('open', { store: app.store?.name, context, rows: sessions, payload: '2KB' }).catch((error) => {
+        progress('')
+        console.log(`left out: ${app.name} over HTTP (${error.message.split('\n')[0]})`)
+      })
+      if (port === undefined) continue
       apps.push({ ...app, child, port, rounds: [], statements: 0 })
     }
     await servers.pg?.settle?.()

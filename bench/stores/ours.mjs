@@ -1,10 +1,14 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { hashedId, lifetimeMs, makeSession, sessionId } from '../session.mjs'
 import { makeKnex, sqliteDatabase, sqliteFile } from './connections.mjs'
 
-const build = fileURLToPath(new URL('../../dist/index.js', import.meta.url))
+// BENCH_DIST: another build, to compare two of ours.
+const build = process.env.BENCH_DIST
+  ? resolve(process.env.BENCH_DIST, 'index.js')
+  : fileURLToPath(new URL('../../dist/index.js', import.meta.url))
 /** Our store from dist/, as an application makes it. The microbench adds `touchAfterMs: 0`, so that each touch writes as the others' do. */
 export const stores = ['pg', 'mysql', 'sqlite'].map((server) => ({
   name: `ours-${server}`,
