@@ -182,12 +182,15 @@ export class UnserializableSessionError extends SessionStoreError {
   }
 }
 
-/** The session is larger than `maxDataBytes`, or than the database accepts. Nothing was written. */
+/** The session is larger than `maxDataBytes`. Nothing was written. */
 export class SessionTooLargeError extends SessionStoreError {
   readonly code = 'ERR_SESSION_TOO_LARGE'
 
-  constructor(bytes: number, limit: string) {
-    super(`the session is too large: ${bytes} bytes encoded, allowed are ${limit}`)
+  constructor(
+    readonly bytes: number,
+    readonly maxDataBytes: number
+  ) {
+    super(`the session is too large: ${bytes} bytes encoded, at most ${maxDataBytes} are allowed (option maxDataBytes)`)
   }
 }
 

@@ -11,19 +11,25 @@ export {
   SchemaConflictError,
   SessionConflictError,
   SessionStoreError,
+  SessionTooLargeError,
   StoreClosedError,
   TableMissingError,
   TimeoutError,
   TransientDatabaseError,
   UnknownOptionError,
+  UnreadableSessionError,
   UnserializableSessionError,
   UnsupportedDatabaseError
 } from './errors'
 export type { ConflictEvent, DroppedEvent, SessionStoreEvents, UnreadableEvent } from './events'
-export type { ConflictPolicy, KnexSessionStoreOptions, TableOptions } from './options'
-export { json, type SessionCodec } from './record/codec'
+export type { ConflictPolicy, KnexSessionStoreOptions, UnreadablePolicy } from './options'
+export { json, type Rewrite, type SessionCodec } from './record/codec'
+export { type EncryptedOptions, type EncryptionKey, encrypted } from './record/encrypted-codec'
 export type { TtlSeconds } from './record/expiry'
 export type { StoredIdForm } from './record/stored-id'
 export { createSessionsTable, dropSessionsTable, registerSessionsTable, type SessionsTableOptions } from './schema/create-sessions-table'
 export { migrationsDirectory } from './schema/migrations-directory'
-export { KnexSessionStore } from './store'
+export type { CallStatistics, SessionStoreStatistics, StatementStatistics } from './statistics'
+export { KnexSessionStore, type SessionStoreHealth } from './store'
+export type { TableOptions } from './table-options'
+export type { SessionTrace } from './tracing'

@@ -3,24 +3,16 @@ import type { Knex } from 'knex'
 import { debug } from './debug'
 import { detectDialect } from './dialects/detect'
 import type { Dialect } from './dialects/dialect'
-import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from './dialects/table-definition'
-import { InvalidOptionError, UnknownOptionError } from './errors'
+import type { TableDefinition } from './dialects/table-definition'
+import { InvalidOptionError } from './errors'
 import { json, type SessionCodec } from './record/codec'
 import type { TtlSeconds } from './record/expiry'
 import { HASH_LENGTH, ID_LENGTH, type StoredIdForm } from './record/stored-id'
+import { resolveTable, TABLE_OPTIONS, type TableOptions } from './table-options'
+import { refuseUnknown } from './unknown-option'
 
 /** What to do when another request changed the session since this one loaded it. */
 export type ConflictPolicy = 'merge' | 'overwrite' | 'error'
-
-/** Which table. The same for the store, for {@link createSessionsTable} and {@link dropSessionsTable}. */
-export interface TableOptions {
-  /** Name of the sessions table. @default 'sessions' */
-  tableName?: string
-  /** Schema of the table (SQLite: an attached database). It must exist. @default what the connection uses */
-  schemaName?: string | undefined
-  /** Other names for some of the columns. @default { id: 'id', data: 'data', expiresAt: 'expires_at', … } */
-  columns?: Partial<ColumnNames>
-}
 
 /**
  * Options of {@link KnexSessionStore}. All but `knex` may be left out.
@@ -63,13 +55,24 @@ export interface KnexSessionStoreOptions extends TableOptions {
   owner?: (session: SessionData) => string | number | null | undefined
   /** When another request changed the session meanwhile: merge by key, overwrite, or fail with SessionConflictError. @default 'merge' */
   conflict?: ConflictPolicy
-  /** How a session becomes text. @default JSON */
+  /** How a session becomes text; see {@link encrypted}. @default JSON */
   codec?: SessionCodec
+  /** A stored session that cannot be decoded is answered as no session (and the event `unreadable`), or as an error. @default 'no-session' */
+  unreadable?: UnreadablePolicy
+  /** A session whose encoded data is larger than this many bytes is refused with SessionTooLargeError. @default no limit but the database's */
+  maxDataBytes?: number
+  /** A session ends this many seconds after it began, however often it is touched. @default no limit */
+  maxLifetimeSeconds?: number
+  /** With `storedId: 'hashed'`: find sessions that were stored under their plain id, too, and store them hashed at their first use. @default false */
+  upgradePlainIds?: boolean
   /** False where named prepared statements cannot be used: PostgreSQL behind pgbouncer before 1.21 in transaction mode. @default true */
   prepare?: boolean
   /** False: each call is a statement of its own. @default true */
   batch?: boolean
 }
+
+/** What to answer for a stored session that cannot be decoded. */
+export type UnreadablePolicy = 'no-session' | 'error'
 
 /** What the rest of the code sees: every field present, checked, frozen. */
 export interface ResolvedOptions {
@@ -90,11 +93,14 @@ export interface ResolvedOptions {
   readonly owner: (session: SessionData) => string | number | null | undefined
   readonly conflict: ConflictPolicy
   readonly codec: SessionCodec
+  readonly unreadable: UnreadablePolicy
+  readonly maxDataBytes: number
+  readonly maxLifetimeSeconds: number
+  readonly upgradePlainIds: boolean
   readonly prepare: boolean
   readonly batch: boolean
 }
 
-const TABLE_OPTIONS = ['tableName', 'schemaName', 'columns'] as const
 const STORE_OPTIONS = [
   'knex',
   ...TABLE_OPTIONS,
@@ -112,6 +118,10 @@ const STORE_OPTIONS = [
   'owner',
   'conflict',
   'codec',
+  'unreadable',
+  'maxDataBytes',
+  'maxLifetimeSeconds',
+  'upgradePlainIds',
   'prepare',
   'batch'
 ] as const satisfies readonly (keyof KnexSessionStoreOptions)[]
@@ -151,45 +161,13 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     owner: option(options, 'owner', nobody, isFunction, 'a function of the session'),
     conflict: option(options, 'conflict', 'merge', isConflictPolicy, "'merge', 'overwrite' or 'error'"),
     codec: option(options, 'codec', json, isCodec, 'an object with the functions encode and decode'),
+    unreadable: option(options, 'unreadable', 'no-session', isUnreadablePolicy, "'no-session' or 'error'"),
+    maxDataBytes: option(options, 'maxDataBytes', Number.POSITIVE_INFINITY, isCount, 'a whole number of bytes, 1 or more'),
+    maxLifetimeSeconds: option(options, 'maxLifetimeSeconds', Number.POSITIVE_INFINITY, isPositive, 'a positive number of seconds'),
+    upgradePlainIds: option(options, 'upgradePlainIds', false, isBoolean, 'true or false'),
     prepare,
     batch: option(options, 'batch', true, isBoolean, 'true or false')
   })
-}
-
-/** Checks the options that say which table it is. */
-export function resolveTable(options: TableOptions, dialect: Dialect): TableDefinition {
-  const name = (path: string, value: unknown, fallback: string): string => {
-    if (value === undefined) return fallback
-    const refusal = nameRefusal(value, dialect)
-    if (refusal !== undefined) throw new InvalidOptionError(path, refusal, value)
-    return value as string
-  }
-  const columns = options.columns ?? {}
-  if (typeof columns !== 'object') throw new InvalidOptionError('columns', 'an object that maps column keys to names', columns)
-  refuseUnknown(columns, Object.keys(DEFAULT_COLUMNS), 'columns.')
-  const mapped = Object.entries(DEFAULT_COLUMNS).map(([key, fallback]) => [
-    key,
-    name(`columns.${key}`, (columns as Record<string, unknown>)[key], fallback)
-  ])
-  const twice = mapped.find(([, column], index) => mapped.findIndex(([, other]) => other === column) !== index)
-  if (twice !== undefined) throw new InvalidOptionError(`columns.${twice[0]}`, 'different from every other column', twice[1])
-  return Object.freeze({
-    tableName: name('tableName', options.tableName, 'sessions'),
-    schemaName: options.schemaName === undefined ? undefined : name('schemaName', options.schemaName, ''),
-    version: LAYOUT_VERSION,
-    columns: Object.freeze(Object.fromEntries(mapped)) as ColumnNames
-  })
-}
-
-/** Refuses the options of a function that takes only a table. */
-export function refuseUnknownTableOptions(options: object, more: readonly string[]): void {
-  refuseUnknown(options, [...TABLE_OPTIONS, ...more])
-}
-
-function refuseUnknown(options: object, known: readonly string[], path = ''): void {
-  for (const key of Object.keys(options)) {
-    if (!known.includes(key)) throw new UnknownOptionError(path + key, known, nearest(key, known))
-  }
 }
 
 function option<Key extends keyof KnexSessionStoreOptions, Value>(
@@ -205,19 +183,14 @@ function option<Key extends keyof KnexSessionStoreOptions, Value>(
   return value as Exclude<KnexSessionStoreOptions[Key], undefined>
 }
 
-function nameRefusal(value: unknown, dialect: Dialect): string | undefined {
-  if (typeof value !== 'string' || value === '') return 'a name, a string that is not empty'
-  // Knex takes a question mark for a binding, in quotes too.
-  if (value.includes('?') || value.includes('\0')) return 'a name without question mark and NUL'
-  return dialect.refusal(value)
-}
-
 const isBoolean = (value: unknown) => typeof value === 'boolean'
 const isFunction = (value: unknown) => typeof value === 'function'
+const isPositive = (value: unknown) => typeof value === 'number' && value > 0
+const isUnreadablePolicy = (value: unknown) => value === 'no-session' || value === 'error'
 const isNotNegative = (value: unknown) => typeof value === 'number' && value >= 0
 const isDelay = (value: unknown) => typeof value === 'number' && value > 0 && value <= MAX_DELAY_MS
 const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1
-const isTtl = (value: unknown) => isFunction(value) || (typeof value === 'number' && value > 0)
+const isTtl = (value: unknown) => isFunction(value) || isPositive(value)
 const isConflictPolicy = (value: unknown) => value === 'merge' || value === 'overwrite' || value === 'error'
 const isCodec = (value: unknown) =>
   typeof value === 'object' && value !== null && isFunction((value as SessionCodec).encode) && isFunction((value as SessionCodec).decode)
@@ -240,24 +213,4 @@ function ignore(): void {}
 
 function nobody(): null {
   return null
-}
-
-/** The known name that is at most three edits away, if there is one. */
-function nearest(given: string, known: readonly string[]): string | undefined {
-  const ranked = known.map((name) => [distance(given.toLowerCase(), name.toLowerCase()), name] as const).sort(([a], [b]) => a - b)
-  const [best] = ranked
-  return best !== undefined && best[0] <= 3 ? best[1] : undefined
-}
-
-function distance(left: string, right: string): number {
-  let row = Array.from({ length: right.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= left.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= right.length; j++) {
-      const substitution = (row[j - 1] as number) + (left[i - 1] === right[j - 1] ? 0 : 1)
-      next.push(Math.min(substitution, (row[j] as number) + 1, (next[j - 1] as number) + 1))
-    }
-    row = next
-  }
-  return row[right.length] as number
 }

@@ -10,6 +10,26 @@ import { Revisions } from './record/revisions'
 import { HASH_LENGTH } from './record/stored-id'
 import { SessionScan } from './sessions/session-scan'
 import { Sessions } from './sessions/sessions'
+import { type SessionStoreStatistics, Statistics } from './statistics'
+import { observed, operationChannel } from './tracing'
+
+/** What `store.health()` gives. */
+export interface SessionStoreHealth {
+  readonly ok: boolean
+  readonly dialect: string
+  readonly latencyMs: number
+  /** Why not, if it is not. */
+  readonly error?: Error
+}
+
+export interface KnexSessionStore {
+  on<Name extends keyof SessionStoreEvents>(event: Name, listener: (...event: SessionStoreEvents[Name]) => void): this
+  // biome-ignore lint/suspicious/noExplicitAny: the signature of EventEmitter
+  on(event: string | symbol, listener: (...args: any[]) => void): this
+  once<Name extends keyof SessionStoreEvents>(event: Name, listener: (...event: SessionStoreEvents[Name]) => void): this
+  // biome-ignore lint/suspicious/noExplicitAny: the signature of EventEmitter
+  once(event: string | symbol, listener: (...args: any[]) => void): this
+}
 
 /**
  * A store for express-session (and its relatives) in a SQL database, through the application's own Knex.
@@ -23,7 +43,9 @@ import { Sessions } from './sessions/sessions'
  * const db = knex({ client: 'pg', connection: process.env.DATABASE_URL })
  * app.use(session({ store: new KnexSessionStore({ knex: db }), secret, resave: false, saveUninitialized: false }))
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: see above
 export class KnexSessionStore extends Store {
+  private readonly given: KnexSessionStoreOptions
   private readonly options: ResolvedOptions
   private readonly parts: Parts
   private readonly revisions: Revisions
@@ -31,6 +53,8 @@ export class KnexSessionStore extends Store {
   private readonly scan: SessionScan
   private closed = false
   private joined = false
+  private readonly statistics = new Statistics()
+  private readonly eventCounts = new Map<string, number>()
   private readonly underWay = new Set<Promise<unknown>>()
 
   /**
@@ -46,6 +70,7 @@ export class KnexSessionStore extends Store {
     // express-session adds listeners for each session() that is given this store.
     this.setMaxListeners(0)
     this.options = resolveOptions(options)
+    this.given = { ...options }
     this.parts = assemble(this.options)
     this.revisions = parent?.revisions ?? new Revisions()
     const announcer = parent ?? this
@@ -160,13 +185,34 @@ export class KnexSessionStore extends Store {
    * })
    */
   withTransaction(trx: Knex.Transaction): KnexSessionStore {
-    const { tableName, schemaName, columns } = this.options.table
-    const { dialect: _dialect, table: _table, touchAfterMs, ...options } = this.options
-    const touch = touchAfterMs === undefined ? {} : { touchAfterMs }
-    return new KnexSessionStore({ ...options, ...touch, tableName, schemaName, columns, knex: trx }, this)
+    return new KnexSessionStore({ ...this.given, knex: trx }, this)
+  }
+
+  /** Counts and times since the start: a copy, cheap enough to be asked every second. */
+  stats(): SessionStoreStatistics {
+    const { table, records } = this.parts
+    return {
+      operations: this.statistics.calls(),
+      statements: table.statistics.statements(),
+      waiting: records.waiting,
+      events: Object.fromEntries(this.eventCounts)
+    }
+  }
+
+  /** Whether the store can do its work now: asks the table for a session that is not there. Never fails. */
+  async health(): Promise<SessionStoreHealth> {
+    const start = performance.now()
+    const dialect = this.options.dialect.name
+    try {
+      await withinTime(this.parts.records.load('knex-session-store:health'), 'health', this.options.timeoutMs)
+      return { ok: true, dialect, latencyMs: performance.now() - start }
+    } catch (error) {
+      return { ok: false, dialect, latencyMs: performance.now() - start, error: error as Error }
+    }
   }
 
   private announce<Name extends keyof SessionStoreEvents>(name: Name, ...event: SessionStoreEvents[Name]): void {
+    this.eventCounts.set(name, (this.eventCounts.get(name) ?? 0) + 1)
     // A listener's throw is the listener's: it must not turn a session that was saved into one that failed.
     process.nextTick(() => this.emit(name, ...event))
   }
@@ -177,23 +223,21 @@ export class KnexSessionStore extends Store {
     callback: Callback<T> | undefined,
     timeoutMs = this.options.timeoutMs
   ): Promise<T> | undefined {
-    const call = this.start(operation, work, timeoutMs)
+    const trace = { operation, dialect: this.options.dialect.name }
+    const call = observed(operationChannel, trace, this.statistics, () => this.start(operation, work, timeoutMs))
     this.underWay.add(call)
     const settled = () => this.underWay.delete(call)
     call.then(settled, settled)
     return answer(call, typeof callback === 'function' ? callback : undefined, this.options.onError)
   }
 
+  /** Throws where the call cannot even begin; its caller is async. */
   private start<T>(operation: string, work: () => Promise<T>, timeoutMs: number): Promise<T> {
-    if (this.closed) return Promise.reject(new StoreClosedError(operation))
+    if (this.closed) throw new StoreClosedError(operation)
     if (!this.joined) {
       this.joined = true
       this.parts.pruner?.join(this.options)
     }
-    try {
-      return timeoutMs === Number.POSITIVE_INFINITY ? work() : withinTime(work(), operation, timeoutMs)
-    } catch (error) {
-      return Promise.reject(error)
-    }
+    return timeoutMs === Number.POSITIVE_INFINITY ? work() : withinTime(work(), operation, timeoutMs)
   }
 }

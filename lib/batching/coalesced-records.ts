@@ -18,6 +18,7 @@ export interface BatchLimits {
 /** The rows of many callers in one statement: a decorator over the table, one lane for each kind of call. */
 export class CoalescedRecords implements SessionRecords {
   private readonly loads: Lane<string, SessionRecord | null>
+  private readonly inserts: Lane<RecordToPut, undefined>
   private readonly puts: Lane<RecordToPut, number>
   private readonly livePuts: Lane<RecordToPut, number | null>
   private readonly updates: Lane<RecordToUpdate, boolean>
@@ -44,6 +45,7 @@ export class CoalescedRecords implements SessionRecords {
         return table.load(ids)
       }
     })
+    this.inserts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => each(records, table.insert(records)) })
     this.puts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => table.put(records) })
     this.livePuts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => table.putUnlessDead(records) })
     this.updates = new Lane({ ...writes, ...large, operation: 'set', run: (records: RecordToUpdate[]) => table.update(records) })
@@ -59,11 +61,13 @@ export class CoalescedRecords implements SessionRecords {
       ...small,
       idOf: (id: string) => id,
       operation: 'destroy',
-      run: async (ids: string[]) => {
-        await table.remove(ids)
-        return ids.map(() => undefined)
-      }
+      run: (ids: string[]) => each(ids, table.remove(ids))
     })
+  }
+
+  get waiting(): number {
+    const lanes = [this.loads, this.inserts, this.puts, this.livePuts, this.updates, this.updatesWithExpiry, this.touches, this.removals]
+    return lanes.reduce((total, lane) => total + lane.waiting, 0)
   }
 
   load(id: string): Promise<SessionRecord | null> {
@@ -73,6 +77,10 @@ export class CoalescedRecords implements SessionRecords {
     this.coalescing.set(id, load)
     load.catch(() => this.coalescing.delete(id))
     return load
+  }
+
+  insert(record: RecordToPut): Promise<void> {
+    return this.inserts.submit(record)
   }
 
   put(record: RecordToPut): Promise<number> {
@@ -98,6 +106,12 @@ export class CoalescedRecords implements SessionRecords {
   remove(id: string): Promise<void> {
     return this.removals.submit(id)
   }
+}
+
+/** The same answer, nothing, for each. */
+async function each(items: readonly unknown[], work: Promise<void>): Promise<undefined[]> {
+  await work
+  return items.map(() => undefined)
 }
 
 function idOf({ id }: { id: string }): string {

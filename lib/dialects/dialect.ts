@@ -60,6 +60,8 @@ export type Diagnosis =
 export interface SessionStatements {
   /** The rows that exist, dead or alive, in any order. */
   load(db: Database, ids: readonly string[]): Promise<SessionRecord[]>
+  /** Inserts the rows whose id is not there yet, dead or alive. */
+  insert(db: Database, records: readonly RecordToPut[]): Promise<void>
   /** Inserts or overwrites. Answers the revision each row has now. */
   put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]>
   /** Inserts, or overwrites a live row. Answers the revision, or null where the row is that of a dead session and stays as it is. */

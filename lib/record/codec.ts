@@ -17,7 +17,12 @@ export interface SessionCodec {
    * differently each time, as encryption does. Default: what `encode` gives.
    */
   comparable?(session: SessionData): string
+  /** Whether a text of the past should be written anew, because `encode` would write it otherwise today. Default: `'not'`. */
+  rewrite?(text: string): Rewrite
 }
+
+/** When a stored text is to be written anew: when it is read, with the next write of the session, or not at all. */
+export type Rewrite = 'at-once' | 'at-next-write' | 'not'
 
 /** JSON, the default codec. */
 export const json: SessionCodec = Object.freeze({

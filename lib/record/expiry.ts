@@ -6,13 +6,21 @@ const LAST_MOMENT = 2_147_483_647 * 3_600_000
 /** How long a session lives in the store where its cookie does not say: seconds, or a function of the session. */
 export type TtlSeconds = number | ((session: SessionData) => number)
 
+/** How long sessions live. */
+export interface Lifetimes {
+  readonly ttlSeconds: TtlSeconds
+  /** From the beginning of the session, whatever renews it. */
+  readonly maxLifetimeSeconds: number
+}
+
 /**
  * When the session ends, in milliseconds since the epoch. A cookie with an expiry decides, except over a ttl given as a function;
- * a browser-session cookie (`maxAge` null) lives for the ttl, from now on.
+ * a browser-session cookie (`maxAge` null) lives for the ttl, from now on. `createdAt` bounds its whole life.
  */
-export function expiryOf(session: SessionData, ttlSeconds: TtlSeconds, now: number): number {
-  if (typeof ttlSeconds === 'function') return inRange(now + ttlSeconds(session) * 1000)
-  return inRange(cookieExpiry(session, now) ?? now + ttlSeconds * 1000)
+export function expiryOf(session: SessionData, { ttlSeconds, maxLifetimeSeconds }: Lifetimes, now: number, createdAt: number): number {
+  const expiry =
+    typeof ttlSeconds === 'function' ? now + ttlSeconds(session) * 1000 : (cookieExpiry(session, now) ?? now + ttlSeconds * 1000)
+  return inRange(Math.min(expiry, createdAt + maxLifetimeSeconds * 1000))
 }
 
 /** The cookie's own expiry, or undefined if it has none that can be read as a moment. */

@@ -14,6 +14,8 @@ export interface KnownRevision {
   readonly createdAt: number
   /** The cookie's `originalMaxAge` as loaded. */
   readonly maxAge: MaxAge
+  /** True if the codec would write the row's data otherwise today, with a newer key, say. */
+  readonly outdated: boolean
 }
 
 /**

@@ -4,7 +4,8 @@ import { detectDialect } from '../dialects/detect'
 import { LAYOUT_VERSION } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { InvalidOptionError, isOurs } from '../errors'
-import { refuseUnknownTableOptions, resolveTable, type TableOptions } from '../options'
+import { resolveTable, TABLE_OPTIONS, type TableOptions } from '../table-options'
+import { refuseUnknown } from '../unknown-option'
 import { prepareTable } from './readiness'
 import { type RegisteredTable, register } from './registry'
 
@@ -65,7 +66,7 @@ export async function dropSessionsTable(knex: Knex, options: SessionsTableOption
 }
 
 function resolve(knex: Knex, options: SessionsTableOptions) {
-  refuseUnknownTableOptions(options, ['version'])
+  refuseUnknown(options, [...TABLE_OPTIONS, 'version'])
   const { version = LAYOUT_VERSION } = options
   if (version !== LAYOUT_VERSION) throw new InvalidOptionError('version', `${LAYOUT_VERSION}, the layout this release knows`, version)
   const dialect = detectDialect(knex, { prepare: false })

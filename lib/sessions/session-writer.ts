@@ -1,5 +1,5 @@
 import type { SessionData } from 'express-session'
-import { SessionConflictError } from '../errors'
+import { SessionConflictError, SessionTooLargeError } from '../errors'
 import { decode, type EncodedSession, encode } from '../record/codec'
 import { mergeSessions } from '../record/merge'
 import type { KnownRevision } from '../record/revisions'
@@ -27,12 +27,23 @@ export class SessionWriter {
   constructor(private readonly parts: SessionsParts) {}
 
   async write(draft: Draft, encoded: EncodedSession): Promise<void> {
+    this.refuseTooLarge(encoded.data)
     const known = this.parts.revisions.of(draft.session, draft.storedId)
     if (known === undefined) return this.put(draft, encoded)
     const shortened = draft.deliberate && draft.expiresAt < known.expiresAt
     // Fastify sets the whole session on every request, and express-session does with `resave`.
-    if (encoded.comparable === known.comparable && !shortened) return this.renew(draft.storedId, draft.session, draft.expiresAt)
+    if (encoded.comparable === known.comparable && !shortened && !known.outdated)
+      return this.renew(draft.storedId, draft.session, draft.expiresAt)
     return this.update(draft, encoded, known)
+  }
+
+  /** Writes the same session as the codec would write it today, if nobody has changed it meanwhile. */
+  async rewrite(draft: Draft, known: KnownRevision): Promise<void> {
+    const { records, options } = this.parts
+    const encoded = await encode(options.codec, draft.storable, draft.storedId)
+    const { storedId: id, revision, expiresAt } = known
+    const hit = await records.update({ id, revision, data: encoded.data, expiresAt, ownerId: draft.ownerId })
+    if (hit) this.remember({ ...draft, expiresAt }, encoded, { revision: revision + 1, data: encoded.data, createdAt: known.createdAt })
   }
 
   /** Renews the expiry of a session that is alive. */
@@ -89,7 +100,17 @@ export class SessionWriter {
     const [base, ours, theirs] = await Promise.all([open(known.base), open(encoded.data), open(current)])
     const { merged, contested } = mergeSessions(base, ours, theirs)
     if (contested.length > 0) this.parts.announce('conflict', { policy: 'merge', keys: contested })
-    return (await encode(codec, merged as unknown as SessionData, draft.storedId)).data
+    const { data } = await encode(codec, merged as unknown as SessionData, draft.storedId)
+    this.refuseTooLarge(data)
+    return data
+  }
+
+  private refuseTooLarge(data: string): void {
+    const { maxDataBytes } = this.parts.options
+    // A character is three bytes at most, so short text needs no count.
+    if (data.length * 3 <= maxDataBytes) return
+    const bytes = Buffer.byteLength(data)
+    if (bytes > maxDataBytes) throw new SessionTooLargeError(bytes, maxDataBytes)
   }
 
   private remember(draft: Draft, encoded: EncodedSession, row: Pick<KnownRevision, 'revision' | 'data' | 'createdAt'>): void {
@@ -99,7 +120,8 @@ export class SessionWriter {
       base: encoded.data,
       comparable: encoded.comparable,
       expiresAt: draft.expiresAt,
-      maxAge: draft.storable.cookie.originalMaxAge
+      maxAge: draft.storable.cookie.originalMaxAge,
+      outdated: false
     })
   }
 }

@@ -1,21 +1,24 @@
 import type { SessionData } from 'express-session'
 import type { SessionRecord } from '../dialects/dialect'
 import { UnreadableSessionError } from '../errors'
-import type { ResolvedOptions } from '../options'
 import { decode, encode } from '../record/codec'
 import { expiryOf, touchThreshold } from '../record/expiry'
 import type { KnownRevision } from '../record/revisions'
 import { maxAgeChanged, toStorable, withExpiry } from '../record/storable'
 import { plainIdRefusal, storedIdOf } from '../record/stored-id'
+import { ownerOf } from './owner-of'
+import { PlainIdUpgrade } from './plain-id-upgrade'
 import { type Draft, SessionWriter } from './session-writer'
 import type { SessionsParts } from './sessions-parts'
 
 /** Sessions by session id, decoded: what express-session asks for, without its callbacks. */
 export class Sessions {
   private readonly writer: SessionWriter
+  private readonly upgrade: PlainIdUpgrade | undefined
 
   constructor(private readonly parts: SessionsParts) {
     this.writer = new SessionWriter(parts)
+    this.upgrade = parts.options.upgradePlainIds ? new PlainIdUpgrade(parts) : undefined
   }
 
   /** The session, or null if there is none that is alive and can be read. */
@@ -23,8 +26,8 @@ export class Sessions {
     if (!this.canExist(sessionId)) return Promise.resolve(null)
     const storedId = this.storedId(sessionId)
     return this.parts.order.read(storedId, async () => {
-      const record = await this.parts.records.load(storedId)
-      return record === null || record.expiresAt <= this.parts.options.clock() ? null : this.open(record)
+      const record = (await this.loadLive(storedId)) ?? (await this.upgrade?.move(sessionId, storedId)) ?? null
+      return record === null ? null : this.open(record)
     })
   }
 
@@ -45,7 +48,7 @@ export class Sessions {
     const storedId = this.storedId(sessionId)
     const known = this.parts.revisions.of(session, storedId)
     const now = options.clock()
-    const expiresAt = expiryOf(session, options.ttlSeconds, now)
+    const expiresAt = expiryOf(session, options, now, known?.createdAt ?? now)
     if (known !== undefined) {
       const shortened = expiresAt < known.expiresAt && typeof options.ttlSeconds === 'function'
       // express-session calls touch, not set, when only the cookie was changed.
@@ -60,16 +63,20 @@ export class Sessions {
   async destroy(sessionId: string): Promise<void> {
     if (!this.canExist(sessionId)) return
     const storedId = this.storedId(sessionId)
-    return this.parts.order.write(storedId, () => this.parts.records.remove(storedId))
+    return this.parts.order.write(storedId, async () => {
+      await this.upgrade?.remove(sessionId)
+      await this.parts.records.remove(storedId)
+    })
   }
 
   /** The session in a row, or null, and an event, if it is not one. */
   async open(record: SessionRecord): Promise<SessionData | null> {
-    const { codec } = this.parts.options
+    const { codec, unreadable } = this.parts.options
     try {
       const session = await decode(codec, record.data, record.id)
       // Before the expiry is put back, which is no part of what is compared.
       const comparable = codec.comparable?.(session) ?? record.data
+      const rewrite = codec.rewrite?.(record.data) ?? 'not'
       const known: KnownRevision = {
         storedId: record.id,
         revision: record.revision,
@@ -78,15 +85,25 @@ export class Sessions {
         comparable,
         expiresAt: record.expiresAt,
         createdAt: record.createdAt,
-        maxAge: session.cookie.originalMaxAge
+        maxAge: session.cookie.originalMaxAge,
+        outdated: rewrite !== 'not'
       }
       this.parts.revisions.remember(withExpiry(session, record.expiresAt), known)
+      if (rewrite === 'at-once') await this.writer.rewrite(this.draft(record.id, session), known)
       return session
     } catch (error) {
       if (!(error instanceof UnreadableSessionError)) throw error
       this.parts.announce('unreadable', { reason: error.reason })
+      if (unreadable === 'error') throw error
       return null
     }
+  }
+
+  private async loadLive(storedId: string): Promise<SessionRecord | null> {
+    const { clock, maxLifetimeSeconds } = this.parts.options
+    const record = await this.parts.records.load(storedId)
+    const now = clock()
+    return record !== null && record.expiresAt > now && record.createdAt + maxLifetimeSeconds * 1000 > now ? record : null
   }
 
   private draft(storedId: string, session: SessionData): Draft {
@@ -94,7 +111,7 @@ export class Sessions {
     const known = revisions.of(session, storedId)
     const storable = toStorable(session, known)
     const now = options.clock()
-    const expiresAt = expiryOf(session, options.ttlSeconds, now)
+    const expiresAt = expiryOf(session, options, now, known?.createdAt ?? now)
     const deliberate =
       typeof options.ttlSeconds === 'function' || expiresAt <= now || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
     return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now }
@@ -110,9 +127,4 @@ export class Sessions {
     const { storedId, prefix } = this.parts.options
     return storedId === 'hashed' || plainIdRefusal(sessionId, prefix) === undefined
   }
-}
-
-function ownerOf({ owner }: ResolvedOptions, session: SessionData): string | null {
-  const id = owner(session)
-  return id === null || id === undefined || id === '' ? null : String(id)
 }

@@ -5,8 +5,12 @@ import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '
  * A dead row is one of a session that was destroyed or has expired; it may still be in the table.
  */
 export interface SessionRecords {
+  /** Calls that wait for a statement. */
+  readonly waiting: number
   /** The row, dead or alive, or null. */
   load(id: string): Promise<SessionRecord | null>
+  /** Inserts, if there is no row of that id, dead or alive. */
+  insert(record: RecordToPut): Promise<void>
   /** Inserts or overwrites, and answers the revision the row has now. */
   put(record: RecordToPut): Promise<number>
   /** The same, unless the row is there and dead: then null, and it stays as it is. */

@@ -3,6 +3,8 @@ import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord
 import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
+import { Statistics } from '../statistics'
+import { observed, statementChannel } from '../tracing'
 
 /** How long a dead row stays: longer than a request lives that may still hold its session and try to write it back. */
 export const GRACE_MS = 600_000
@@ -25,6 +27,8 @@ export interface ScanRange {
 
 /** The sessions table: every statement on it starts here, with many rows at a time, in order. Errors of the driver end here. */
 export class SessionTable {
+  /** What was sent, since the start. */
+  readonly statistics = new Statistics()
   private readonly statements: SessionStatements
 
   constructor(
@@ -44,31 +48,35 @@ export class SessionTable {
   }
 
   load(ids: readonly string[]): Promise<(SessionRecord | null)[]> {
-    return this.run('get', async () => {
+    return this.run('get', ids.length, async () => {
       const byId = new Map<string, SessionRecord>()
       for (const record of await this.statements.load(this.db, ids)) byId.set(record.id, record)
       return ids.map((id) => byId.get(id) ?? null)
     })
   }
 
+  insert(records: readonly RecordToPut[]): Promise<void> {
+    return this.run('set', records.length, () => this.statements.insert(this.db, records))
+  }
+
   put(records: readonly RecordToPut[]): Promise<number[]> {
-    return this.run('set', () => this.statements.put(this.db, records, this.now()))
+    return this.run('set', records.length, () => this.statements.put(this.db, records, this.now()))
   }
 
   putUnlessDead(records: readonly RecordToPut[]): Promise<(number | null)[]> {
-    return this.run('set', () => this.statements.putUnlessDead(this.db, records, this.now()))
+    return this.run('set', records.length, () => this.statements.putUnlessDead(this.db, records, this.now()))
   }
 
   update(records: readonly RecordToUpdate[]): Promise<boolean[]> {
-    return this.run('set', () => this.statements.update(this.db, records, this.now()))
+    return this.run('set', records.length, () => this.statements.update(this.db, records, this.now()))
   }
 
   updateWithExpiry(records: readonly RecordToUpdate[]): Promise<boolean[]> {
-    return this.run('set', () => this.statements.updateWithExpiry(this.db, records, this.now()))
+    return this.run('set', records.length, () => this.statements.updateWithExpiry(this.db, records, this.now()))
   }
 
   touch(records: readonly RecordToTouch[]): Promise<boolean[]> {
-    return this.run('touch', async () => {
+    return this.run('touch', records.length, async () => {
       const now = this.now()
       const alive = await this.statements.touch(this.db, records, now)
       if (alive === records.length) return records.map(() => true)
@@ -82,14 +90,14 @@ export class SessionTable {
   remove(ids: readonly string[]): Promise<void> {
     // One hour more than the grace needs, because an hour is as exact as the column is.
     const pruneHour = Math.ceil((this.now() + GRACE_MS) / HOUR) + 1
-    return this.run('destroy', () => this.statements.remove(this.db, ids, pruneHour))
+    return this.run('destroy', ids.length, () => this.statements.remove(this.db, ids, pruneHour))
   }
 
   /** A page of live rows in the order of their ids, after the id given. */
   page(range: ScanRange, after: string, limit: number): Promise<SessionRecord[]> {
     const { id, data, expiresAt, revision, createdAt } = quotedColumns(this.table, this.dialect.quote)
     const { condition, bindings } = this.live(range)
-    return this.run('scan', async () => {
+    return this.run('scan', 1, async () => {
       const rows = await this.dialect.select(
         this.db,
         `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`,
@@ -107,7 +115,7 @@ export class SessionTable {
     const { id } = quotedColumns(this.table, this.dialect.quote)
     const { condition, bindings } = this.live(range)
     const sql = `SELECT ${id} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`
-    return this.run('scan', async () => {
+    return this.run('scan', 1, async () => {
       const rows = await this.dialect.select(this.db, sql, [...bindings, after, limit])
       return rows.map(([rowId]) => rowId as string)
     })
@@ -116,7 +124,7 @@ export class SessionTable {
   /** How many rows are alive. */
   count(range: ScanRange): Promise<number> {
     const { condition, bindings } = this.live(range)
-    return this.run('length', async () => {
+    return this.run('length', 1, async () => {
       const rows = await this.dialect.select(this.db, `SELECT count(*) FROM ${this.name} WHERE ${condition}`, bindings)
       return Number(rows[0]?.[0])
     })
@@ -124,15 +132,20 @@ export class SessionTable {
 
   /** Deletes at most `limit` rows that have been dead for the grace. */
   prune(limit: number): Promise<number> {
-    return this.run('prune', () => this.statements.prune(this.db, GRACE_MS, limit))
+    return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit))
   }
 
   /** True for the one process that may prune for the next `leaseMs`. */
   claimPruning(leaseMs: number): Promise<boolean> {
-    return this.run('prune', () => this.statements.claim(this.db, LEASE_ID, leaseMs))
+    return this.run('prune', 1, () => this.statements.claim(this.db, LEASE_ID, leaseMs))
   }
 
-  private async run<T>(operation: string, statement: () => Promise<T>): Promise<T> {
+  private run<T>(operation: string, batchSize: number, statement: () => Promise<T>): Promise<T> {
+    const trace = { operation, dialect: this.dialect.name, batchSize }
+    return observed(statementChannel, trace, this.statistics, () => this.runReady(operation, statement))
+  }
+
+  private async runReady<T>(operation: string, statement: () => Promise<T>): Promise<T> {
     if (!this.keeper.isReady) await this.keeper.ensure()
     try {
       return await statement()

@@ -4,10 +4,16 @@ import type { SessionTable } from './session-table'
 
 /** One statement a call, at once: inside a transaction, where the caller decides what runs when. */
 export class SingleRecords implements SessionRecords {
+  readonly waiting = 0
+
   constructor(private readonly table: SessionTable) {}
 
   async load(id: string): Promise<SessionRecord | null> {
     return only(await this.table.load([id]))
+  }
+
+  async insert(record: RecordToPut): Promise<void> {
+    await this.table.insert([record])
   }
 
   async put(record: RecordToPut): Promise<number> {

@@ -26,6 +26,7 @@ const HOUR = 3_600_000
 
 export class PostgresStatements implements SessionStatements {
   private readonly loadRows: Statement
+  private readonly insertRows: Statement
   private readonly putRows: Statement
   private readonly putLiveRows: Statement
   private readonly updateRows: Statement
@@ -47,11 +48,12 @@ export class PostgresStatements implements SessionStatements {
 
     this.loadRows = statement(`SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ANY(${list()})`)
 
-    const put = (condition: string) => `
+    const insert = `
       INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt})
       SELECT w.id, w.data, w.expires_at, ${hourOf('w.expires_at')}, 1, w.owner_id, w.created_at
         FROM unnest(${list()}, ${list()}, ${list('bigint')}, ${list()}, ${list('bigint')}) AS w(id, data, expires_at, owner_id, created_at)
-      ON CONFLICT (${id}) DO UPDATE SET
+      ON CONFLICT (${id})`
+    const overwrite = (condition: string) => `${insert} DO UPDATE SET
         ${data} = excluded.${data},
         ${expiresAt} = excluded.${expiresAt},
         ${expiresHour} = excluded.${expiresHour},
@@ -60,8 +62,9 @@ export class PostgresStatements implements SessionStatements {
         ${createdAt} = CASE WHEN s.${expiresAt} > ? THEN s.${createdAt} ELSE excluded.${createdAt} END
       ${condition}
       RETURNING ${id}, ${revision}`
-    this.putRows = statement(put(''))
-    this.putLiveRows = statement(put(`WHERE s.${expiresAt} > ?`))
+    this.insertRows = statement(`${insert} DO NOTHING`)
+    this.putRows = statement(overwrite(''))
+    this.putLiveRows = statement(overwrite(`WHERE s.${expiresAt} > ?`))
 
     const update = (expiry: string) => `
       UPDATE ${name} AS s SET
@@ -108,6 +111,10 @@ export class PostgresStatements implements SessionStatements {
       revision: Number(revision),
       createdAt: Number(createdAt)
     }))
+  }
+
+  async insert(db: Database, records: readonly RecordToPut[]): Promise<void> {
+    await run(db, this.insertRows, putBindings(records))
   }
 
   async put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]> {

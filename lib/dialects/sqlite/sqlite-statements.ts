@@ -9,6 +9,7 @@ const HOUR = 3_600_000
 /** One row a statement, many statements a transaction: here the database is in the process, and a statement costs no journey. */
 export class SqliteStatements implements SessionStatements {
   private readonly loadRow: string
+  private readonly insertRow: string
   private readonly putRow: string
   private readonly putLiveRow: string
   private readonly updateRow: string
@@ -25,9 +26,10 @@ export class SqliteStatements implements SessionStatements {
 
     this.loadRow = `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`
 
-    const put = (condition: string) => `
+    const insert = `
 INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}) VALUES (?, ?, ?, ?, 1, ?, ?)
-ON CONFLICT (${id}) DO UPDATE SET
+ON CONFLICT (${id})`
+    const overwrite = (condition: string) => `${insert} DO UPDATE SET
   ${data} = excluded.${data},
   ${expiresAt} = excluded.${expiresAt},
   ${expiresHour} = excluded.${expiresHour},
@@ -35,8 +37,9 @@ ON CONFLICT (${id}) DO UPDATE SET
   ${ownerId} = excluded.${ownerId},
   ${createdAt} = CASE WHEN ${expiresAt} > ? THEN ${createdAt} ELSE excluded.${createdAt} END
 ${condition} RETURNING ${revision}`
-    this.putRow = put('')
-    this.putLiveRow = put(`WHERE ${expiresAt} > ?`)
+    this.insertRow = `${insert} DO NOTHING`
+    this.putRow = overwrite('')
+    this.putLiveRow = overwrite(`WHERE ${expiresAt} > ?`)
 
     const update = (expiry: string) => `
 UPDATE ${name} SET
@@ -85,6 +88,10 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
       })
     }
     return records
+  }
+
+  async insert(db: Database, records: readonly RecordToPut[]): Promise<void> {
+    await writeEach(db, this.insertRow, records.map(insertBindings))
   }
 
   async put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]> {
@@ -139,8 +146,12 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
   }
 }
 
-function putBindings({ id, data, expiresAt, ownerId, createdAt }: RecordToPut, now: number): unknown[] {
-  return [id, data, expiresAt, Math.ceil(expiresAt / HOUR), ownerId, createdAt, now]
+function insertBindings({ id, data, expiresAt, ownerId, createdAt }: RecordToPut): unknown[] {
+  return [id, data, expiresAt, Math.ceil(expiresAt / HOUR), ownerId, createdAt]
+}
+
+function putBindings(record: RecordToPut, now: number): unknown[] {
+  return [...insertBindings(record), now]
 }
 
 async function updateEach(db: Database, sql: string, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {

@@ -1,0 +1,92 @@
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import type { SessionData } from 'express-session'
+import { InvalidOptionError, UnknownOptionError, UnreadableSessionError } from '../errors'
+import { json, type Rewrite, type SessionCodec } from './codec'
+
+/** A secret of at least 32 characters, or 32 random bytes. */
+export type EncryptionKey = string | Uint8Array
+
+/** Options of {@link encrypted}. */
+export interface EncryptedOptions {
+  /** The first key writes, all of them read. To rotate, put a new one in front; drop the old one when its sessions are gone. */
+  readonly keys: readonly EncryptionKey[]
+  /** Read rows that were written before encryption was on, and encrypt each at its first use. @default false */
+  readonly acceptPlain?: boolean
+}
+
+interface DerivedKey {
+  readonly id: string
+  readonly secret: Uint8Array
+}
+
+const VERSION = 'e1'
+const MIN_KEY_LENGTH = 32
+const IV_BYTES = 12
+const TAG_BYTES = 16
+
+/**
+ * A codec that encrypts with AES-256-GCM. A row is `e1.<key id>.<iv, text, tag>`; the stored id is authenticated with it, so that a row
+ * copied under another id does not open.
+ *
+ * @throws {InvalidOptionError} if there is no key, or a key is too short
+ * @example
+ * new KnexSessionStore({ knex: db, codec: encrypted({ keys: [process.env.SESSION_KEY, process.env.OLD_SESSION_KEY] }) })
+ */
+export function encrypted(options: EncryptedOptions): SessionCodec {
+  for (const option of Object.keys(options)) {
+    if (option !== 'keys' && option !== 'acceptPlain') throw new UnknownOptionError(option, ['keys', 'acceptPlain'], undefined)
+  }
+  const { keys, acceptPlain = false } = options
+  if (!Array.isArray(keys) || keys.length === 0) throw new InvalidOptionError('keys', 'a list with at least one key', keys)
+  if (typeof acceptPlain !== 'boolean') throw new InvalidOptionError('acceptPlain', 'true or false', acceptPlain)
+  const derived = keys.map(deriveKey)
+  const current = derived[0] as DerivedKey
+  const byId = new Map(derived.map((key) => [key.id, key]))
+  const isPlain = (data: string) => acceptPlain && data.startsWith('{')
+  return Object.freeze({
+    encode: (session: SessionData, storedId: string) => seal(comparable(session), storedId, current),
+    decode: (data: string, storedId: string) => json.decode(isPlain(data) ? data : open(data, storedId, byId), storedId),
+    comparable,
+    rewrite: (data: string): Rewrite => {
+      if (isPlain(data)) return 'at-once'
+      return data.startsWith(`${VERSION}.${current.id}.`) ? 'not' : 'at-next-write'
+    }
+  })
+}
+
+/** Encryption differs each time; this is what is the same for the same session. */
+function comparable(session: SessionData): string {
+  return JSON.stringify(session)
+}
+
+function deriveKey(key: unknown, index: number): DerivedKey {
+  // A key is never shown, not even a wrong one.
+  if (typeof key !== 'string' && !(key instanceof Uint8Array)) throw new InvalidOptionError(`keys[${index}]`, 'a string or bytes', key)
+  if (key.length < MIN_KEY_LENGTH) throw new InvalidOptionError(`keys[${index}].length`, `at least ${MIN_KEY_LENGTH}`, key.length)
+  const secret = new Uint8Array(hkdfSync('sha256', key, '', 'knex-session-store/aes-256-gcm', 32))
+  const id = createHash('sha256').update('key id').update(secret).digest('base64url').slice(0, 8)
+  return { id, secret }
+}
+
+function seal(text: string, storedId: string, { id, secret }: DerivedKey): string {
+  const iv = randomBytes(IV_BYTES)
+  const head = `${VERSION}.${id}.`
+  const cipher = createCipheriv('aes-256-gcm', secret, iv).setAAD(Buffer.from(head + storedId))
+  const sealed = [iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]
+  return head + Buffer.concat(sealed).toString('base64url')
+}
+
+function open(data: string, storedId: string, keys: ReadonlyMap<string, DerivedKey>): string {
+  const [version, id = '', body] = data.split('.')
+  if (version !== VERSION || body === undefined) throw new UnreadableSessionError('its data is not encrypted')
+  const key = keys.get(id)
+  if (key === undefined) throw new UnreadableSessionError('its data is encrypted with a key that is not among the keys')
+  const bytes = Buffer.from(body, 'base64url')
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key.secret, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
+    decipher.setAAD(Buffer.from(`${VERSION}.${id}.${storedId}`)).setAuthTag(bytes.subarray(-TAG_BYTES))
+    return decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
+  } catch {
+    throw new UnreadableSessionError('its data was tampered with, cut, or copied from another row')
+  }
+}

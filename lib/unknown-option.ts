@@ -1,0 +1,28 @@
+import { UnknownOptionError } from './errors'
+
+/** Throws for a key that is no option, and suggests the one that was probably meant. */
+export function refuseUnknown(options: object, known: readonly string[], path = ''): void {
+  for (const key of Object.keys(options)) {
+    if (!known.includes(key)) throw new UnknownOptionError(path + key, known, nearest(key, known))
+  }
+}
+
+/** The known name that is at most three edits away, if there is one. */
+function nearest(given: string, known: readonly string[]): string | undefined {
+  const ranked = known.map((name) => [distance(given.toLowerCase(), name.toLowerCase()), name] as const).sort(([a], [b]) => a - b)
+  const [best] = ranked
+  return best !== undefined && best[0] <= 3 ? best[1] : undefined
+}
+
+function distance(left: string, right: string): number {
+  let row = Array.from({ length: right.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= left.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= right.length; j++) {
+      const substitution = (row[j - 1] as number) + (left[i - 1] === right[j - 1] ? 0 : 1)
+      next.push(Math.min(substitution, (row[j] as number) + 1, (next[j - 1] as number) + 1))
+    }
+    row = next
+  }
+  return row[right.length] as number
+}
