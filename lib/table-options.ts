@@ -24,8 +24,10 @@ export function resolveTable(options: TableOptions, dialect: Dialect): TableDefi
     if (refusal !== undefined) throw new InvalidOptionError(path, refusal, value)
     return value as string
   }
-  const columns = options.columns ?? {}
-  if (typeof columns !== 'object') throw new InvalidOptionError('columns', 'an object that maps column keys to names', columns)
+  const { columns = {} } = options
+  if (typeof columns !== 'object' || columns === null || Array.isArray(columns)) {
+    throw new InvalidOptionError('columns', 'an object that maps column keys to names', columns)
+  }
   refuseUnknown(columns, Object.keys(DEFAULT_COLUMNS), 'columns.')
   const mapped = Object.entries(DEFAULT_COLUMNS).map(([key, fallback]) => [
     key,

@@ -7,11 +7,13 @@ export function refuseUnknown(options: object, known: readonly string[], path = 
   }
 }
 
-/** The known name that is at most three edits away, if there is one. */
+/** The known name that is at most three edits away and not wholly another, or the only one that begins like it, if there is one. */
 function nearest(given: string, known: readonly string[]): string | undefined {
   const ranked = known.map((name) => [distance(given.toLowerCase(), name.toLowerCase()), name] as const).sort(([a], [b]) => a - b)
   const [best] = ranked
-  return best !== undefined && best[0] <= 3 ? best[1] : undefined
+  if (best !== undefined && best[0] <= Math.min(3, given.length / 2)) return best[1]
+  const longer = known.filter((name) => given.length > 2 && name.startsWith(given))
+  return longer.length === 1 ? longer[0] : undefined
 }
 
 function distance(left: string, right: string): number {

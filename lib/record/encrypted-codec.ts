@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
 import type { SessionData } from 'express-session'
-import { InvalidOptionError, UnknownOptionError, UnreadableSessionError } from '../errors'
+import { Hidden, InvalidOptionError, UnknownOptionError, UnreadableSessionError } from '../errors'
 import { json, type Rewrite, type SessionCodec } from './codec'
 
 /** A secret of at least 32 characters, or 32 random bytes. */
@@ -37,7 +37,7 @@ export function encrypted(options: EncryptedOptions): SessionCodec {
     if (option !== 'keys' && option !== 'acceptPlain') throw new UnknownOptionError(option, ['keys', 'acceptPlain'], undefined)
   }
   const { keys, acceptPlain = false } = options
-  if (!Array.isArray(keys) || keys.length === 0) throw new InvalidOptionError('keys', 'a list with at least one key', keys)
+  if (!Array.isArray(keys) || keys.length === 0) throw new InvalidOptionError('keys', 'a list with at least one key', new Hidden(keys))
   if (typeof acceptPlain !== 'boolean') throw new InvalidOptionError('acceptPlain', 'true or false', acceptPlain)
   const derived = keys.map(deriveKey)
   const current = derived[0] as DerivedKey
@@ -61,7 +61,8 @@ function comparable(session: SessionData): string {
 
 function deriveKey(key: unknown, index: number): DerivedKey {
   // A key is never shown, not even a wrong one.
-  if (typeof key !== 'string' && !(key instanceof Uint8Array)) throw new InvalidOptionError(`keys[${index}]`, 'a string or bytes', key)
+  if (typeof key !== 'string' && !(key instanceof Uint8Array))
+    throw new InvalidOptionError(`keys[${index}]`, 'a string or bytes', new Hidden(key))
   if (key.length < MIN_KEY_LENGTH) throw new InvalidOptionError(`keys[${index}].length`, `at least ${MIN_KEY_LENGTH}`, key.length)
   const secret = new Uint8Array(hkdfSync('sha256', key, '', 'knex-session-store/aes-256-gcm', 32))
   const id = createHash('sha256').update('key id').update(secret).digest('base64url').slice(0, 8)

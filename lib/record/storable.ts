@@ -1,5 +1,5 @@
 import type { SessionData } from 'express-session'
-import { describeValue, UnserializableSessionError } from '../errors'
+import { describeValue, Hidden, UnserializableSessionError } from '../errors'
 import { hasExpiry } from './expiry'
 
 /** express-session rounds the remaining life again at each touch, so `originalMaxAge` drifts by a millisecond now and then. */
@@ -14,17 +14,16 @@ export type MaxAge = number | null | undefined
  */
 export function toStorable(session: SessionData, loaded?: { readonly maxAge: MaxAge }): SessionData {
   if (typeof session !== 'object' || session === null) {
-    throw new UnserializableSessionError(`a session must be an object with a cookie, got ${describeValue(session)}`)
+    throw new UnserializableSessionError(`a session must be an object with a cookie, got ${describeValue(new Hidden(session))}`)
   }
-  const source = ownJson(session) as SessionData & { __proto__?: unknown }
-  if (typeof source.cookie !== 'object' || source.cookie === null) {
+  const storable = ownProperties(session) as Partial<SessionData>
+  if (typeof storable.cookie !== 'object' || storable.cookie === null) {
     throw new UnserializableSessionError('it has no cookie object, which express-session and its relatives need to load it again')
   }
-  const cookie = { ...(ownJson(source.cookie) as Record<string, unknown>) }
+  const cookie = ownProperties(storable.cookie)
   cookie.expires = hasExpiry(cookie) ? undefined : null
   if (loaded !== undefined && !maxAgeChanged(cookie.originalMaxAge, loaded.maxAge)) cookie.originalMaxAge = loaded.maxAge
-  // A spread keeps an own key named __proto__; assignment would not.
-  return { ...source, cookie } as unknown as SessionData
+  return Object.assign(storable, { cookie }) as unknown as SessionData
 }
 
 /** Puts the row's expiry back where {@link toStorable} took it out. */
@@ -40,12 +39,13 @@ export function maxAgeChanged(now: unknown, loaded: MaxAge): boolean {
   return (now ?? null) !== (loaded ?? null)
 }
 
-function ownJson(value: object): object {
-  const { toJSON } = value as { toJSON?: unknown }
-  if (typeof toJSON !== 'function') return value
+/** A copy of what JSON would see of the object itself. A key named `__proto__` stays a key. */
+function ownProperties(value: object): Record<string, unknown> {
   try {
-    return toJSON.call(value)
+    const { toJSON } = value as { toJSON?: unknown }
+    return { ...(typeof toJSON === 'function' ? toJSON.call(value) : value) }
   } catch {
+    // What a toJSON or a getter throws may show the session.
     throw new UnserializableSessionError('its codec or a toJSON in it threw')
   }
 }

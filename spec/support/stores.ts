@@ -1,0 +1,71 @@
+import type { SessionData } from 'express-session'
+import type { Knex } from 'knex'
+import { KnexSessionStore, type KnexSessionStoreOptions } from '../../lib'
+import type { Database, OpenDatabase, OpenOptions } from './databases'
+
+/** A moment a spec moves by itself, in place of sleeping. */
+export class Clock {
+  constructor(public now = Date.now()) {}
+
+  readonly read = (): number => this.now
+
+  advance(ms: number): void {
+    this.now += ms
+  }
+}
+
+/** Every statement that a Knex instance sent, but for what Knex and its drivers send by themselves. */
+export class StatementLog {
+  readonly statements: string[] = []
+
+  constructor(knex: Knex) {
+    knex.on('query', ({ sql }: { sql: string }) => this.statements.push(sql))
+  }
+
+  /** Forgets what was sent so far. */
+  clear(): void {
+    this.statements.length = 0
+  }
+
+  get count(): number {
+    return this.statements.length
+  }
+}
+
+/** A store on an empty database of its own. Dispose it: that closes the store first, and then the database. */
+export interface OpenStore extends AsyncDisposable {
+  readonly store: KnexSessionStore
+  readonly database: OpenDatabase
+  readonly knex: Knex
+  /** A further store on the same database and Knex, closed with it. */
+  another(options?: Partial<KnexSessionStoreOptions>): KnexSessionStore
+}
+
+export type StoreOptions = Partial<KnexSessionStoreOptions>
+
+/** Opens a database and a store on it. Nothing is pruned but by `prune()`, unless the options say so. */
+export async function openStore(kind: Database, options: StoreOptions = {}, openOptions: OpenOptions = {}): Promise<OpenStore> {
+  const database = await kind.open(openOptions)
+  const { knex } = database
+  const stores: KnexSessionStore[] = []
+  const another = (more: StoreOptions = {}) => {
+    const store = new KnexSessionStore({ knex, pruneIntervalMs: false, ...more })
+    stores.push(store)
+    return store
+  }
+  return {
+    store: another(options),
+    database,
+    knex,
+    another,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(stores.map((store) => store.close()))
+      await database[Symbol.asyncDispose]()
+    }
+  }
+}
+
+/** A session as an application writes it by hand. Lives a day if not said otherwise. */
+export function handMade(data: object = {}, cookie: object = { originalMaxAge: 86_400_000, maxAge: 86_400_000 }): SessionData {
+  return { cookie, ...data } as unknown as SessionData
+}
