@@ -16,6 +16,7 @@ export async function startServers(kinds) {
   const folder = mkdtempSync(join(tmpdir(), 'session-bench-'))
   // The servers run as users of their own and must get through to their folders.
   chmodSync(folder, 0o755)
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }))
   const servers = {}
   for (const kind of Object.keys(starters)) {
     if (!kinds.has(kind)) continue

@@ -19,10 +19,14 @@ export function startProgram(program, args, { identity = {}, stopSignal = 'SIGTE
       child.once(event, (reason) => {
         ended = true
         if (reason instanceof Error) output += reason.message
+        process.off('exit', kill)
         resolve()
       })
     }
   })
+  // If the bench itself fails in a way that leaves no time to stop its servers.
+  const kill = () => child.kill('SIGKILL')
+  process.on('exit', kill)
   return {
     pid: child.pid,
     async ready(connect) {
