@@ -27,8 +27,9 @@ const FLOORS: readonly (readonly string[])[] = [
   ['batching'],
   ['table'],
   ['options'],
+  ['table-options'],
   ['dialects'],
-  ['record', 'callbacks', 'debug', 'events', 'errors']
+  ['record', 'statistics', 'tracing', 'callbacks', 'debug', 'events', 'unknown-option', 'errors']
 ]
 const GROUND_FLOOR = FLOORS.length - 1
 
@@ -72,9 +73,11 @@ export const importsLeadDown: Rule = (files) =>
       .map(({ target, line }) => `${file.path}:${line}: ${room} imports ${target}`)
   })
 
-/** What differs between databases is in dialects/, so nothing else can name one. Comments may. */
+/** What differs between databases is in dialects/, that of lib/ or that of a subpath, so nothing else can name one. Comments may. */
 export const noDatabaseName: Rule = (files) =>
-  files.filter(({ path }) => roomOf(path) !== 'dialects').flatMap((file) => tokensOf(file, ({ text }) => namesDatabase(text)))
+  files
+    .filter(({ path }) => !/^(unit-of-work\/)?dialects\//.test(path))
+    .flatMap((file) => tokensOf(file, ({ text }) => namesDatabase(text)))
 
 /** A timer has one of three homes, where it is unref'ed and stopped. */
 export const noTimer: Rule = (files) =>
