@@ -2,7 +2,7 @@ import { CoalescedRecords } from './batching/coalesced-records'
 import { ConnectionBudget } from './batching/connection-budget'
 import { WriteOrder } from './batching/write-order'
 import { Database } from './dialects/database'
-import type { ResolvedOptions } from './options'
+import { type ResolvedOptions, systemClock } from './options'
 import { Pruner } from './pruner'
 import { Readiness } from './schema/readiness'
 import { type RegisteredTable, register } from './schema/registry'
@@ -27,7 +27,7 @@ const orderOfTable = new WeakMap<RegisteredTable, WriteOrder>()
 export function assemble(options: ResolvedOptions): Parts {
   const entry = register(options.knex, options.table)
   // A store with a clock or a transaction of its own shares nothing that depends on it.
-  if (options.clock !== Date.now || options.knex.isTransaction) return build(options, entry)
+  if (options.clock !== systemClock || options.knex.isTransaction) return build(options, entry)
   const parts = getOrMake(partsOfClient, options.knex.client, () => new Map<string, Parts>())
   const { table, createTable, timeoutMs, prepare, batch, pruneIntervalMs, pruneBatchSize } = options
   const key = JSON.stringify([table, createTable, timeoutMs, prepare, batch, pruneIntervalMs, pruneBatchSize])

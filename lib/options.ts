@@ -157,7 +157,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     pruneBatchSize: option(options, 'pruneBatchSize', 1000, isCount, 'a whole number, 1 or more'),
     storedId: option(options, 'storedId', 'hashed', (value) => value === 'hashed' || value === 'plain', "'hashed' or 'plain'"),
     onError: guarded(option(options, 'onError', ignore, isFunction, 'a function')),
-    clock: option(options, 'clock', Date.now, isFunction, 'a function that returns milliseconds since the epoch'),
+    clock: option(options, 'clock', systemClock, isFunction, 'a function that returns milliseconds since the epoch'),
     owner: option(options, 'owner', nobody, isFunction, 'a function of the session'),
     conflict: option(options, 'conflict', 'merge', isConflictPolicy, "'merge', 'overwrite' or 'error'"),
     codec: option(options, 'codec', json, isCodec, 'an object with the functions encode and decode'),
@@ -207,6 +207,9 @@ function guarded(onError: (error: unknown) => void): (error: unknown) => void {
     }
   }
 }
+
+/** Asked of `Date` at each call, so that a test's fake timers are seen by a store that was made before them. */
+export const systemClock = (): number => Date.now()
 
 /** A library does not log by itself: who wants to see these gives `onError`. */
 function ignore(): void {}

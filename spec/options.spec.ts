@@ -271,8 +271,8 @@ describe('the option knex', () => {
   it('is refused for a database that is not supported, with those that are', async () => {
     const { default: createKnex } = await import('knex')
     class Unheard extends createKnex.Client {
-      driverName = 'unheard'
-      dialect = 'unheard'
+      override driverName = 'unheard'
+      override dialect = 'unheard'
       _driver() {
         return {}
       }

@@ -87,11 +87,11 @@ export class Lane<Item, Result> implements Waiting {
   }
 
   private nextBatch(): Entry<Item, Result>[] {
-    const { maxBatch, maxBatchBytes, sizeOf, timeoutMs, operation } = this.options
+    const { maxBatch, maxBatchBytes, sizeOf } = this.options
     const batch: Entry<Item, Result>[] = []
     const held: Entry<Item, Result>[] = []
     const ids = new Set<string>()
-    const oldest = performance.now() - timeoutMs
+    const now = performance.now()
     let bytes = 0
     let taken = 0
     for (const entry of this.queue) {
@@ -99,9 +99,8 @@ export class Lane<Item, Result> implements Waiting {
       const size = sizeOf(entry.item)
       if (batch.length > 0 && bytes + size > maxBatchBytes) break
       taken++
-      if (entry.since < oldest) {
-        entry.reject(new TimeoutError(operation, timeoutMs))
-      } else if (ids.has(entry.id)) {
+      if (this.rejectIfLate(entry, now)) continue
+      if (ids.has(entry.id)) {
         held.push(entry)
       } else {
         ids.add(entry.id)
@@ -129,7 +128,10 @@ export class Lane<Item, Result> implements Waiting {
     if (again && tries < MAX_TRIES) {
       // Jitter: those who collided must not meet again.
       await new Promise((resolve) => setTimeout(resolve, BACKOFF_MS * tries * (0.5 + Math.random())))
-      return this.send(batch, tries + 1)
+      const now = performance.now()
+      const waited = batch.filter((entry) => !this.rejectIfLate(entry, now))
+      if (waited.length > 0) await this.send(waited, tries + 1)
+      return
     }
     const oneRowsFault = error instanceof DatabaseError && !again && !(error instanceof DatabaseUnreachableError)
     if (batch.length > 1 && oneRowsFault) {
@@ -139,5 +141,13 @@ export class Lane<Item, Result> implements Waiting {
       return this.send(batch.slice(middle), MAX_TRIES)
     }
     for (const { reject } of batch) reject(error)
+  }
+
+  /** True for one whose caller has a TimeoutError already: nothing is sent whose result would be thrown away. */
+  private rejectIfLate({ since, reject }: Entry<Item, Result>, now: number): boolean {
+    const { operation, timeoutMs } = this.options
+    if (since >= now - timeoutMs) return false
+    reject(new TimeoutError(operation, timeoutMs))
+    return true
   }
 }

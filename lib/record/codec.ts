@@ -8,7 +8,7 @@ import { SessionStoreError, UnreadableSessionError, UnserializableSessionError }
  * const codec: SessionCodec = { encode: (session) => superjson.stringify(session), decode: (text) => superjson.parse(text) }
  */
 export interface SessionCodec {
-  /** Throws where the session cannot be written. The text must not contain U+0000 or U+001E, and must not be empty. */
+  /** Throws where the session cannot be written. The text must not be empty, nor contain U+0000, U+001E or half of a surrogate pair. */
   encode(session: SessionData, storedId: string): string | Promise<string>
   /** Throws where the text is not one of its own. What it answers is checked: only an object with a `cookie` is a session. */
   decode(text: string, storedId: string): unknown
@@ -54,7 +54,8 @@ export async function decode(codec: SessionCodec, data: string, storedId: string
   let session: unknown
   try {
     session = codec.decode(data, storedId)
-    if (session instanceof Promise) session = await session
+    // Not by instanceof: under Jest the promises of node:crypto are of another realm.
+    if (typeof (session as { then?: unknown } | null)?.then === 'function') session = await session
   } catch (error) {
     throw error instanceof UnreadableSessionError ? error : new UnreadableSessionError('its data is not what the codec writes')
   }
@@ -63,16 +64,20 @@ export async function decode(codec: SessionCodec, data: string, storedId: string
 
 /** The value, if it is a session: express-session and its relatives need a `cookie` object in it. */
 export function asSession(value: unknown): SessionData {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new UnreadableSessionError('its data is not an object')
-  const { cookie } = value as Partial<SessionData>
-  if (typeof cookie !== 'object' || cookie === null) throw new UnreadableSessionError('its data has no cookie')
+  if (!isObject(value)) throw new UnreadableSessionError('its data is not an object')
+  if (!isObject((value as Partial<SessionData>).cookie)) throw new UnreadableSessionError('its data has no cookie')
   return value as SessionData
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function refuseUnstorable(data: unknown): void {
   if (typeof data !== 'string' || data === '') throw new UnserializableSessionError('the codec gave no text')
   if (data.includes('\0') || data.includes('\u001e'))
     throw new UnserializableSessionError('the codec gave a control character (U+0000 or U+001E)')
+  if (!data.isWellFormed()) throw new UnserializableSessionError('the codec gave half of a surrogate pair')
 }
 
 function reasonOf(error: unknown): string {

@@ -1,4 +1,5 @@
 import type { SessionData } from 'express-session'
+import { Hidden, InvalidOptionError } from '../errors'
 
 /** The last moment that fits the column of hours, a 32-bit integer, and JavaScript's Date: in the year 246953. */
 const LAST_MOMENT = 2_147_483_647 * 3_600_000
@@ -19,8 +20,16 @@ export interface Lifetimes {
  */
 export function expiryOf(session: SessionData, { ttlSeconds, maxLifetimeSeconds }: Lifetimes, now: number, createdAt: number): number {
   const expiry =
-    typeof ttlSeconds === 'function' ? now + ttlSeconds(session) * 1000 : (cookieExpiry(session, now) ?? now + ttlSeconds * 1000)
+    typeof ttlSeconds === 'function' ? now + asked(ttlSeconds, session) * 1000 : (cookieExpiry(session, now) ?? now + ttlSeconds * 1000)
   return inRange(Math.min(expiry, createdAt + maxLifetimeSeconds * 1000))
+}
+
+/** Not a number would be an expiry in the past, and log everybody out. */
+function asked(ttlSeconds: (session: SessionData) => number, session: SessionData): number {
+  const seconds = ttlSeconds(session)
+  if (typeof seconds === 'number' && !Number.isNaN(seconds)) return seconds
+  const given = typeof seconds === 'number' ? seconds : new Hidden(seconds)
+  throw new InvalidOptionError('ttlSeconds', 'a function that returns a number of seconds', given)
 }
 
 /** The cookie's own expiry, or undefined if it has none that can be read as a moment. */

@@ -17,13 +17,17 @@ export function toStorable(session: SessionData, loaded?: { readonly maxAge: Max
     throw new UnserializableSessionError(`a session must be an object with a cookie, got ${describeValue(new Hidden(session))}`)
   }
   const storable = ownProperties(session) as Partial<SessionData>
-  if (typeof storable.cookie !== 'object' || storable.cookie === null) {
-    throw new UnserializableSessionError('it has no cookie object, which express-session and its relatives need to load it again')
-  }
-  const cookie = ownProperties(storable.cookie)
+  const cookie = ownProperties(cookieOf(storable))
   cookie.expires = hasExpiry(cookie) ? undefined : null
   if (loaded !== undefined && !maxAgeChanged(cookie.originalMaxAge, loaded.maxAge)) cookie.originalMaxAge = loaded.maxAge
   return Object.assign(storable, { cookie }) as unknown as SessionData
+}
+
+/** The session's cookie. Throws {@link UnserializableSessionError} where there is none. */
+export function cookieOf(session: Partial<SessionData> | null | undefined): { readonly originalMaxAge?: MaxAge } {
+  const cookie = session?.cookie
+  if (typeof cookie === 'object' && cookie !== null) return cookie
+  throw new UnserializableSessionError('it has no cookie object, which express-session and its relatives need to load it again')
 }
 
 /** Puts the row's expiry back where {@link toStorable} took it out. */

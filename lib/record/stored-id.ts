@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { InvalidSessionIdError } from '../errors'
+import { describeValue, Hidden, InvalidSessionIdError } from '../errors'
 
 /** How the session id becomes the key of the row. */
 export type StoredIdForm = 'hashed' | 'plain'
@@ -15,6 +15,7 @@ export const ID_LENGTH = 255
  * Throws {@link InvalidSessionIdError} for an id that cannot be stored as it is.
  */
 export function storedIdOf(sessionId: string, form: StoredIdForm, prefix: string): string {
+  if (typeof sessionId !== 'string') throw new InvalidSessionIdError(`it must be a string, got ${describeValue(new Hidden(sessionId))}`)
   if (form === 'hashed') return prefix + hash(sessionId)
   const why = plainIdRefusal(sessionId, prefix)
   if (why !== undefined) throw new InvalidSessionIdError(why)
@@ -25,9 +26,15 @@ export function storedIdOf(sessionId: string, form: StoredIdForm, prefix: string
 export function plainIdRefusal(sessionId: string, prefix: string): string | undefined {
   if (sessionId === '') return 'it is empty'
   if (prefix.length + sessionId.length > ID_LENGTH) return `with its prefix it is longer than ${ID_LENGTH} characters`
-  // U+0000 is refused by databases; U+001E separates the rows of a batch.
-  if (sessionId.includes('\0') || sessionId.includes('\u001e')) return 'it contains a control character (U+0000 or U+001E)'
-  return sessionId.isWellFormed() ? undefined : 'it contains half of a surrogate pair'
+  return textRefusal(sessionId)
+}
+
+/** Why a text cannot be in a column as wide as the ids', or undefined. */
+export function textRefusal(text: string): string | undefined {
+  if (text.length > ID_LENGTH) return `it is longer than ${ID_LENGTH} characters`
+  // U+0000 is refused by databases; U+001E separates the rows of a batch, so with it in one row another would get what is not its own.
+  if (text.includes('\0') || text.includes('\u001e')) return 'it contains a control character (U+0000 or U+001E)'
+  return text.isWellFormed() ? undefined : 'it contains half of a surrogate pair'
 }
 
 function hash(sessionId: string): string {

@@ -4,7 +4,7 @@ import { UnreadableSessionError } from '../errors'
 import { decode, encode } from '../record/codec'
 import { expiryOf, touchThreshold } from '../record/expiry'
 import type { KnownRevision } from '../record/revisions'
-import { maxAgeChanged, toStorable, withExpiry } from '../record/storable'
+import { cookieOf, maxAgeChanged, toStorable, withExpiry } from '../record/storable'
 import { plainIdRefusal, storedIdOf } from '../record/stored-id'
 import { ownerOf } from './owner-of'
 import { PlainIdUpgrade } from './plain-id-upgrade'
@@ -44,6 +44,7 @@ export class Sessions {
   /** Renews the expiry, if that moves it far enough to be worth a statement. */
   async touch(sessionId: string, session: SessionData): Promise<void> {
     if (!this.canExist(sessionId)) return
+    const { originalMaxAge } = cookieOf(session)
     const { options, order } = this.parts
     const storedId = this.storedId(sessionId)
     const known = this.parts.revisions.of(session, storedId)
@@ -52,7 +53,7 @@ export class Sessions {
     if (known !== undefined) {
       const shortened = expiresAt < known.expiresAt && typeof options.ttlSeconds === 'function'
       // express-session calls touch, not set, when only the cookie was changed.
-      if (shortened || maxAgeChanged(session.cookie?.originalMaxAge, known.maxAge)) return this.save(sessionId, session)
+      if (shortened || maxAgeChanged(originalMaxAge, known.maxAge)) return this.save(sessionId, session)
       const moved = expiresAt - known.expiresAt
       if (moved < touchThreshold(options.touchAfterMs, expiresAt - now)) return
     }
@@ -125,6 +126,6 @@ export class Sessions {
   /** False for an id under which nothing can have been stored: an answer, not an error, to whoever asks for it. */
   private canExist(sessionId: string): boolean {
     const { storedId, prefix } = this.parts.options
-    return storedId === 'hashed' || plainIdRefusal(sessionId, prefix) === undefined
+    return storedId === 'hashed' || typeof sessionId !== 'string' || plainIdRefusal(sessionId, prefix) === undefined
   }
 }

@@ -1,0 +1,117 @@
+import { runInNewContext } from 'node:vm'
+import type { SessionData } from 'express-session'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { UnreadableSessionError, UnserializableSessionError } from '../../lib/errors'
+import { decode, encode, json, type SessionCodec } from '../../lib/record/codec'
+
+const session = (data: object = {}) => ({ cookie: {}, ...data }) as SessionData
+const codecThat = (gives: Partial<SessionCodec>): SessionCodec => ({ ...json, ...gives })
+
+async function refusalOf(work: Promise<unknown>): Promise<Error> {
+  return work.then(
+    () => new Error('expected an error'),
+    (error) => error
+  )
+}
+
+describe('encoding', () => {
+  it('and decoding give back whatever JSON can hold', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.jsonValue({ noUnicodeString: false }), async (value) => {
+        const { data, comparable } = await encode(json, session({ value }), 'id')
+        expect(comparable).toBe(data)
+        const expected = JSON.parse(JSON.stringify(value))
+        expect((await decode(json, data, 'id')) as unknown).toEqual({ cookie: {}, value: expected })
+      })
+    )
+  })
+
+  it('gives a text that may be a parameter of a batch, whatever the session holds', async () => {
+    const text = fc.array(fc.integer({ min: 0, max: 0xffff })).map((units) => String.fromCharCode(...units))
+    await fc.assert(
+      fc.asyncProperty(text, text, async (name, value) => {
+        const { data } = await encode(json, session({ [name]: value }), 'id')
+        for (const refused of ['\0', '\u001e']) expect(data).not.toContain(refused)
+        expect(data.isWellFormed()).toBe(true)
+      })
+    )
+  })
+
+  const circular: Record<string, unknown> = { secret: 'the secret' }
+  circular.self = circular
+  it.each([
+    ['a BigInt', { amount: 5n }, 'it holds a BigInt, which JSON cannot write'],
+    ['a circular reference', { circular }, 'it refers to itself (a circular reference)'],
+    [
+      'a toJSON that throws',
+      {
+        user: {
+          toJSON() {
+            throw new Error('the secret')
+          }
+        }
+      },
+      'its codec or a toJSON in it threw'
+    ]
+  ])('of %s is one clear error, which shows nothing of the session', async (_what, data, why) => {
+    const error = await refusalOf(encode(json, session(data), 'id'))
+    expect(error).toEqual(new UnserializableSessionError(why))
+    expect(error.message).toBe(`the session cannot be stored: ${why}`)
+    expect(error).not.toHaveProperty('cause')
+  })
+
+  it.each([
+    ['nothing', undefined, 'the codec gave no text'],
+    ['an empty text', '', 'the codec gave no text'],
+    ['bytes', Buffer.from('{}'), 'the codec gave no text'],
+    ['NUL', 'a\0b', 'the codec gave a control character (U+0000 or U+001E)'],
+    ['the separator of batches', 'a\u001eb', 'the codec gave a control character (U+0000 or U+001E)'],
+    ['half of a surrogate pair', 'a\ud800', 'the codec gave half of a surrogate pair']
+  ])('by a codec that gives %s is an error', async (_what, text, why) => {
+    for (const encodeWith of [() => text, async () => text]) {
+      expect(await refusalOf(encode(codecThat({ encode: encodeWith as SessionCodec['encode'] }), session(), 'id'))).toEqual(
+        new UnserializableSessionError(why)
+      )
+    }
+  })
+
+  it('gives an async codec the stored id and waits for it', async () => {
+    const codec = codecThat({ encode: async (_session, storedId) => `text of ${storedId}`, comparable: () => 'the same' })
+    expect(await encode(codec, session(), 'id')).toEqual({ data: 'text of id', comparable: 'the same' })
+  })
+})
+
+describe('decoding', () => {
+  it.each([
+    ['nothing', '', 'its data is not what the codec writes'],
+    ['broken JSON', '{"cookie":', 'its data is not what the codec writes'],
+    ['null', 'null', 'its data is not an object'],
+    ['a number', '5', 'its data is not an object'],
+    ['a list', '[]', 'its data is not an object'],
+    ['a text', '"cookie"', 'its data is not an object'],
+    ['an empty object', '{}', 'its data has no cookie'],
+    ['a cookie that is null', '{"cookie":null}', 'its data has no cookie'],
+    ['a cookie that is a text', '{"cookie":"a"}', 'its data has no cookie'],
+    ['a cookie that is a list', '{"cookie":[]}', 'its data has no cookie']
+  ])('of %s is no session', async (_what, data, reason) => {
+    expect(await refusalOf(decode(json, data, 'id'))).toEqual(new UnreadableSessionError(reason))
+  })
+
+  it('shows nothing of what a codec throws', async () => {
+    const throwing = codecThat({
+      decode: async () => {
+        throw new Error('the secret')
+      }
+    })
+    const error = await refusalOf(decode(throwing, '{}', 'id'))
+    expect(error.message).toBe('a stored session cannot be read: its data is not what the codec writes')
+    expect(error).not.toHaveProperty('cause')
+  })
+
+  it('waits for an async codec, also where its promise is of another realm, as under Jest', async () => {
+    const foreign = runInNewContext('(async () => ({ cookie: {} }))()')
+    expect(foreign).not.toBeInstanceOf(Promise)
+    expect(await decode(codecThat({ decode: () => foreign }), 'text', 'id')).toEqual({ cookie: {} })
+  })
+})
