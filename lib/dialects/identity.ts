@@ -5,6 +5,9 @@ import type { KnexClient } from './database'
 /** Two Knex instances with equal identities reach the same tables. An object stands only for itself. */
 export type DatabaseIdentity = string | object
 
+/** A transaction has no pool of its own, but the configuration of the Knex it came from. */
+const poolOfConfig = new WeakMap<object, object>()
+
 /**
  * What a Knex instance is connected to. A transaction is its own: its tables may be rolled back, and then nobody else must believe in
  * them. So is a pool whose target cannot be known: in memory, given as a function, or made elsewhere.
@@ -12,13 +15,21 @@ export type DatabaseIdentity = string | object
 export function databaseIdentity(knex: Knex): DatabaseIdentity {
   const client = knex.client as KnexClient
   if (client.transacting === true) return client
-  const { connectionPool } = client.config as { connectionPool?: object }
-  return sharedIdentity(client) ?? connectionPool ?? client.pool ?? client
+  const shared = sharedIdentity(client)
+  if (shared !== undefined) return shared
+  const pool = connectionPoolOf(client) ?? client.pool ?? client
+  poolOfConfig.set(client.config, pool)
+  return pool
 }
 
-/** The identity of the database under a transaction, if it can be known. */
-export function identityBelowTransaction(knex: Knex): string | undefined {
-  return sharedIdentity(knex.client as KnexClient)
+/** The identity of the database under a transaction, as far as it is known. */
+export function identityBelowTransaction(knex: Knex): DatabaseIdentity | undefined {
+  const client = knex.client as KnexClient
+  return sharedIdentity(client) ?? connectionPoolOf(client) ?? poolOfConfig.get(client.config)
+}
+
+function connectionPoolOf(client: KnexClient): object | undefined {
+  return (client.config as { connectionPool?: object }).connectionPool
 }
 
 function sharedIdentity(client: KnexClient): string | undefined {

@@ -10,6 +10,8 @@ import { type RegisteredTable, registeredIn } from './registry'
 
 /** Sees to it that the table is there before the first statement, and again when it was dropped behind our back. */
 export class Readiness {
+  private own: Promise<void> | null = null
+
   constructor(
     private readonly knex: Knex,
     private readonly db: Database,
@@ -20,39 +22,19 @@ export class Readiness {
 
   /** True if the table was seen. In a transaction, what was seen outside of it counts: it was committed. */
   get isReady(): boolean {
-    if (this.entry.ready) return true
-    if (!this.db.isTransaction) return false
-    const identity = identityBelowTransaction(this.knex)
-    return identity !== undefined && registeredIn(identity, this.entry.definition)?.ready === true
+    return this.entry.ready || this.entryBelow?.ready === true
   }
 
-  /** Finds or makes the table. A failure is not remembered: the next call tries again. */
-  async ensure(): Promise<void> {
-    const { entry } = this
-    const other = entry.preparing
-    if (other !== null) {
-      try {
-        return await other
-      } catch {
-        // That attempt ran on another Knex, perhaps, which may be down or without privilege where ours is not.
-        if (entry.ready) return
+  /** Finds or makes the table; one attempt at a time. A failure is not remembered: the next call tries again. */
+  ensure(): Promise<void> {
+    if (this.own === null) {
+      const forget = () => {
+        this.own = null
       }
+      this.own = this.joinOrAttempt()
+      this.own.then(forget, forget)
     }
-    if (entry.preparing !== null && entry.preparing !== other) return entry.preparing
-    const attempt = prepareTable(this.db, this.dialect, entry.definition, this.mayCreate).then(
-      () => {
-        entry.ready = true
-      },
-      (error) => {
-        throw isOurs(error) ? error : wrapDriverError(this.dialect, error, 'table check')
-      }
-    )
-    entry.preparing = attempt
-    try {
-      await attempt
-    } finally {
-      if (entry.preparing === attempt) entry.preparing = null
-    }
+    return this.own
   }
 
   /**
@@ -65,11 +47,55 @@ export class Readiness {
       if ((await dialect.describe(db, entry.definition)) !== null) return
     } catch (error) {
       if (!db.isTransaction) throw wrapDriverError(dialect, error, 'table check')
-      throw new TableMissingError(displayName(entry.definition), 'was dropped during this transaction, which the database has aborted')
+      this.distrust()
+      throw new TableMissingError(displayName(entry.definition), 'was dropped under this transaction, which the database has aborted')
     }
     debug('the sessions table %s went missing', displayName(entry.definition))
-    entry.ready = false
+    this.distrust()
     await this.ensure()
+  }
+
+  /** Joins the attempt that another Knex has under way; if it fails, tries itself: that Knex may be down or without privilege. */
+  private async joinOrAttempt(): Promise<void> {
+    const { entry } = this
+    if (entry.preparing !== null) {
+      try {
+        return await entry.preparing
+      } catch {
+        if (entry.ready) return
+      }
+    }
+    const attempt = this.attempt()
+    entry.preparing = attempt
+    try {
+      await attempt
+    } finally {
+      if (entry.preparing === attempt) entry.preparing = null
+    }
+  }
+
+  private async attempt(): Promise<void> {
+    const { db, dialect, entry, mayCreate } = this
+    try {
+      await prepareTable(db, dialect, entry.definition, mayCreate)
+    } catch (error) {
+      throw isOurs(error) ? error : wrapDriverError(dialect, error, 'table check')
+    }
+    entry.ready = true
+  }
+
+  /** The next statement looks first, and so does the next transaction: in one, a statement that fails may cost all the others. */
+  private distrust(): void {
+    this.entry.ready = false
+    const below = this.entryBelow
+    if (below !== undefined) below.ready = false
+  }
+
+  /** What this process knows of the table outside of the transaction that this Knex is. */
+  private get entryBelow(): RegisteredTable | undefined {
+    if (!this.db.isTransaction) return undefined
+    const identity = identityBelowTransaction(this.knex)
+    return identity === undefined ? undefined : registeredIn(identity, this.entry.definition)
   }
 }
 
@@ -85,12 +111,26 @@ export async function prepareTable(db: Database, dialect: Dialect, table: TableD
     debug('created the sessions table %s', displayName(table))
   } catch (error) {
     if (await isThere(db, dialect, table)) return
-    const diagnosis = dialect.diagnose(error)
-    const code = driverCode(error)
-    if (diagnosis === 'denied') throw new TableMissingError(displayName(table), `the database user may not create it (driver code ${code})`)
-    if (diagnosis === 'table-missing')
-      throw new TableMissingError(displayName(table), `neither does its schema ${JSON.stringify(table.schemaName)}`)
-    throw wrapDriverError(dialect, error, 'table creation')
+    throw creationError(dialect, error, table)
+  }
+}
+
+function creationError(dialect: Dialect, error: unknown, table: TableDefinition): Error {
+  switch (dialect.diagnose(error)) {
+    case 'denied':
+      return new TableMissingError(
+        displayName(table),
+        `the database user lacks the privilege CREATE, which would make it (driver code ${driverCode(error)})`
+      )
+    case 'table-missing':
+      return new TableMissingError(
+        displayName(table),
+        table.schemaName === undefined
+          ? 'there is no schema to create it in'
+          : `neither does its schema ${JSON.stringify(table.schemaName)}`
+      )
+    default:
+      return wrapDriverError(dialect, error, 'table creation')
   }
 }
 

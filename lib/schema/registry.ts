@@ -42,9 +42,11 @@ export function register(knex: Knex, definition: TableDefinition): RegisteredTab
   return registered
 }
 
-/** The entry of the table in a database named `identity`, if there is one. */
-export function registeredIn(identity: string, definition: TableDefinition): RegisteredTable | undefined {
-  return registry().named.get(identity)?.get(keyOf(definition))
+/** The entry of the table in the database of that identity, if there is one. */
+export function registeredIn(identity: DatabaseIdentity, definition: TableDefinition): RegisteredTable | undefined {
+  const { named, anonymous } = registry()
+  const tables = typeof identity === 'string' ? named.get(identity) : anonymous.get(identity)
+  return tables?.get(keyOf(definition))
 }
 
 function registry(): Registry {

@@ -1,7 +1,7 @@
 import type { Database } from '../database'
 import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
-import { type ColumnNames, indexName, quotedColumns, type TableDefinition } from '../table-definition'
-import { PostgresStatements } from './postgres-statements'
+import { quotedColumns, type TableDefinition } from '../table-definition'
+import { type PostgresOptions, PostgresStatements } from './postgres-statements'
 
 /** Longer names are cut silently by the server: NAMEDATALEN - 1. */
 const MAX_NAME_BYTES = 63
@@ -23,10 +23,7 @@ export class PostgresDialect implements Dialect {
   readonly inFlight = { reads: 4, writes: 2 }
   readonly sizeLimit = '1 GB, or what the memory of the server allows'
 
-  constructor(
-    /** False where named prepared statements cannot be used: behind pgbouncer before 1.21 in transaction mode. */
-    private readonly prepare: boolean
-  ) {}
+  constructor(private readonly options: PostgresOptions) {}
 
   refusal(name: string): string | undefined {
     return Buffer.byteLength(name) > MAX_NAME_BYTES
@@ -72,8 +69,8 @@ export class PostgresDialect implements Dialect {
   protected createStatements(table: TableDefinition): string[] {
     const name = this.quote(table.schemaName, table.tableName)
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
-    const index = (key: keyof ColumnNames) => this.quote(indexName(table, table.columns[key], MAX_NAME_BYTES))
     // COLLATE "C": ids are compared byte for byte, at half the cost of a language's collation.
+    // No names for the indexes: the server finds free ones, also where a table put aside by renaming has kept the names of its own.
     // fillfactor: room in each page lets an update of a row stay in its page and leave the indexes alone (HOT).
     return [
       `CREATE TABLE ${name} (
@@ -85,8 +82,8 @@ export class PostgresDialect implements Dialect {
   ${ownerId} varchar(255) NULL,
   ${createdAt} bigint NOT NULL
 )${this.storage}`,
-      `CREATE INDEX ${index('expiresHour')} ON ${name} (${expiresHour})`,
-      `CREATE INDEX ${index('ownerId')} ON ${name} (${ownerId}) WHERE ${ownerId} IS NOT NULL`
+      `CREATE INDEX ON ${name} (${expiresHour})`,
+      `CREATE INDEX ON ${name} (${ownerId}) WHERE ${ownerId} IS NOT NULL`
     ]
   }
 
@@ -97,7 +94,7 @@ export class PostgresDialect implements Dialect {
   }
 
   statements(table: TableDefinition): SessionStatements {
-    return new PostgresStatements(this.quote, table, this.prepare)
+    return new PostgresStatements(this.quote, table, this.options)
   }
 
   diagnose(error: unknown): Diagnosis {

@@ -1,8 +1,11 @@
 import type { Database } from '../database'
 import { type Diagnosis, type Dialect, driverCode, type SessionStatements } from '../dialect'
-import { indexName, quotedColumns, type TableDefinition } from '../table-definition'
+import { DEFAULT_COLUMNS, quotedColumns, type TableDefinition } from '../table-definition'
 import { readEach, runScript } from './sqlite-connection'
 import { SqliteStatements } from './sqlite-statements'
+
+const INDEXED = ['expiresHour', 'ownerId'] as const
+type IndexedColumn = (typeof INDEXED)[number]
 
 export class SqliteDialect implements Dialect {
   readonly name = 'sqlite'
@@ -40,13 +43,23 @@ export class SqliteDialect implements Dialect {
   }
 
   async create(db: Database, table: TableDefinition): Promise<void> {
-    const name = this.quote(table.schemaName, table.tableName)
+    try {
+      await runScript(db, this.createStatements(table, new Set()))
+    } catch (error) {
+      // An index keeps its name when its table is renamed: that of a table which was put aside must not be in the way of the new one.
+      const takenNames = await this.namesIn(db, table.schemaName)
+      if (!INDEXED.some((key) => takenNames.has(indexName(table, key).toLowerCase()))) throw error
+      await runScript(db, this.createStatements(table, takenNames))
+    }
+  }
+
+  private createStatements(table: TableDefinition, takenNames: ReadonlySet<string>): string[] {
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
     // Here the schema qualifies the index, and the table it is on is named without it.
-    const index = (key: 'expiresHour' | 'ownerId', condition = '') =>
-      `CREATE INDEX ${this.quote(table.schemaName, indexName(table, table.columns[key], 200))} ON ${this.quote(table.tableName)} (${this.quote(table.columns[key])})${condition}`
-    await runScript(db, [
-      `CREATE TABLE ${name} (
+    const index = (key: IndexedColumn, condition = '') =>
+      `CREATE INDEX ${this.quote(table.schemaName, freeIndexName(table, key, takenNames))} ON ${this.quote(table.tableName)} (${this.quote(table.columns[key])})${condition}`
+    return [
+      `CREATE TABLE ${this.quote(table.schemaName, table.tableName)} (
   ${id} varchar(255) NOT NULL PRIMARY KEY,
   ${data} text NOT NULL,
   ${expiresAt} bigint NOT NULL,
@@ -57,7 +70,12 @@ export class SqliteDialect implements Dialect {
 )`,
       index('expiresHour'),
       index('ownerId', ` WHERE ${ownerId} IS NOT NULL`)
-    ])
+    ]
+  }
+
+  private async namesIn(db: Database, schemaName: string | undefined): Promise<Set<string>> {
+    const rows = await this.select(db, `SELECT name FROM ${this.quote(schemaName, 'sqlite_master')}`, [])
+    return new Set(rows.map(([name]) => String(name).toLowerCase()))
   }
 
   async drop(db: Database, table: TableDefinition): Promise<void> {
@@ -81,4 +99,16 @@ export class SqliteDialect implements Dialect {
     if (code.startsWith('SQLITE_CANTOPEN') || code.startsWith('SQLITE_IOERR')) return 'unreachable'
     return 'other'
   }
+}
+
+/** Named after what the column means, not after its name: then two tables never want the same index name. */
+function indexName({ tableName }: TableDefinition, key: IndexedColumn): string {
+  return `${tableName}_${DEFAULT_COLUMNS[key]}_index`
+}
+
+function freeIndexName(table: TableDefinition, key: IndexedColumn, takenNames: ReadonlySet<string>): string {
+  const name = indexName(table, key)
+  let free = name
+  for (let number = 1; takenNames.has(free.toLowerCase()); number++) free = `${name}${number}`
+  return free
 }
