@@ -3,6 +3,7 @@ import type { Knex } from 'knex'
 import { debug } from './debug'
 import { detectDialect } from './dialects/detect'
 import type { Dialect } from './dialects/dialect'
+import type { Durability } from './dialects/postgres/postgres-sql'
 import type { TableDefinition } from './dialects/table-definition'
 import { InvalidOptionError } from './errors'
 import { json, type SessionCodec } from './record/codec'
@@ -65,6 +66,11 @@ export interface KnexSessionStoreOptions extends TableOptions {
   maxLifetimeSeconds?: number
   /** With `storedId: 'hashed'`: find sessions that were stored under their plain id, too, and store them hashed at their first use. @default false */
   upgradePlainIds?: boolean
+  /**
+   * PostgreSQL only: what waits until it is on disk. `'all'`: every write. `'sets'`: all but a renewed expiry, of which a crash of the server
+   * may lose the last fraction of a second. `'none'`: only destroyed sessions. @default 'sets'
+   */
+  durability?: Durability
   /** False where named prepared statements cannot be used: PostgreSQL behind pgbouncer before 1.21 in transaction mode. @default true */
   prepare?: boolean
   /** False: each call is a statement of its own. @default true */
@@ -97,6 +103,7 @@ export interface ResolvedOptions {
   readonly maxDataBytes: number
   readonly maxLifetimeSeconds: number
   readonly upgradePlainIds: boolean
+  readonly durability: Durability
   readonly prepare: boolean
   readonly batch: boolean
 }
@@ -122,6 +129,7 @@ const STORE_OPTIONS = [
   'maxDataBytes',
   'maxLifetimeSeconds',
   'upgradePlainIds',
+  'durability',
   'prepare',
   'batch'
 ] as const satisfies readonly (keyof KnexSessionStoreOptions)[]
@@ -136,7 +144,8 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
   const options: Partial<KnexSessionStoreOptions> = typeof given === 'object' && given !== null ? given : {}
   refuseUnknown(options, STORE_OPTIONS)
   const prepare = option(options, 'prepare', true, isBoolean, 'true or false')
-  const dialect = detectDialect(options.knex, { prepare })
+  const durability = option(options, 'durability', 'sets', isDurability, "'all', 'sets' or 'none'")
+  const dialect = detectDialect(options.knex, { prepare, durability })
   return Object.freeze({
     knex: options.knex as Knex,
     dialect,
@@ -165,6 +174,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     maxDataBytes: option(options, 'maxDataBytes', Number.POSITIVE_INFINITY, isCount, 'a whole number of bytes, 1 or more'),
     maxLifetimeSeconds: option(options, 'maxLifetimeSeconds', Number.POSITIVE_INFINITY, isPositive, 'a positive number of seconds'),
     upgradePlainIds: option(options, 'upgradePlainIds', false, isBoolean, 'true or false'),
+    durability,
     prepare,
     batch: option(options, 'batch', true, isBoolean, 'true or false')
   })
@@ -186,6 +196,7 @@ function option<Key extends keyof KnexSessionStoreOptions, Value>(
 const isBoolean = (value: unknown) => typeof value === 'boolean'
 const isFunction = (value: unknown) => typeof value === 'function'
 const isPositive = (value: unknown) => typeof value === 'number' && value > 0
+const isDurability = (value: unknown) => value === 'all' || value === 'sets' || value === 'none'
 const isUnreadablePolicy = (value: unknown) => value === 'no-session' || value === 'error'
 const isNotNegative = (value: unknown) => typeof value === 'number' && value >= 0
 const isDelay = (value: unknown) => typeof value === 'number' && value > 0 && value <= MAX_DELAY_MS

@@ -1,7 +1,7 @@
-import { type SessionData, Store } from 'express-session'
+import { type Session, type SessionData, Store } from 'express-session'
 import type { Knex } from 'knex'
 import { assemble, type Parts } from './assemble'
-import { answer, type Callback, withinTime } from './callbacks'
+import { answerInTime, type Callback, withinTime } from './callbacks'
 import { StoreClosedError } from './errors'
 import type { SessionStoreEvents } from './events'
 import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options'
@@ -11,7 +11,7 @@ import { HASH_LENGTH } from './record/stored-id'
 import { SessionScan } from './sessions/session-scan'
 import { Sessions } from './sessions/sessions'
 import { type SessionStoreStatistics, Statistics } from './statistics'
-import { observed, operationChannel } from './tracing'
+import { Observation, operationChannel } from './tracing'
 
 /** What `store.health()` gives. */
 export interface SessionStoreHealth {
@@ -55,7 +55,8 @@ export class KnexSessionStore extends Store {
   private joined = false
   private readonly statistics = new Statistics()
   private readonly eventCounts = new Map<string, number>()
-  private readonly underWay = new Set<Promise<unknown>>()
+  private underWay = 0
+  private idle: (() => void) | undefined
 
   /**
    * @throws {InvalidOptionError} {@link UnknownOptionError} if an option is wrong
@@ -116,6 +117,13 @@ export class KnexSessionStore extends Store {
     return this.perform('destroy', () => this.sessions.destroy(sessionId), callback)
   }
 
+  /** express-session's own: makes the session object of a request from what `get` gave. It stands for the same revision. */
+  override createSession(request: Parameters<Store['createSession']>[0], session: SessionData): Session & SessionData {
+    const made = super.createSession(request, session)
+    this.revisions.pass(session, made)
+    return made
+  }
+
   /** Gives all live sessions with this store's prefix. They do not carry their ids: the table does not hold them. */
   override all(): Promise<SessionData[]>
   override all(callback: Callback<SessionData[]>): void
@@ -167,7 +175,7 @@ export class KnexSessionStore extends Store {
   async close(): Promise<void> {
     this.closed = true
     await this.parts.pruner?.leave(this.options)
-    await Promise.allSettled([...this.underWay])
+    if (this.underWay > 0) await new Promise<void>((resolve) => (this.idle = resolve))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -223,21 +231,25 @@ export class KnexSessionStore extends Store {
     callback: Callback<T> | undefined,
     timeoutMs = this.options.timeoutMs
   ): Promise<T> | undefined {
-    const trace = { operation, dialect: this.options.dialect.name }
-    const call = observed(operationChannel, trace, this.statistics, () => this.start(operation, work, timeoutMs))
-    this.underWay.add(call)
-    const settled = () => this.underWay.delete(call)
-    call.then(settled, settled)
-    return answer(call, typeof callback === 'function' ? callback : undefined, this.options.onError)
+    if (!this.joined) this.join()
+    const observation = new Observation(operationChannel, { operation, dialect: this.options.dialect.name }, this.statistics)
+    this.underWay++
+    const settled = (error: unknown) => {
+      observation.end(error)
+      this.underWay--
+      if (this.underWay === 0) this.idle?.()
+    }
+    const begin = () => (this.closed ? Promise.reject(new StoreClosedError(operation)) : observation.start(work))
+    return answer(
+      begin,
+      { operation, timeoutMs, settled, onError: this.options.onError },
+      typeof callback === 'function' ? callback : undefined
+    )
   }
 
-  /** Throws where the call cannot even begin; its caller is async. */
-  private start<T>(operation: string, work: () => Promise<T>, timeoutMs: number): Promise<T> {
-    if (this.closed) throw new StoreClosedError(operation)
-    if (!this.joined) {
-      this.joined = true
-      this.parts.pruner?.join(this.options)
-    }
-    return timeoutMs === Number.POSITIVE_INFINITY ? work() : withinTime(work(), operation, timeoutMs)
+  /** Pruning begins with the first call, not with the constructor. */
+  private join(): void {
+    this.joined = true
+    if (!this.closed) this.parts.pruner?.join(this.options)
   }
 }

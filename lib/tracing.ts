@@ -22,21 +22,39 @@ export const operationChannel: TracingChannel = tracingChannel('knex-session-sto
 export const statementChannel: TracingChannel = tracingChannel('knex-session-store:statement')
 
 /**
- * Runs `work`, counts it, and tells the subscribers of the channel when it starts and ends. Not `tracePromise`, which would hand them the
+ * One call or statement as it is counted, and told to the subscribers of its channel. Not `tracePromise`, which would hand them the
  * result, a session.
  */
-export async function observed<T>(
-  channel: TracingChannel,
-  trace: SessionTrace,
-  statistics: Statistics,
-  work: () => Promise<T>
-): Promise<T> {
-  const start = performance.now()
-  const heard = channel.hasSubscribers
-  const end = (error?: unknown) => {
-    const ms = performance.now() - start
-    statistics.record(trace.operation, ms, error !== undefined, trace.batchSize)
-    if (!heard) return
+export class Observation {
+  private readonly startedAt = performance.now()
+  private readonly heard: boolean
+
+  constructor(
+    private readonly channel: TracingChannel,
+    private readonly trace: SessionTrace,
+    private readonly statistics: Statistics
+  ) {
+    this.heard = channel.hasSubscribers
+  }
+
+  /** Within the stores that subscribers have bound, so that a span can be the parent of what happens inside. */
+  start<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.heard) return work()
+    const { channel, trace } = this
+    return channel.start.runStores(trace, () => {
+      try {
+        return work()
+      } finally {
+        channel.end.publish(trace)
+      }
+    })
+  }
+
+  end(error: unknown): void {
+    const { channel, trace } = this
+    const ms = performance.now() - this.startedAt
+    this.statistics.record(trace.operation, ms, error !== undefined, trace.batchSize)
+    if (!this.heard) return
     trace.durationMs = ms
     if (error !== undefined) {
       trace.error = error
@@ -45,21 +63,4 @@ export async function observed<T>(
     channel.asyncStart.publish(trace)
     channel.asyncEnd.publish(trace)
   }
-  try {
-    const result = await (heard ? startHeard(channel, trace, work) : work())
-    end()
-    return result
-  } catch (error) {
-    end(error)
-    throw error
-  }
-}
-
-/** Within the stores that subscribers have bound, so that a span can be the parent of what happens inside. */
-function startHeard<T>(channel: TracingChannel, trace: SessionTrace, work: () => Promise<T>): Promise<T> {
-  return channel.start.runStores(trace, () => {
-    const promise = work()
-    channel.end.publish(trace)
-    return promise
-  })
 }

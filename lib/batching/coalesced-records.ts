@@ -40,10 +40,8 @@ export class CoalescedRecords implements SessionRecords {
       operation: 'get',
       idOf: (id) => id,
       maxInFlight: inFlight.reads,
-      run: (ids) => {
-        for (const id of ids) this.coalescing.delete(id)
-        return table.load(ids)
-      }
+      leaving: (id) => this.coalescing.delete(id),
+      run: (ids) => table.load(ids)
     })
     this.inserts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => each(records, table.insert(records)) })
     this.puts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => table.put(records) })
@@ -75,7 +73,6 @@ export class CoalescedRecords implements SessionRecords {
     if (waiting !== undefined) return waiting
     const load = this.loads.submit(id)
     this.coalescing.set(id, load)
-    load.catch(() => this.coalescing.delete(id))
     return load
   }
 

@@ -1,4 +1,4 @@
-import { DatabaseError, DatabaseUnreachableError, TimeoutError, TransientDatabaseError } from '../errors'
+import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, TimeoutError, TransientDatabaseError } from '../errors'
 import type { ConnectionBudget, Waiting } from './connection-budget'
 
 /** How often a statement is tried that others made fail, or whose connection broke. */
@@ -12,6 +12,8 @@ export interface LaneOptions<Item, Result> {
   /** Runs one statement for all items and answers for each, in order. No two items have the same id. */
   readonly run: (items: Item[]) => Promise<readonly Result[]>
   readonly idOf: (item: Item) => string
+  /** Told of each item that waits no more: it is sent, or was given up. */
+  readonly leaving?: (item: Item) => void
   /** Bytes, about: so that a few large rows make a statement of their own. */
   readonly sizeOf: (item: Item) => number
   readonly maxBatch: number
@@ -108,7 +110,9 @@ export class Lane<Item, Result> implements Waiting {
         batch.push(entry)
       }
     }
-    this.queue = [...held, ...this.queue.slice(taken)]
+    this.queue = taken === this.queue.length ? held : [...held, ...this.queue.slice(taken)]
+    const { leaving } = this.options
+    if (leaving !== undefined) for (const { item } of batch) leaving(item)
     // The same order in every process: two statements that lock the same rows in different orders block each other.
     return batch.length > 1 ? batch.sort((a, b) => (a.id < b.id ? -1 : 1)) : batch
   }
@@ -144,9 +148,10 @@ export class Lane<Item, Result> implements Waiting {
   }
 
   /** True for one whose caller has a TimeoutError already: nothing is sent whose result would be thrown away. */
-  private rejectIfLate({ since, reject }: Entry<Item, Result>, now: number): boolean {
+  private rejectIfLate({ item, since, reject }: Entry<Item, Result>, now: number): boolean {
     const { operation, timeoutMs } = this.options
     if (since >= now - timeoutMs) return false
+    this.options.leaving?.(item)
     reject(new TimeoutError(operation, timeoutMs))
     return true
   }

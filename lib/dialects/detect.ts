@@ -3,12 +3,11 @@ import { InvalidOptionError, UnsupportedDatabaseError } from '../errors'
 import type { KnexClient } from './database'
 import type { Dialect } from './dialect'
 import { PostgresDialect } from './postgres/postgres-dialect'
+import type { PostgresOptions } from './postgres/postgres-statements'
 import { SqliteDialect } from './sqlite/sqlite-dialect'
 
-/** Options that change how statements are sent. */
-export interface DialectOptions {
-  readonly prepare: boolean
-}
+/** Options that change how statements are sent; a dialect takes what it can. */
+export type DialectOptions = PostgresOptions
 
 const HOW_TO = `. For example:
   import knex from 'knex'
@@ -17,7 +16,7 @@ const HOW_TO = `. For example:
 
 /** Knex's own name for a dialect does not tell relatives apart, so the driver decides. */
 const BY_DRIVER: Readonly<Record<string, (options: DialectOptions) => Dialect>> = {
-  pg: ({ prepare }) => new PostgresDialect(prepare),
+  pg: (options) => new PostgresDialect(options),
   'better-sqlite3': () => new SqliteDialect(),
   sqlite3: () => new SqliteDialect()
 }

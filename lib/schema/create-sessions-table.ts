@@ -69,7 +69,7 @@ function resolve(knex: Knex, options: SessionsTableOptions) {
   refuseUnknown(options, [...TABLE_OPTIONS, 'version'])
   const { version = LAYOUT_VERSION } = options
   if (version !== LAYOUT_VERSION) throw new InvalidOptionError('version', `${LAYOUT_VERSION}, the layout this release knows`, version)
-  const dialect = detectDialect(knex, { prepare: false })
+  const dialect = detectDialect(knex, { prepare: false, durability: 'all' })
   const entry = register(knex, resolveTable(options, dialect))
   return { db: Database.of(knex, SCHEMA_TIMEOUT_MS), dialect, entry }
 }

@@ -25,10 +25,12 @@ export class Sessions {
   load(sessionId: string): Promise<SessionData | null> {
     if (!this.canExist(sessionId)) return Promise.resolve(null)
     const storedId = this.storedId(sessionId)
-    return this.parts.order.read(storedId, async () => {
-      const record = (await this.loadLive(storedId)) ?? (await this.upgrade?.move(sessionId, storedId)) ?? null
-      return record === null ? null : this.open(record)
-    })
+    return this.parts.order.read(storedId, () =>
+      this.parts.records.load(storedId).then((record) => {
+        if (record !== null && this.isLive(record)) return this.open(record)
+        return this.upgrade === undefined ? null : this.openMoved(this.upgrade, sessionId, storedId)
+      })
+    )
   }
 
   /** Writes the session as it is now, unless it was destroyed or has expired since it was loaded. */
@@ -100,11 +102,15 @@ export class Sessions {
     }
   }
 
-  private async loadLive(storedId: string): Promise<SessionRecord | null> {
+  private async openMoved(upgrade: PlainIdUpgrade, sessionId: string, storedId: string): Promise<SessionData | null> {
+    const record = await upgrade.move(sessionId, storedId)
+    return record !== null && this.isLive(record) ? this.open(record) : null
+  }
+
+  private isLive({ expiresAt, createdAt }: SessionRecord): boolean {
     const { clock, maxLifetimeSeconds } = this.parts.options
-    const record = await this.parts.records.load(storedId)
     const now = clock()
-    return record !== null && record.expiresAt > now && record.createdAt + maxLifetimeSeconds * 1000 > now ? record : null
+    return expiresAt > now && createdAt + maxLifetimeSeconds * 1000 > now
   }
 
   private draft(storedId: string, session: SessionData): Draft {

@@ -4,7 +4,7 @@ import { quotedColumns, type TableDefinition } from '../dialects/table-definitio
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
 import { Statistics } from '../statistics'
-import { observed, statementChannel } from '../tracing'
+import { Observation, statementChannel } from '../tracing'
 
 /** How long a dead row stays: longer than a request lives that may still hold its session and try to write it back. */
 export const GRACE_MS = 600_000
@@ -140,9 +140,16 @@ export class SessionTable {
     return this.run('prune', 1, () => this.statements.claim(this.db, LEASE_ID, leaseMs))
   }
 
-  private run<T>(operation: string, batchSize: number, statement: () => Promise<T>): Promise<T> {
-    const trace = { operation, dialect: this.dialect.name, batchSize }
-    return observed(statementChannel, trace, this.statistics, () => this.runReady(operation, statement))
+  private async run<T>(operation: string, batchSize: number, statement: () => Promise<T>): Promise<T> {
+    const observation = new Observation(statementChannel, { operation, dialect: this.dialect.name, batchSize }, this.statistics)
+    try {
+      const result = await observation.start(() => this.runReady(operation, statement))
+      observation.end(undefined)
+      return result
+    } catch (error) {
+      observation.end(error)
+      throw error
+    }
   }
 
   private async runReady<T>(operation: string, statement: () => Promise<T>): Promise<T> {
@@ -150,6 +157,7 @@ export class SessionTable {
     try {
       return await statement()
     } catch (error) {
+      if (isOurs(error)) throw error
       const diagnosis = this.dialect.diagnose(error)
       if (diagnosis !== 'table-missing' && diagnosis !== 'table-perhaps-missing') throw wrapDriverError(this.dialect, error, operation)
     }

@@ -1,0 +1,158 @@
+import { createHash } from 'node:crypto'
+import type { Dialect } from '../dialect'
+import { quotedColumns, type TableDefinition } from '../table-definition'
+
+/** What of the writing waits for the disk: all of it, all but renewed expiries, or only destroyed sessions. */
+export type Durability = 'all' | 'sets' | 'none'
+
+/** A statement with the name under which each connection prepares it once. */
+export interface Statement {
+  readonly sql: string
+  readonly driver: Readonly<Record<string, unknown>>
+}
+
+/** The same statement for one row and for many: one row needs no list, and costs the server less. */
+export interface RowStatement {
+  readonly one: Statement
+  readonly many: Statement
+}
+
+/** Every statement on the sessions table. */
+export interface SessionSql {
+  readonly loadRows: RowStatement
+  readonly insertRows: RowStatement
+  readonly putRows: RowStatement
+  readonly putLiveRows: RowStatement
+  readonly updateRows: RowStatement
+  readonly updateRowsWithExpiry: RowStatement
+  readonly touchRows: RowStatement
+  readonly removeRows: RowStatement
+  readonly pruneRows: Statement
+  readonly claimLease: Statement
+}
+
+/** Columns of the rows `w` that a statement is given, with their types in the database. */
+type GivenColumns = readonly (readonly [name: string, type: string])[]
+
+const PUT_COLUMNS: GivenColumns = [
+  ['id', 'text'],
+  ['data', 'text'],
+  ['expires_at', 'bigint'],
+  ['owner_id', 'text'],
+  ['created_at', 'bigint']
+]
+const UPDATE_COLUMNS: GivenColumns = [
+  ['id', 'text'],
+  ['revision', 'integer'],
+  ['data', 'text'],
+  ['expires_at', 'bigint'],
+  ['owner_id', 'text']
+]
+const TOUCH_COLUMNS: GivenColumns = [
+  ['id', 'text'],
+  ['expires_at', 'bigint']
+]
+
+const NOW = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
+const HOUR = 3_600_000
+/** The setting ends with the statement. Inside a transaction of the caller it would end with that, so there it must not be used. */
+const RELAX = "(SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL"
+
+export function sessionSql(table: TableDefinition, quote: Dialect['quote'], prepare: boolean, durability: Durability): SessionSql {
+  const name = quote(table.schemaName, table.tableName)
+  const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
+  const statement = (sql: string) => toStatement(sql, prepare)
+  // Nobody needs the last touch of a server that crashed, and waiting for the disk is most of what a touch costs.
+  const relaxTouch = durability === 'all' ? '' : ` AND ${RELAX}`
+  const relaxSet = (keyword: 'WHERE' | 'AND') => (durability === 'none' ? ` ${keyword} ${RELAX}` : '')
+  const rowStatement = (columns: GivenColumns, sql: (rows: string) => string): RowStatement => ({
+    one: statement(sql(oneRow(columns))),
+    many: statement(sql(manyRows(columns)))
+  })
+  const idStatement = (sql: (matching: string) => string): RowStatement => ({
+    one: statement(sql('= ?')),
+    many: statement(sql("= ANY(string_to_array(?, chr(30), ''))"))
+  })
+
+  const loadRows = idStatement(
+    (matching) => `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} ${matching}`
+  )
+
+  const insert = (rows: string) => `
+    INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt})
+    SELECT w.id, w.data, w.expires_at, ${hourOf('w.expires_at')}, 1, w.owner_id, w.created_at FROM ${rows}${relaxSet('WHERE')}
+    ON CONFLICT (${id})`
+  const overwrite = (rows: string, condition = '') => `${insert(rows)} DO UPDATE SET
+      ${data} = excluded.${data},
+      ${expiresAt} = excluded.${expiresAt},
+      ${expiresHour} = excluded.${expiresHour},
+      ${revision} = s.${revision} + 1,
+      ${ownerId} = excluded.${ownerId},
+      ${createdAt} = CASE WHEN s.${expiresAt} > ? THEN s.${createdAt} ELSE excluded.${createdAt} END
+    ${condition}
+    RETURNING ${id}, ${revision}`
+  const insertRows = rowStatement(PUT_COLUMNS, (rows) => `${insert(rows)} DO NOTHING`)
+  const putRows = rowStatement(PUT_COLUMNS, (rows) => overwrite(rows))
+  const putLiveRows = rowStatement(PUT_COLUMNS, (rows) => overwrite(rows, `WHERE s.${expiresAt} > ?`))
+
+  const update = (rows: string, expiry: string) => `
+    UPDATE ${name} AS s SET
+      ${data} = w.data,
+      ${expiresAt} = ${expiry},
+      ${expiresHour} = ${hourOf(expiry)},
+      ${revision} = s.${revision} + 1,
+      ${ownerId} = w.owner_id
+      FROM ${rows}
+     WHERE s.${id} = w.id AND s.${revision} = w.revision AND s.${expiresAt} > ?${relaxSet('AND')}
+    RETURNING s.${id}`
+  const later = `GREATEST(s.${expiresAt}, w.expires_at)`
+  const updateRows = rowStatement(UPDATE_COLUMNS, (rows) => update(rows, later))
+  const updateRowsWithExpiry = rowStatement(UPDATE_COLUMNS, (rows) => update(rows, 'w.expires_at'))
+
+  const touch = (rows: string) => `
+    UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)} FROM ${rows}
+     WHERE s.${id} = w.id AND s.${expiresAt} > ?${relaxTouch}`
+  const touchRows = rowStatement(TOUCH_COLUMNS, touch)
+
+  const removeRows = idStatement(
+    (matching) => `
+    UPDATE ${name} SET ${data} = '', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
+     WHERE ${id} ${matching} AND ${expiresAt} <> 0`
+  )
+
+  // The hour finds candidates through the index, the exact expiry decides. What another process has locked is left to it.
+  const pruneRows = statement(`
+    DELETE FROM ${name} WHERE ${id} IN (
+      SELECT ${id} FROM ${name}
+       WHERE ${expiresHour} <= ${hourOf(`(${NOW} - ?::bigint)`)} AND ${expiresAt} <= ${NOW} - ?::bigint
+       ORDER BY ${expiresHour} LIMIT ? FOR UPDATE SKIP LOCKED)`)
+
+  const claimLease = statement(`
+    INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt})
+    VALUES (?, '', 0, 2147483647, 1, ${NOW} + ?::bigint)
+    ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE s.${createdAt} <= ${NOW}`)
+
+  return { loadRows, insertRows, putRows, putLiveRows, updateRows, updateRowsWithExpiry, touchRows, removeRows, pruneRows, claimLease }
+}
+
+function toStatement(sql: string, prepare: boolean): Statement {
+  // A name may have two spaces in a row.
+  const text = sql.replace(/("[^"]*")|\s+/g, (_, name) => name ?? ' ').trim()
+  const named = prepare ? { name: `sessions_${createHash('sha256').update(text).digest('hex').slice(0, 16)}` } : {}
+  return { sql: text, driver: { ...named, rowMode: 'array' } }
+}
+
+function hourOf(moment: string): string {
+  return `(${moment} + ${HOUR - 1}) / ${HOUR}`
+}
+
+/** One row, from plain parameters; an owner that is empty is none, as it is in a list. */
+function oneRow(columns: GivenColumns): string {
+  const values = columns.map(([name, type]) => `${name === 'owner_id' ? "NULLIF(?, '')" : '?'}::${type} AS ${name}`)
+  return `(SELECT ${values.join(', ')}) AS w`
+}
+
+function manyRows(columns: GivenColumns): string {
+  const lists = columns.map(([, type]) => `string_to_array(?, chr(30), '')${type === 'text' ? '' : `::${type}[]`}`)
+  return `unnest(${lists.join(', ')}) AS w(${columns.map(([name]) => name).join(', ')})`
+}
