@@ -240,7 +240,7 @@ export class KnexSessionStore extends Store {
       if (this.underWay === 0) this.idle?.()
     }
     const begin = () => (this.closed ? Promise.reject(new StoreClosedError(operation)) : observation.start(work))
-    return answer(
+    return answerInTime(
       begin,
       { operation, timeoutMs, settled, onError: this.options.onError },
       typeof callback === 'function' ? callback : undefined
