@@ -89,6 +89,7 @@ const REFUSED: Readonly<Record<string, readonly [value: unknown, allowed: string
   maxDataBytes: [['1mb', 'a whole number of bytes, 1 or more', '"1mb" (string)']],
   maxLifetimeSeconds: [[0, 'a positive number of seconds', '0 (number)']],
   upgradePlainIds: [['true', BOOLEAN, '"true" (string)']],
+  durability: [['some', "'all', 'sets' or 'none'", '"some" (string)']],
   prepare: [[0, BOOLEAN, '0 (number)']],
   batch: [[64, BOOLEAN, '64 (number)']]
 }
@@ -115,6 +116,7 @@ const TAKEN: Readonly<Record<string, unknown>> = {
   maxDataBytes: 65_536,
   maxLifetimeSeconds: 86_400,
   upgradePlainIds: true,
+  durability: 'all',
   prepare: false,
   batch: false
 }

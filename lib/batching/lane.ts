@@ -137,7 +137,8 @@ export class Lane<Item, Result> implements Waiting {
       if (waited.length > 0) await this.send(waited, tries + 1)
       return
     }
-    const oneRowsFault = error instanceof DatabaseError && !again && !(error instanceof DatabaseUnreachableError)
+    const allRowsFault = again || error instanceof DatabaseUnreachableError || error instanceof ReadOnlyDatabaseError
+    const oneRowsFault = error instanceof DatabaseError && !allRowsFault
     if (batch.length > 1 && oneRowsFault) {
       // One poisoned row fails alone.
       const middle = batch.length >> 1

@@ -1,7 +1,29 @@
 import type { SessionData } from 'express-session'
-import type { Knex } from 'knex'
-import { KnexSessionStore, type KnexSessionStoreOptions } from '../../lib'
-import type { Database, OpenDatabase, OpenOptions } from './databases'
+import createKnex, { type Knex } from 'knex'
+import { KnexSessionStore, type KnexSessionStoreOptions, UnsupportedDatabaseError } from '../../lib'
+import { type Database, type DatabaseName, databases, describeDatabases, type OpenDatabase, type OpenOptions } from './databases'
+
+const CLIENTS: Readonly<Record<DatabaseName, string>> = {
+  sqlite: 'better-sqlite3',
+  postgres: 'pg',
+  mysql: 'mysql2',
+  cockroach: 'cockroachdb'
+}
+
+/** The databases of the specs that the store has a dialect for. */
+export const storeDatabases: readonly Database[] = databases.filter(({ name }) => {
+  try {
+    return new KnexSessionStore({ knex: createKnex({ client: CLIENTS[name] }) }) !== undefined
+  } catch (error) {
+    if (error instanceof UnsupportedDatabaseError) return false
+    throw error
+  }
+})
+
+/** One `describe` for each database that the store has a dialect for. */
+export function describeStores(title: string, define: (database: Database) => void): void {
+  describeDatabases(title, define, storeDatabases)
+}
 
 /** A moment a spec moves by itself, in place of sleeping. */
 export class Clock {
