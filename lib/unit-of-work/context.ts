@@ -4,6 +4,10 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 export interface Frame {
   /** What surrounds it. */
   readonly outer: Frame | undefined
+  /** Whose frame it is. */
+  readonly owner?: object
+  /** True for a frame that stands for no transaction, or none any more. */
+  readonly isOver?: boolean
 }
 
 /**

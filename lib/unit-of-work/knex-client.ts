@@ -15,12 +15,12 @@ export interface KnexClient {
   transaction(container: KnexContainer, config?: object, outer?: unknown): KnexTransaction
   acquireConnection(): Promise<KnexConnection>
   releaseConnection(connection: KnexConnection): Promise<void>
+  /** Closes it as the pool would. */
+  destroyRawConnection(connection: KnexConnection): Promise<unknown>
 }
 
-/** What the driver calls a connection, with the marks that Knex leaves on it. */
-export interface KnexConnection {
-  __knex__disposed?: unknown
-}
+/** What the driver calls a connection. */
+export type KnexConnection = object
 
 /** A compiled statement. Knex sends BEGIN, COMMIT and the like as plain strings instead. */
 export interface KnexStatement {
@@ -46,6 +46,8 @@ export type KnexContainer = (trx: Knex.Transaction) => unknown
 /** What `client.transaction()` returns: a promise for the outcome that also knows how to begin and end. */
 export interface KnexTransaction extends Promise<unknown> {
   readonly txid: string
+  /** The client that runs on its connection, once there is one. */
+  readonly trxClient: KnexClient
   begin(connection: KnexConnection): Promise<unknown>
   savepoint(connection: KnexConnection): Promise<unknown>
   commit(connection: KnexConnection, value?: unknown): Promise<unknown>

@@ -1,15 +1,6 @@
-import { once } from 'node:events'
 import type { Knex } from 'knex'
 import { RollbackOnlyError, UndoneByNestedError } from './errors'
-import {
-  clientOf,
-  type KnexClient,
-  type KnexConnection,
-  type KnexContainer,
-  type KnexStatement,
-  type KnexTransaction,
-  type RowStream
-} from './knex-client'
+import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type KnexStatement, type KnexTransaction } from './knex-client'
 import { Turns } from './turns'
 
 /** What holds for the statements of a scope. */
@@ -41,6 +32,7 @@ interface Wire {
   readonly savepoints: OpenSavepoint[]
 }
 
+const scopes = new WeakMap<Knex.Transaction, Scope>()
 const GUARD = 'knex_session_store_guard'
 const READS = new Set(['select', 'first', 'pluck', 'columnInfo'])
 
@@ -55,9 +47,11 @@ export class Scope {
   readonly #query: KnexClient['query']
   #failure: { readonly cause: unknown } | undefined
 
+  /** @param undo What takes back a transaction whose COMMIT failed, where it can be open still. */
   constructor(
     readonly trx: Knex.Transaction,
     readonly rules: ScopeRules,
+    private readonly undo?: string,
     private readonly wire: Wire = { turns: new Turns(), savepoints: [] },
     readonly parent?: Scope,
     private readonly savepoint?: string
@@ -65,6 +59,12 @@ export class Scope {
     this.#client = clientOf(trx)
     this.#query = this.#client.query
     this.#watch()
+    scopes.set(trx, this)
+  }
+
+  /** The scope that watches a transaction; where a test's transaction watches it too, that of the unit. */
+  static of(trx: Knex.Transaction): Scope | undefined {
+    return scopes.get(trx)
   }
 
   /** The failed statement that decides over this scope: its own, or that of one around it. */
@@ -86,7 +86,7 @@ export class Scope {
       // A savepoint that is gone: the database has rolled back the whole transaction, as MySQL does on a deadlock.
       await this.parent?.fail(error)
     }
-    await this.#undone()
+    await this.undone()
   }
 
   #watch(): void {
@@ -100,7 +100,7 @@ export class Scope {
     client.stream = (connection, statement, rows, options) =>
       this.#inTurn(statement, async () => {
         // A reader that stops early destroys the stream, of which Knex's promise hears nothing.
-        const closed = once(rows, 'close').catch(() => undefined)
+        const closed = new Promise((resolve) => rows.once('close', resolve))
         await Promise.race([stream.call(client, connection, statement, rows, options), closed])
         await closed
       })
@@ -114,7 +114,7 @@ export class Scope {
     const { turns, savepoints } = this.wire
     let child: Scope | undefined
     const transaction = begin((trx) => {
-      child = new Scope(trx, this.rules.nested, this.wire, this, transaction.txid)
+      child = new Scope(trx, this.rules.nested, undefined, this.wire, this, transaction.txid)
       savepoints.push({ scope: child, bystanders: new Set() })
       return container(trx)
     })
@@ -126,15 +126,15 @@ export class Scope {
         return transaction.rollbackTo(connection, new RollbackOnlyError(failure.cause))
       }
       return turns.take(async () => {
-        child?.#close()
+        child?.close()
         return release.call(transaction, connection, value)
       })
     }
     transaction.rollbackTo = (connection, error) =>
       turns.take(async () => {
         const result = await rollbackTo.call(transaction, connection, error)
-        await child?.#undone()
-        child?.#close()
+        await child?.undone()
+        child?.close()
         return result
       })
     return transaction
@@ -147,7 +147,7 @@ export class Scope {
     } catch (error) {
       if (this.parent) await this.parent.fail(error)
       // SQLite keeps a transaction open whose COMMIT failed, and Knex would give the connection back like that.
-      else if (/^COMMIT/.test(sql)) await this.#base(connection, 'ROLLBACK')
+      else if (this.undo !== undefined && sql !== this.undo) await this.#base(connection, this.undo)
       throw error
     }
   }
@@ -188,15 +188,15 @@ export class Scope {
 
   #noteBystander({ method = '' }: KnexStatement): void {
     if (READS.has(method)) return
-    for (const { scope, bystanders } of this.wire.savepoints) if (!this.#isWithin(scope)) bystanders.add(this)
+    for (const { scope, bystanders } of this.wire.savepoints) if (!this.isWithin(scope)) bystanders.add(this)
   }
 
-  #isWithin(other: Scope): boolean {
-    return this === other || (this.parent?.#isWithin(other) ?? false)
+  private isWithin(other: Scope): boolean {
+    return this === other || (this.parent?.isWithin(other) ?? false)
   }
 
   /** After a rollback to this scope's savepoint. */
-  async #undone(): Promise<void> {
+  private async undone(): Promise<void> {
     const open = this.wire.savepoints.find(({ scope }) => scope === this)
     const bystanders = [...(open?.bystanders ?? [])]
     open?.bystanders.clear()
@@ -204,7 +204,7 @@ export class Scope {
   }
 
   /** The savepoint is gone, and with it those inside. */
-  #close(): void {
+  private close(): void {
     const { savepoints } = this.wire
     const position = savepoints.findIndex(({ scope }) => scope === this)
     if (position < 0) return

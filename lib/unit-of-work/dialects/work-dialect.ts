@@ -1,0 +1,39 @@
+import type { Knex } from 'knex'
+import type { Beginning, Preparation, Wording } from '../transaction'
+
+/** What differs between databases in a unit of work. */
+export interface WorkDialect {
+  /** For messages. */
+  readonly name: string
+  /** After a failed statement the database refuses all others of the transaction, those of a savepoint excepted that is rolled back. */
+  readonly failureAborts: boolean
+  /** A change of the schema commits the transaction it is made in. */
+  readonly schemaChangesCommit: boolean
+  /** The statements that begin and end a transaction, where those of Knex will not do. */
+  wording(beginning: Beginning): Wording | undefined
+  /** Two-phase commit, where the database has it. */
+  readonly twoPhase: TwoPhase | undefined
+  /** Drops every table and view of the schema that the connection uses, or fails if one is locked for long. */
+  dropAll(knex: Knex): Promise<void>
+}
+
+/** Two-phase commit. An xid has been checked before it comes here: it can stand in a statement as it is. */
+export interface TwoPhase {
+  /** The xid has to be known when the transaction begins. */
+  readonly needsXidToBegin: boolean
+  prepare(xid: string, knex: Knex): Preparation
+  readonly commitPrepared: (xid: string) => string
+  readonly rollbackPrepared: (xid: string) => string
+  recover(knex: Knex): Promise<PreparedTransaction[]>
+  /** What a driver's error means here. */
+  diagnose(error: unknown): 'disabled' | 'unknown' | 'taken' | 'other'
+  /** The setting that turns it on. */
+  readonly setting: string
+}
+
+/** A transaction that was prepared and is neither committed nor rolled back yet. */
+export interface PreparedTransaction {
+  readonly xid: string
+  /** When it was prepared, where the server knows that. */
+  readonly preparedAt: Date | undefined
+}

@@ -1,0 +1,147 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { ResponseDecidedError } from './errors'
+
+/** What the one who holds a response back does about it. */
+export interface ResponseHolder {
+  /**
+   * The first byte is about to leave, or the end is. Undefined if there is nothing to wait for; `'later'` to be asked again at the end, and
+   * to let the rest pass.
+   */
+  settle(isEnd: boolean): Promise<void> | 'later' | undefined
+  /** `settle` failed. The response is as it was at the beginning, and can be written anew. */
+  failed(error: unknown): void
+  /** Calls what sends the head or the body on. */
+  release<T>(send: () => T): T
+}
+
+const HEAD = ['setHeader', 'appendHeader', 'removeHeader', 'setHeaders'] as const
+
+type Senders = Pick<ServerResponse, 'writeHead' | 'flushHeaders' | 'write' | 'end'>
+
+/**
+ * Holds a response back, its head too, until `settle` is done: so the status can still change. What is called meanwhile is done afterwards,
+ * in order. From the first byte on the response is decided, as it is for Node once its head is sent.
+ */
+export function holdResponse(res: ServerResponse, holder: ResponseHolder): void {
+  new HeldResponse(res, holder)
+}
+
+class HeldResponse {
+  readonly #before: Senders
+  readonly #ours: Senders
+  readonly #headersBefore: OutgoingHttpHeaders
+  readonly #waiting: (() => unknown)[] = []
+  /** `'passing'`: the head and what follows pass, the end does not. */
+  #state: 'open' | 'passing' | 'settling' | 'released' = 'open'
+  #head: unknown[] | undefined
+  #isBlocking = false
+  #isEnded = false
+
+  constructor(
+    private readonly res: ServerResponse,
+    private readonly holder: ResponseHolder
+  ) {
+    const { writeHead, flushHeaders, write, end } = res
+    this.#before = { writeHead, flushHeaders, write, end }
+    this.#headersBefore = res.getHeaders()
+    this.#ours = {
+      writeHead: (...args: unknown[]) => this.#writeHead(args),
+      flushHeaders: () => this.#passOn('flushHeaders', []),
+      write: (...args: unknown[]) => this.#write(args),
+      end: (...args: unknown[]) => this.#end(args)
+    } as Senders
+    Object.assign(res, this.#ours)
+  }
+
+  #writeHead(args: unknown[]): unknown {
+    if (this.#state === 'released' || this.#state === 'passing') return this.#send('writeHead', args)
+    if (this.#state === 'settling') throw new ResponseDecidedError('write')
+    this.res.statusCode = Number(args[0])
+    this.#head = args
+    return this.res
+  }
+
+  #write(args: unknown[]): unknown {
+    const sent = this.#passOn('write', args)
+    if (this.#state === 'settling') this.#isBlocking = true
+    return sent ?? false
+  }
+
+  #end(args: unknown[]): unknown {
+    // Node ignores a second end too.
+    if (this.#isEnded && this.#state === 'settling') return this.res
+    this.#isEnded = true
+    return this.#passOn('end', args) ?? this.res
+  }
+
+  /** Undefined where the call has to wait. */
+  #passOn(name: keyof Senders, args: unknown[]): unknown {
+    if (this.#state === 'open' || (this.#state === 'passing' && name === 'end')) this.#settle(name === 'end')
+    if (this.#state !== 'settling') return this.#send(name, args)
+    this.#waiting.push(() => this.#send(name, args))
+    return undefined
+  }
+
+  #send(name: keyof Senders, args: unknown[]): unknown {
+    return this.holder.release(() => Reflect.apply(this.#before[name], this.res, args))
+  }
+
+  #settle(isEnd: boolean): void {
+    const { statusCode } = this.res
+    const settled = this.holder.settle(isEnd)
+    if (settled === undefined || settled === 'later') {
+      this.#release(settled === 'later' ? 'passing' : 'released')
+      return
+    }
+    this.#state = 'settling'
+    this.#freeze()
+    settled
+      .then(() => {
+        this.#thaw()
+        if (!this.res.headersSent) this.res.statusCode = statusCode
+        this.#release('released')
+      })
+      .catch((error) => this.#startAgain(error))
+  }
+
+  #release(state: 'passing' | 'released'): void {
+    this.#state = state
+    const head = this.#head
+    this.#head = undefined
+    if (head) this.#send('writeHead', head)
+    const isFull = this.#waiting
+      .splice(0)
+      .map((call) => call())
+      .includes(false)
+    // Who was told to wait by `write` waits for this.
+    if (this.#isBlocking && !isFull && !this.res.writableEnded) this.res.emit('drain')
+  }
+
+  #startAgain(error: unknown): void {
+    const { res } = this
+    this.#state = 'released'
+    this.#waiting.length = 0
+    this.#head = undefined
+    this.#thaw()
+    if (!res.headersSent) {
+      for (const name of res.getHeaderNames()) res.removeHeader(name)
+      for (const [name, value] of Object.entries(this.#headersBefore)) if (value !== undefined) res.setHeader(name, value)
+      res.statusCode = 500
+    }
+    // What was mounted later and wrapped these takes the response for ended.
+    Object.assign(res, this.#ours)
+    this.holder.failed(error)
+  }
+
+  #freeze(): void {
+    const refuse = () => {
+      throw new ResponseDecidedError('set')
+    }
+    for (const name of HEAD) Object.defineProperty(this.res, name, { value: refuse, configurable: true })
+    Object.defineProperty(this.res, 'headersSent', { value: true, configurable: true })
+  }
+
+  #thaw(): void {
+    for (const name of [...HEAD, 'headersSent']) Reflect.deleteProperty(this.res, name)
+  }
+}

@@ -1,0 +1,117 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { emitWithin, runWithin } from './context'
+import { holdResponse, type ResponseHolder } from './held-response'
+import type { ResolvedWorkOptions } from './options'
+import type { Unit } from './unit'
+import { AtomicSession, IndependentSession, type WebSession } from './web-session'
+
+/** As Express calls it. */
+export type Next = (error?: unknown) => void
+
+/** Middleware of Express 4 and 5, and of whatever calls it the same way. */
+export type Middleware = (req: IncomingMessage, res: ServerResponse, next: Next) => void
+
+/** Error-handling middleware of Express. */
+export type ErrorMiddleware = (error: unknown, req: IncomingMessage, res: ServerResponse, next: Next) => void
+
+declare global {
+  namespace Express {
+    interface Request {
+      /** The unit of work of this request, where `work.middleware()` is mounted. */
+      work: Unit
+    }
+  }
+}
+
+interface WorkingRequest extends IncomingMessage {
+  work?: Unit
+}
+
+export function middleware(options: ResolvedWorkOptions, begin: () => Unit): Middleware {
+  return (req: WorkingRequest, res, next) => {
+    const unit = begin()
+    // Mounted twice: the outer one does it all.
+    if (req.work?.owner === unit.owner) {
+      next()
+      return
+    }
+    req.work = unit
+    let ending: RequestEnd
+    try {
+      ending = new RequestEnd(options, req, res, unit, next)
+    } catch (error) {
+      next(error)
+      return
+    }
+    emitWithin(req, unit)
+    emitWithin(res, unit)
+    holdResponse(res, ending)
+    res.once('close', () => void ending.abandon())
+    runWithin(unit, next)
+  }
+}
+
+export function errorMiddleware(): ErrorMiddleware {
+  return (error, req: WorkingRequest, _res, next) => {
+    if (req.work === undefined || req.work.isOver) next(error)
+    else req.work.rollback().then(() => next(error))
+  }
+}
+
+/** How the unit of a request ends. */
+class RequestEnd implements ResponseHolder {
+  hasFailedToCommit = false
+  readonly #session: WebSession
+
+  constructor(
+    private readonly options: ResolvedWorkOptions,
+    req: IncomingMessage,
+    private readonly res: ServerResponse,
+    private readonly unit: Unit,
+    private readonly next: Next
+  ) {
+    this.#session = options.session === 'atomic' ? new AtomicSession(req, unit) : new IndependentSession(req, this)
+  }
+
+  settle(isEnd: boolean): Promise<void> | 'later' | undefined {
+    const { unit } = this
+    if (unit.isOver) return undefined
+    if (unit.place.isStreaming && !isEnd) return 'later'
+    if (unit.hasBegun || unit.place.isStreaming) return this.#end()
+    try {
+      this.#session.checkOrder()
+    } catch (error) {
+      return unit.rollback().then(() => Promise.reject(error))
+    }
+    // Nothing to wait for: without a statement there is no transaction.
+    void (this.options.commitWhen(this.res) ? unit.commit() : unit.rollback())
+    return undefined
+  }
+
+  failed(error: unknown): void {
+    this.hasFailedToCommit = true
+    this.next(error)
+  }
+
+  release<T>(send: () => T): T {
+    return this.#session.release(send)
+  }
+
+  /** The client has gone away, or the response is over without having asked. */
+  async abandon(): Promise<void> {
+    if (this.unit.state === 'open') await this.unit.rollback()
+  }
+
+  async #end(): Promise<void> {
+    const { unit, options, res } = this
+    if (!options.commitWhen(res)) return unit.rollback()
+    try {
+      this.#session.checkOrder()
+      await this.#session.saveInUnit()
+      await unit.commit()
+    } catch (error) {
+      await unit.rollback()
+      throw error
+    }
+  }
+}

@@ -1,0 +1,99 @@
+import type { Knex } from 'knex'
+import { InvalidOptionError } from '../errors'
+import { refuseUnknown } from '../unknown-option'
+import { detectWorkDialect } from './dialects/detect'
+import type { WorkDialect } from './dialects/work-dialect'
+import type { Isolation } from './transaction'
+import { checkXid } from './two-phase'
+
+/** A response as `commitWhen` sees it: Node's, Express's or Fastify's. */
+export interface DecidedResponse {
+  readonly statusCode: number
+}
+
+/** Options of {@link unitOfWork}. All may be left out. */
+export interface UnitOfWorkOptions {
+  /** What the transactions keep apart, at least. @default what the database is set to */
+  isolation?: Isolation
+  /** Refuse writes. @default false */
+  readOnly?: boolean
+  /** Whether the unit of a request is committed. Asked when the response is about to leave. @default (res) => res.statusCode < 400 */
+  commitWhen?: (response: DecidedResponse) => boolean
+  /**
+   * `'independent'`: the session is saved as always, whatever becomes of the data; not after a commit that failed.
+   * `'atomic'`: it is saved in the transaction, so both are kept or neither. @default 'independent'
+   */
+  session?: SessionMode
+  /** What `work.db` is where there is no unit of work: the pool, or an error ({@link NoUnitError}). @default 'pool' */
+  outsideUnit?: 'pool' | 'throw'
+}
+
+/** How the web session goes with the unit of its request. */
+export type SessionMode = 'independent' | 'atomic'
+
+/** Options of one unit; they go before those of {@link unitOfWork}. A nested one takes none: it shares the transaction it is in. */
+export interface UnitOptions {
+  /** What the transaction keeps apart, at least. */
+  isolation?: Isolation
+  /** Refuse writes. */
+  readOnly?: boolean
+  /** The id for a two-phase commit: 1 to 64 letters, digits, and `. _ : -`. PostgreSQL takes it as late as `prepare(xid)`. */
+  xid?: string
+}
+
+/** Options of one job. */
+export interface JobOptions extends UnitOptions {
+  /** `'return'`: commit if the function returns, roll back if it throws. `'always'`: commit in either case. @default 'return' */
+  commitOn?: 'return' | 'always'
+}
+
+/** What the rest sees: every field present, checked, frozen. */
+export interface ResolvedWorkOptions {
+  readonly knex: Knex
+  readonly dialect: WorkDialect
+  readonly isolation: Isolation | undefined
+  readonly readOnly: boolean
+  readonly commitWhen: (response: DecidedResponse) => boolean
+  readonly session: SessionMode
+  readonly outsideUnit: 'pool' | 'throw'
+}
+
+const ISOLATIONS: readonly unknown[] = [
+  'read uncommitted',
+  'read committed',
+  'repeatable read',
+  'snapshot',
+  'serializable'
+] satisfies Isolation[]
+const UNIT_OPTIONS = ['isolation', 'readOnly', 'xid']
+const WORK_OPTIONS = ['isolation', 'readOnly', 'commitWhen', 'session', 'outsideUnit']
+
+/** Checks everything and fills in the defaults. No I/O. */
+export function resolveWorkOptions(knex: Knex, options: UnitOfWorkOptions): ResolvedWorkOptions {
+  if (typeof options !== 'object' || options === null) throw new InvalidOptionError('options', 'an object', options)
+  refuseUnknown(options, WORK_OPTIONS)
+  const { isolation, readOnly = false, commitWhen = isSuccess, session = 'independent', outsideUnit = 'pool' } = options
+  checkTransactionMode(options)
+  if (typeof commitWhen !== 'function') throw new InvalidOptionError('commitWhen', 'a function of the response', commitWhen)
+  if (!['independent', 'atomic'].includes(session)) throw new InvalidOptionError('session', "'independent' or 'atomic'", session)
+  if (!['pool', 'throw'].includes(outsideUnit)) throw new InvalidOptionError('outsideUnit', "'pool' or 'throw'", outsideUnit)
+  return Object.freeze({ knex, dialect: detectWorkDialect(knex), isolation, readOnly, commitWhen, session, outsideUnit })
+}
+
+/** Checks the options of one unit. */
+export function checkUnitOptions(options: UnitOptions, more: readonly string[] = []): void {
+  refuseUnknown(options, [...UNIT_OPTIONS, ...more])
+  checkTransactionMode(options)
+  if (options.xid !== undefined) checkXid(options.xid)
+}
+
+function checkTransactionMode({ isolation, readOnly }: UnitOptions): void {
+  if (isolation !== undefined && !ISOLATIONS.includes(isolation)) {
+    throw new InvalidOptionError('isolation', `one of ${ISOLATIONS.join(', ')}`, isolation)
+  }
+  if (readOnly !== undefined && typeof readOnly !== 'boolean') throw new InvalidOptionError('readOnly', 'true or false', readOnly)
+}
+
+function isSuccess(response: DecidedResponse): boolean {
+  return response.statusCode < 400
+}

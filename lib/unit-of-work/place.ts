@@ -1,0 +1,44 @@
+import type { KnexClient, KnexConnection, KnexContainer, RowStream } from './knex-client'
+
+/** Where builders run: the pool, the transaction of a unit of work, that of a test. */
+export interface Place {
+  /** Runs `work` with the client to use. */
+  run<T>(work: (client: KnexClient) => Promise<T>): Promise<T>
+  /** A stream has to be there at once, so this client finds its connection later. */
+  streamClient(): KnexClient
+  /** Told of each stream that was made. */
+  streamed(stream: RowStream): void
+  /** What `knex.transaction()` means here. */
+  transaction(container: KnexContainer, config: object | undefined): Promise<unknown>
+  acquireConnection(): Promise<KnexConnection>
+  releaseConnection(connection: KnexConnection): Promise<void>
+}
+
+/** The pool itself: everything as if nobody stood between. */
+export class Pool implements Place {
+  constructor(private readonly client: KnexClient) {}
+
+  run<T>(work: (client: KnexClient) => Promise<T>): Promise<T> {
+    return work(this.client)
+  }
+
+  streamClient(): KnexClient {
+    return this.client
+  }
+
+  streamed(): void {
+    // The pool does not wait for streams.
+  }
+
+  transaction(container: KnexContainer, config: object | undefined): Promise<unknown> {
+    return this.client.transaction(container, config)
+  }
+
+  acquireConnection(): Promise<KnexConnection> {
+    return this.client.acquireConnection()
+  }
+
+  releaseConnection(connection: KnexConnection): Promise<void> {
+    return this.client.releaseConnection(connection)
+  }
+}

@@ -1,0 +1,99 @@
+import type { Knex } from 'knex'
+import { currentFrame, emitWithin } from './context'
+import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type KnexRunner, type RowStream } from './knex-client'
+import type { Place } from './place'
+
+/** How a Knex made here presents itself. */
+export interface Appearance {
+  /** True for one that stands for a transaction: `knex('t').transacting(it)` takes it then. */
+  readonly isTransaction: boolean
+  /** Further properties. */
+  readonly properties?: Readonly<Record<string, unknown>>
+}
+
+const EMITTER = ['on', 'once', 'off', 'addListener', 'removeListener', 'prependListener', 'removeAllListeners', 'listeners', 'emit']
+
+/**
+ * A Knex like `knex` (callable, `raw`, `schema`, `select`, `transaction` and all the rest) whose builders run where `place` says at the
+ * moment they are awaited. Its listeners are those of `knex`.
+ */
+export function placedKnex(knex: Knex, place: () => Place, appearance: Appearance): Knex {
+  const client = placedClient(clientOf(knex), place, appearance.isTransaction)
+  return shape(knex, client, appearance)
+}
+
+function shape(knex: Knex, client: KnexClient, appearance: Appearance, userParams?: unknown): Knex {
+  const { isTransaction, properties } = appearance
+  const context = Object.create((knex as unknown as { context: object }).context) as Record<string, unknown>
+  const placed = (table?: unknown, options?: unknown) =>
+    table ? placedContext.queryBuilder().table(table, options) : placedContext.queryBuilder()
+  const placedContext = Object.assign(context, {
+    client,
+    withUserParams: (params: unknown) => shape(knex, client, appearance, params)
+  }) as unknown as { queryBuilder(): { table(name: unknown, options: unknown): unknown } }
+  if (userParams !== undefined) context.userParams = userParams
+  Object.setPrototypeOf(placed, knex)
+  const own: Record<string, unknown> = { context, isTransaction, ...bound(knex, EMITTER), ...properties }
+  // Objection.js keeps the models it has bound on the Knex instance; those of `knex` would be found here and run outside.
+  own.$$objection = undefined
+  for (const [key, value] of Object.entries(own)) Object.defineProperty(placed, key, { value, writable: true, configurable: true })
+  return placed as unknown as Knex
+}
+
+function placedClient(base: KnexClient, place: () => Place, transacting: boolean): KnexClient {
+  const own: Partial<KnexClient> = {
+    transacting,
+    runner(this: KnexClient, builder: object) {
+      return placedRunner(this.config === base.config ? sameConfig : withConfig(this.config), place, builder)
+    },
+    transaction: ((container: KnexContainer, config?: object) => inPlace(place, (here) => here.transaction(container, config))) as never,
+    acquireConnection: () => inPlace(place, (here) => here.acquireConnection()),
+    releaseConnection: (connection: KnexConnection) => inPlace(place, (here) => here.releaseConnection(connection))
+  }
+  return Object.assign(Object.create(base), bound(base, [...EMITTER, 'destroy', 'initialize', 'initializePool']), own)
+}
+
+/** What cannot run here is a rejection, as it is for a statement, and not a throw. */
+async function inPlace<T>(place: () => Place, use: (here: Place) => Promise<T>): Promise<T> {
+  return use(place())
+}
+
+type View = (client: KnexClient) => KnexClient
+
+const sameConfig: View = (client) => client
+
+/** For those who derive a client from ours with another configuration, as the session store does. */
+function withConfig(config: Knex.Config): View {
+  return (client) => Object.create(client, { config: { value: config } })
+}
+
+function placedRunner(view: View, place: () => Place, builder: object): KnexRunner {
+  const runnerOn = (client: KnexClient): KnexRunner => {
+    const seen = view(client)
+    // The builder itself stays as it is: it may be awaited again, in another place.
+    return seen.runner(Object.create(builder, { client: { value: seen, writable: true } }))
+  }
+  const stream = (...args: unknown[]) => {
+    const here = place()
+    const watch = (rows: RowStream) => {
+      const frame = currentFrame()
+      if (frame) emitWithin(rows, frame)
+      here.streamed(rows)
+      return rows
+    }
+    const handler = args.findIndex((argument) => typeof argument === 'function')
+    if (handler < 0) return watch(runnerOn(here.streamClient()).stream(...args) as RowStream)
+    const handle = args[handler] as (rows: RowStream) => void
+    return runnerOn(here.streamClient()).stream(...args.with(handler, (rows: RowStream) => handle(watch(rows))))
+  }
+  return {
+    run: () => inPlace(place, (here) => here.run((client) => runnerOn(client).run())),
+    stream,
+    pipe: (writable, options) => (stream(options) as RowStream).pipe(writable)
+  }
+}
+
+function bound(target: object, names: readonly string[]): Record<string, unknown> {
+  const methods = target as Record<string, unknown>
+  return Object.fromEntries(names.flatMap((name) => (typeof methods[name] === 'function' ? [[name, methods[name].bind(target)]] : [])))
+}

@@ -1,0 +1,125 @@
+import type { Knex } from 'knex'
+import { clientOf, type KnexTransaction } from './knex-client'
+
+/** How a transaction is to begin. */
+export interface Beginning {
+  readonly isolation?: Isolation | undefined
+  readonly readOnly?: boolean | undefined
+  /** Set for a transaction that may be prepared for a two-phase commit. */
+  readonly xid?: string | undefined
+}
+
+/** At least as strict as this, for databases know different ones. */
+export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'snapshot' | 'serializable'
+
+/** Statements that replace those of Knex. The last of each ends the transaction; what comes before prepares that. */
+export interface Wording {
+  readonly begin: readonly string[]
+  readonly commit: readonly string[]
+  readonly rollback: readonly string[]
+}
+
+/** A transaction that was begun and has an end to come. */
+export interface OpenTransaction {
+  readonly trx: Knex.Transaction
+  /** Settles when it has ended, however. */
+  readonly ended: Promise<void>
+  /** What takes it back after a COMMIT that failed. */
+  readonly undo: string | undefined
+  commit(): Promise<void>
+  rollback(): Promise<void>
+  /** Ends it by other statements than COMMIT. */
+  prepare(preparation: Preparation): Promise<void>
+}
+
+/** How a transaction is prepared for a two-phase commit. */
+export interface Preparation {
+  readonly statements: readonly string[]
+  /** Where the connection holds on to what it has prepared until it is closed. Gives what waits until the server has noticed. */
+  readonly detach?: ((trx: Knex.Transaction) => Promise<() => Promise<void>>) | undefined
+}
+
+/** Begins a transaction, or a savepoint where `knex` is a transaction itself. Without `wording` it is worded by Knex. */
+export async function beginTransaction(knex: Knex, wording: Wording | undefined, config: object = {}): Promise<OpenTransaction> {
+  let transaction: KnexTransaction | undefined
+  const trx = await new Promise<Knex.Transaction>((resolve, reject) => {
+    transaction = knex.transaction((begun) => resolve(begun), config) as unknown as KnexTransaction
+    transaction.catch(reject)
+    if (wording && isReal(transaction)) reword(transaction, wording)
+  })
+  // A BEGIN that fails gives a transaction too, one that is over.
+  if (trx.isCompleted()) await trx.executionPromise
+  return new KnexBacked(trx, transaction && isReal(transaction) ? transaction : undefined, wording)
+}
+
+/** For one that somebody else begins and ends. */
+export function adoptTransaction(trx: Knex.Transaction): OpenTransaction {
+  return new KnexBacked(trx, undefined, undefined)
+}
+
+class KnexBacked implements OpenTransaction {
+  readonly ended: Promise<void>
+  readonly undo: string | undefined
+
+  constructor(
+    readonly trx: Knex.Transaction,
+    private readonly transaction: KnexTransaction | undefined,
+    private readonly wording: Wording | undefined
+  ) {
+    this.ended = trx.executionPromise.then(nothing, nothing)
+    // A savepoint is taken back with what surrounds it.
+    this.undo = transaction && !trx.parentTransaction ? (wording?.rollback.at(-1) ?? 'ROLLBACK') : undefined
+  }
+
+  async commit(): Promise<void> {
+    await this.trx.commit()
+    // The promise of commit() is fulfilled also when COMMIT fails.
+    await this.trx.executionPromise
+  }
+
+  async rollback(): Promise<void> {
+    await this.trx.rollback()
+  }
+
+  async prepare({ statements, detach }: Preparation): Promise<void> {
+    if (detach === undefined) {
+      if (this.transaction) reword(this.transaction, { ...KNEX, ...this.wording, commit: statements })
+      return this.commit()
+    }
+    const client = clientOf(this.trx)
+    const connection = await client.acquireConnection()
+    const isGone = await detach(this.trx)
+    for (const sql of statements) await client.query(connection, sql)
+    await client.destroyRawConnection(connection)
+    // For Knex, which gives the closed connection back to the pool; the server hears nothing of it.
+    await this.rollback()
+    await isGone()
+  }
+}
+
+const KNEX: Wording = { begin: ['BEGIN;'], commit: ['COMMIT;'], rollback: ['ROLLBACK'] }
+
+/** Knex gives the very object that runs the transaction where it is asked for one with a function, and has not begun it yet. */
+function isReal(transaction: KnexTransaction): boolean {
+  return typeof transaction.begin === 'function' && typeof transaction.query === 'function'
+}
+
+function reword(transaction: KnexTransaction, { begin, commit, rollback }: Wording): void {
+  const client = () => transaction.trxClient
+  transaction.begin = async (connection) => {
+    for (const sql of begin) await transaction.query(connection, sql)
+  }
+  transaction.commit = async (connection, value) => {
+    for (const sql of commit.slice(0, -1)) await client().query(connection, sql)
+    return transaction.query(connection, commit.at(-1) ?? '', 1, value)
+  }
+  transaction.rollback = async (connection, error) => {
+    // What is refused here, is refused because there is nothing left to end.
+    for (const sql of rollback.slice(0, -1)) await client().query(connection, sql).catch(nothing)
+    return transaction.query(connection, rollback.at(-1) ?? '', 2, error)
+  }
+}
+
+function nothing(): void {
+  // Only that it has ended matters.
+}

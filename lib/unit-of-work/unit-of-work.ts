@@ -1,0 +1,221 @@
+import type { Store } from 'express-session'
+import type { Knex } from 'knex'
+import { InvalidOptionError } from '../errors'
+import { currentFrame, type Frame, framesFrom, runWithin } from './context'
+import type { PreparedTransaction } from './dialects/work-dialect'
+import { NoUnitError } from './errors'
+import { type FastifyPlugin, fastifyPlugin } from './fastify-plugin'
+import { clientOf } from './knex-client'
+import { type ErrorMiddleware, errorMiddleware, type Middleware, middleware } from './middleware'
+import {
+  checkUnitOptions,
+  type JobOptions,
+  type ResolvedWorkOptions,
+  resolveWorkOptions,
+  type UnitOfWorkOptions,
+  type UnitOptions
+} from './options'
+import { type Place, Pool } from './place'
+import { placedKnex } from './placed-knex'
+import { storeInUnit } from './store-in-unit'
+import { finishPrepared, recoverPrepared } from './two-phase'
+import { Unit, type UnitKind } from './unit'
+
+/** Hides the units of one `UnitOfWork` from the code within. */
+class Outside implements Frame {
+  readonly outer = currentFrame()
+  readonly isOver = true
+
+  constructor(readonly owner: UnitOfWork) {}
+}
+
+/**
+ * The transaction of this request, job or script, without passing it around. Make one for each Knex, at the start of the application.
+ *
+ * @param knex a Knex instance; in tests that of `rolledBack(knex)`, or a transaction, then a unit is a savepoint in it.
+ * @throws {InvalidOptionError} or {@link UnknownOptionError} where an option is wrong.
+ * @example
+ * const work = unitOfWork(knex)
+ * app.use(session({ store, secret, resave: false, saveUninitialized: false }))
+ * app.use(work.middleware())
+ * app.post('/orders', async (req, res) => {
+ *   await work.db('orders').insert(req.body) // in this request's transaction
+ *   res.redirect('/orders') // commits, then redirects
+ * })
+ */
+export function unitOfWork(knex: Knex, options: UnitOfWorkOptions = {}): UnitOfWork {
+  return new UnitOfWork(resolveWorkOptions(knex, options))
+}
+
+/** Made by {@link unitOfWork}. */
+export class UnitOfWork {
+  /**
+   * A Knex that runs each statement in the unit of work of the code that awaits it. Outside of a unit it is the pool, or throws
+   * {@link NoUnitError}, as the option `outsideUnit` says; after the unit's end it throws {@link UnitEndedError}.
+   */
+  readonly db: Knex
+  readonly #options: ResolvedWorkOptions
+  readonly #pool: Place
+
+  /** @internal */
+  constructor(options: ResolvedWorkOptions) {
+    this.#options = options
+    this.#pool = new Pool(clientOf(options.knex))
+    this.db = placedKnex(options.knex, () => this.#place(), { isTransaction: false })
+  }
+
+  /** The unit of the code that asks; undefined outside of one. It may have ended. */
+  get current(): Unit | undefined {
+    const frame = this.#frame()
+    return frame instanceof Unit ? frame : undefined
+  }
+
+  /**
+   * For Express 4 and 5, and whatever takes `(req, res, next)`: gives each request a unit, also as `req.work`. It commits before the first
+   * byte of the response leaves if `commitWhen(res)` holds, and rolls back otherwise, and when the client goes away. A commit that fails
+   * goes to the error handlers of the application, with status 500.
+   *
+   * Mount it after `session()`.
+   */
+  middleware(): Middleware {
+    return middleware(this.#options, () => this.#begin('request', {}))
+  }
+
+  /**
+   * Rolls back when a handler throws, whatever the error handlers behind it answer: without it one that redirects makes the request a success.
+   * Mount it after the routes, before the error handlers.
+   */
+  errorMiddleware(): ErrorMiddleware {
+    return errorMiddleware()
+  }
+
+  /**
+   * The same as a plugin for Fastify: each request has its unit in `request.work`. Register it before `@fastify/session`.
+   *
+   * @example
+   * await fastify.register(work.fastifyPlugin())
+   */
+  fastifyPlugin(): FastifyPlugin {
+    return fastifyPlugin(this.#options, () => this.#begin('request', {}))
+  }
+
+  /**
+   * The session store as `session: 'atomic'` needs it where it cannot be exchanged for each request, in Fastify:
+   * `fastify.register(fastifySession, { store: work.sessionStore(store), secret })`.
+   */
+  sessionStore<SessionStore extends Pick<Store, 'get' | 'set' | 'destroy'>>(store: SessionStore): SessionStore {
+    return storeInUnit(store, () => this.current)
+  }
+
+  /**
+   * Runs `work` in a unit: commits when it returns, rolls back and rethrows when it throws. Inside a unit it is nested: a savepoint, whose
+   * failure undoes itself alone.
+   *
+   * @example
+   * await work.run(async () => {
+   *   const [{ id }] = await work.db('orders').insert(order).returning('id')
+   *   await work.db('lines').insert(lines.map((line) => ({ ...line, order_id: id })))
+   * })
+   */
+  async run<T>(work: (unit: Unit) => T | Promise<T>, options: UnitOptions = {}): Promise<T> {
+    checkUnitOptions(options)
+    return this.#perform(this.#begin('run', options), work)
+  }
+
+  /**
+   * Runs one job of a queue in a unit of its own, also where the queue happens to call from within the unit of whoever put the job there.
+   * Commits when it returns and rolls back when it throws: the queue will try a failed job again, and finds everything as it was.
+   * With `commitOn: 'always'` what was done before the throw stays, for jobs that note how far they got; a failed statement rolls back
+   * all the same.
+   */
+  async job<T>(work: (unit: Unit) => T | Promise<T>, options: JobOptions = {}): Promise<T> {
+    checkUnitOptions(options, ['commitOn'])
+    const { commitOn = 'return', ...unitOptions } = options
+    if (!['return', 'always'].includes(commitOn)) throw new InvalidOptionError('commitOn', "'return' or 'always'", commitOn)
+    const unit = this.#make('job', unitOptions, undefined)
+    return this.#perform(unit, work, commitOn === 'always')
+  }
+
+  /** Runs `work` outside of any unit: its statements go to the pool and stay, whatever becomes of the unit around. */
+  outside<T>(work: () => T): T {
+    return runWithin(new Outside(this), work)
+  }
+
+  /** The function, bound to the unit of the code that asks: for callbacks that something shared calls, whose context is anybody's. */
+  bind<Arguments extends unknown[], Result>(callback: (...args: Arguments) => Result): (...args: Arguments) => Result {
+    const frame = currentFrame()
+    return (...args) => runWithin(frame, () => callback(...args))
+  }
+
+  /**
+   * Prepares the unit of the code that asks: see {@link Unit.prepare}.
+   * @throws {NoUnitError} outside of a unit.
+   */
+  async prepare(xid?: string): Promise<void> {
+    const unit = this.current
+    if (unit === undefined) throw new NoUnitError()
+    await unit.prepare(xid)
+  }
+
+  /**
+   * Commits what was prepared under `xid`, here or in another process, before or after a crash.
+   * @throws {UnknownXidError} where nothing is prepared under it.
+   */
+  commitPrepared(xid: string): Promise<void> {
+    return finishPrepared(this.#options.dialect, this.#options.knex, 'commitPrepared', xid)
+  }
+
+  /** Rolls back what was prepared under `xid`. */
+  rollbackPrepared(xid: string): Promise<void> {
+    return finishPrepared(this.#options.dialect, this.#options.knex, 'rollbackPrepared', xid)
+  }
+
+  /** What is prepared and was never finished: each holds its locks until somebody commits it or rolls it back. */
+  recover(): Promise<PreparedTransaction[]> {
+    return recoverPrepared(this.#options.dialect, this.#options.knex)
+  }
+
+  #place(): Place {
+    const frame = this.#frame()
+    if (frame instanceof Unit) return frame.place
+    if (frame === undefined && this.#options.outsideUnit === 'throw') throw new NoUnitError()
+    return this.#pool
+  }
+
+  /** The innermost frame of our own. */
+  #frame(): Frame | undefined {
+    for (const frame of framesFrom(currentFrame())) if (frame.owner === this) return frame
+    return undefined
+  }
+
+  #begin(kind: UnitKind, options: UnitOptions): Unit {
+    const around = this.current
+    const parent = around?.state === 'open' ? around : undefined
+    const [given] = Object.keys(options)
+    if (parent && given) throw new InvalidOptionError(given, 'left to the outermost unit of work, for this one is nested', options)
+    return this.#make(kind, options, parent)
+  }
+
+  #make(kind: UnitKind, options: UnitOptions, parent: Unit | undefined): Unit {
+    const { knex, dialect, isolation, readOnly } = this.#options
+    return new Unit({ isolation, readOnly, ...options, knex, dialect, kind, parent, owner: this })
+  }
+
+  async #perform<T>(unit: Unit, work: (unit: Unit) => T | Promise<T>, always = false): Promise<T> {
+    let result: T
+    try {
+      result = await runWithin(unit, () => work(unit))
+    } catch (error) {
+      await this.#endFailed(unit, always)
+      throw error
+    }
+    if (unit.state === 'open') await unit.commit()
+    return result
+  }
+
+  async #endFailed(unit: Unit, always: boolean): Promise<void> {
+    if (unit.state !== 'open') return
+    if (always && !unit.isRollbackOnly) await unit.commit()
+    else await unit.rollback()
+  }
+}

@@ -1,0 +1,124 @@
+import type { Knex } from 'knex'
+import { type Frame, runWithin } from './context'
+import { NestedStillOpenError } from './errors'
+import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type RowStream } from './knex-client'
+import type { Place } from './place'
+import type { Scope } from './scope'
+
+/** What the place of a unit asks of it. */
+export interface UnitOfPlace {
+  /** The client of the pool. */
+  readonly pool: KnexClient
+  /** Throws if the unit has ended. */
+  assertOpen(): void
+  /** The unit's transaction, begun if it has not been. */
+  open(): Promise<Scope>
+  /** The frame of the code in a transaction nested in the unit's. */
+  frameOf(nested: Knex.Transaction): Frame
+}
+
+/** The transaction of a unit as builders see it, and what is still going on there. */
+export class UnitPlace implements Place {
+  readonly #pending = new Set<Promise<unknown>>()
+  readonly #handles = new Set<Knex.Transaction>()
+  #streams = 0
+
+  constructor(private readonly unit: UnitOfPlace) {}
+
+  /** True while rows are read as a stream. */
+  get isStreaming(): boolean {
+    return this.#streams > 0
+  }
+
+  async run<T>(work: (client: KnexClient) => Promise<T>): Promise<T> {
+    this.unit.assertOpen()
+    return this.pend(this.#run(work))
+  }
+
+  streamClient(): KnexClient {
+    this.unit.assertOpen()
+    const client = () => this.#client()
+    const own: Partial<KnexClient> = {
+      acquireConnection: async () => (await client()).acquireConnection(),
+      releaseConnection: async () => undefined,
+      stream: async (...args) => (await client()).stream(...args)
+    }
+    return Object.assign(Object.create(this.unit.pool), own)
+  }
+
+  streamed(rows: RowStream): void {
+    this.#streams++
+    const closed = new Promise<void>((resolve) => rows.once('close', resolve).once('error', () => resolve()))
+    void this.pend(closed).then(() => this.#streams--)
+  }
+
+  /** A nested transaction. One that is given to a function which is not awaited is a handle: somebody has to end it. */
+  transaction(container: KnexContainer, config: object | undefined): Promise<unknown> {
+    this.unit.assertOpen()
+    let known: () => void = () => undefined
+    this.pend(
+      new Promise<void>((resolve) => {
+        known = resolve
+      })
+    )
+    const outcome = this.#client().then((client) =>
+      client.transaction((nested) => {
+        const result = runWithin(this.unit.frameOf(nested), () => container(nested))
+        if (typeof (result as PromiseLike<unknown> | undefined)?.then !== 'function') {
+          this.#hold(nested)
+          known()
+        }
+        return result
+      }, config)
+    )
+    outcome.then(known, known)
+    return outcome
+  }
+
+  async acquireConnection(): Promise<KnexConnection> {
+    this.unit.assertOpen()
+    return (await this.#client()).acquireConnection()
+  }
+
+  async releaseConnection(): Promise<void> {
+    // The unit keeps its connection until it ends.
+  }
+
+  /** Something the unit waits for before it commits. */
+  pend<T>(work: Promise<T>): Promise<T> {
+    this.#pending.add(work)
+    const done = () => void this.#pending.delete(work)
+    work.then(done, done)
+    return work
+  }
+
+  /**
+   * Waits until nothing is going on here any more.
+   * @throws {NestedStillOpenError} if somebody has not ended a transaction that he got.
+   */
+  async finish(): Promise<void> {
+    while (this.#pending.size > 0) await Promise.allSettled(this.#pending)
+    if (this.#handles.size > 0) throw new NestedStillOpenError(this.#handles.size)
+  }
+
+  async #run<T>(work: (client: KnexClient) => Promise<T>): Promise<T> {
+    const scope = await this.unit.open()
+    try {
+      return await work(clientOf(scope.trx))
+    } catch (error) {
+      // Knex has given the statement up, which may still be running there.
+      if ((error as Error | undefined)?.name === 'KnexTimeoutError') await scope.fail(error)
+      throw error
+    }
+  }
+
+  async #client(): Promise<KnexClient> {
+    return clientOf((await this.unit.open()).trx)
+  }
+
+  #hold(nested: Knex.Transaction): void {
+    this.#handles.add(nested)
+    const done = () => void this.#handles.delete(nested)
+    nested.executionPromise.then(done, done)
+  }
+}
