@@ -34,7 +34,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
   try {
     const isChosen = (name: string) => chosen === null || chosen.includes(name)
-    const [postgres, mysql] = await Promise.all([
+    const [postgres, mysql] = await allOrNone([
       isChosen('postgres') ? findPostgres(started) : NOT_CHOSEN,
       isChosen('mysql') ? findMysql(started) : NOT_CHOSEN
     ])
@@ -47,6 +47,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await stopAll()
     throw error
   }
+}
+
+/** Waits for each before it rejects, so that no server is still starting when those that have started are stopped. */
+async function allOrNone(
+  work: [Availability | Promise<Availability>, Availability | Promise<Availability>]
+): Promise<[Availability, Availability]> {
+  await Promise.allSettled(work)
+  return Promise.all(work)
 }
 
 function chosenDatabases(): string[] | null {

@@ -54,7 +54,8 @@ export function watchDatabase(label: string, database: AsyncDisposable): () => v
 }
 
 /**
- * For a spec file that keeps a store over several specs: what is open is then looked at once, after the file's last spec, and not after each.
+ * For a spec file that keeps a store over several specs, or whose specs are concurrent: what is open is then looked at once, after the file's last
+ * spec, and not after each.
  * Call it at the top of the file.
  */
 export function checkLeaksPerFile(): void {
