@@ -2,6 +2,7 @@ import type { Knex } from 'knex'
 import { InvalidOptionError, UnsupportedDatabaseError } from '../errors'
 import type { KnexClient } from './database'
 import type { Dialect } from './dialect'
+import { MysqlDialect } from './mysql/mysql-dialect'
 import { PostgresDialect } from './postgres/postgres-dialect'
 import type { PostgresOptions } from './postgres/postgres-statements'
 import { SqliteDialect } from './sqlite/sqlite-dialect'
@@ -17,6 +18,8 @@ const HOW_TO = `. For example:
 /** Knex's own name for a dialect does not tell relatives apart, so the driver decides. */
 const BY_DRIVER: Readonly<Record<string, (options: DialectOptions) => Dialect>> = {
   pg: (options) => new PostgresDialect(options),
+  mysql2: () => new MysqlDialect(),
+  mysql: () => new MysqlDialect(),
   'better-sqlite3': () => new SqliteDialect(),
   sqlite3: () => new SqliteDialect()
 }

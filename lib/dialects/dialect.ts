@@ -90,12 +90,16 @@ export interface Dialect {
   quote(...path: (string | undefined)[]): string
   /** The number of characters of a text expression. */
   characters(expression: string): string
+  /** A column of text in a select list, so that {@link Dialect.select} can answer it unchanged. */
+  text(column: string): string
   /** Runs a query; the rows come as arrays, in the order of the select list. */
   select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]>
   /** The names of the table's columns, or null if there is no such table. */
   describe(db: Database, table: TableDefinition): Promise<string[] | null>
   /** Creates the table with its indexes, all or nothing. Fails if another process is faster. */
   create(db: Database, table: TableDefinition): Promise<void>
+  /** False where creating a table commits the transaction it is done in. */
+  readonly createsInTransaction: boolean
   /** Drops the table if it exists. */
   drop(db: Database, table: TableDefinition): Promise<void>
   statements(table: TableDefinition): SessionStatements

@@ -38,7 +38,16 @@ function sharedIdentity(client: KnexClient): string | undefined {
   const settings = (client.connectionSettings ?? {}) as Record<string, unknown>
   if ('filename' in settings) return fileIdentity(settings.filename)
   const { host, socketPath, port, database, user } = settings
-  return JSON.stringify(['server', client.driverName, host ?? socketPath, port, database, user, settings.connectionString, searchPath])
+  return JSON.stringify([
+    'server',
+    client.driverName,
+    host ?? socketPath,
+    port,
+    database,
+    user,
+    settings.connectionString ?? settings.uri,
+    searchPath
+  ])
 }
 
 function fileIdentity(filename: unknown): string | undefined {

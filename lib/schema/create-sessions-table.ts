@@ -42,7 +42,7 @@ export function registerSessionsTable(knex: Knex, options: SessionsTableOptions 
 export async function createSessionsTable(knex: Knex, options: SessionsTableOptions = {}): Promise<void> {
   const { db, dialect, entry } = resolve(knex, options)
   try {
-    await prepareTable(db, dialect, entry.definition, true)
+    await prepareTable(db, dialect, entry.definition)
   } catch (error) {
     throw isOurs(error) ? error : wrapDriverError(dialect, error, 'table creation')
   }

@@ -75,13 +75,19 @@ export class Readiness {
   }
 
   private async attempt(): Promise<void> {
-    const { db, dialect, entry, mayCreate } = this
+    const { db, dialect, entry } = this
     try {
-      await prepareTable(db, dialect, entry.definition, mayCreate)
+      await prepareTable(db, dialect, entry.definition, this.whyNotCreate)
     } catch (error) {
       throw isOurs(error) ? error : wrapDriverError(dialect, error, 'table check')
     }
     entry.ready = true
+  }
+
+  private get whyNotCreate(): string | undefined {
+    if (!this.mayCreate) return 'createTable is false'
+    const commits = this.db.isTransaction && !this.dialect.createsInTransaction
+    return commits ? 'making it here would commit the transaction that the store is in; make it before, by ready() outside' : undefined
   }
 
   /** The next statement looks first, and so does the next transaction: in one, a statement that fails may cost all the others. */
@@ -103,9 +109,9 @@ export class Readiness {
  * Look, create, look again: of several processes that create at once all but one fail, whatever the statement, and "someone did it" is
  * success. No advisory lock: not every database has one, and a proxy between may break it.
  */
-export async function prepareTable(db: Database, dialect: Dialect, table: TableDefinition, mayCreate: boolean): Promise<void> {
+export async function prepareTable(db: Database, dialect: Dialect, table: TableDefinition, whyNotCreate?: string): Promise<void> {
   if (await isThere(db, dialect, table)) return
-  if (!mayCreate) throw new TableMissingError(displayName(table), 'createTable is false')
+  if (whyNotCreate !== undefined) throw new TableMissingError(displayName(table), whyNotCreate)
   try {
     await dialect.create(db, table)
     debug('created the sessions table %s', displayName(table))

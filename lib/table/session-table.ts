@@ -100,7 +100,7 @@ export class SessionTable {
     return this.run('scan', 1, async () => {
       const rows = await this.dialect.select(
         this.db,
-        `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`,
+        `SELECT ${this.dialect.text(id)}, ${this.dialect.text(data)}, ${expiresAt}, ${revision}, ${createdAt} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`,
         [...bindings, after, limit]
       )
       return rows.map(([rowId, rowData, ...numbers]) => {
@@ -114,7 +114,7 @@ export class SessionTable {
   pageOfIds(range: ScanRange, after: string, limit: number): Promise<string[]> {
     const { id } = quotedColumns(this.table, this.dialect.quote)
     const { condition, bindings } = this.live(range)
-    const sql = `SELECT ${id} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`
+    const sql = `SELECT ${this.dialect.text(id)} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`
     return this.run('scan', 1, async () => {
       const rows = await this.dialect.select(this.db, sql, [...bindings, after, limit])
       return rows.map(([rowId]) => rowId as string)

@@ -1,3 +1,4 @@
+import { createSessionsTable } from '../../lib'
 import { assemble } from '../../lib/assemble'
 import { resolveOptions } from '../../lib/options'
 import { SingleRecords } from '../../lib/table/single-records'
@@ -25,6 +26,8 @@ for (const { name, available } of storeDatabases) {
   describeSessionRecords(`${name}, in a transaction`, async () => {
     const database = await databaseNamed(name).open()
     const clock = new Clock()
+    // Not every database can make it in the transaction.
+    await createSessionsTable(database.knex)
     const trx = await database.knex.transaction()
     const { table } = assemble(resolveOptions({ knex: trx, clock: clock.read }))
     return {

@@ -21,6 +21,7 @@ export class PostgresDialect implements Dialect {
   /** More rows make a statement no cheaper, fewer lose a third of the speed. */
   readonly maxBatch = 256
   readonly inFlight = { reads: 4, writes: 2 }
+  readonly createsInTransaction = true
   readonly sizeLimit = '1 GB, or what the memory of the server allows'
 
   constructor(private readonly options: PostgresOptions) {}
@@ -40,6 +41,10 @@ export class PostgresDialect implements Dialect {
 
   characters(expression: string): string {
     return `char_length(${expression})`
+  }
+
+  text(column: string): string {
+    return column
   }
 
   async select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {

@@ -12,6 +12,7 @@ export class SqliteDialect implements Dialect {
   readonly maxBatch = 256
   /** The driver is synchronous or has one connection: more at once would only queue. */
   readonly inFlight = { reads: 1, writes: 1 }
+  readonly createsInTransaction = true
   readonly sizeLimit = 'SQLITE_MAX_LENGTH, 1 GB unless compiled otherwise'
 
   refusal(name: string): string | undefined {
@@ -27,6 +28,10 @@ export class SqliteDialect implements Dialect {
 
   characters(expression: string): string {
     return `length(${expression})`
+  }
+
+  text(column: string): string {
+    return column
   }
 
   async select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {

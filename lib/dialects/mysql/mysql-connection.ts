@@ -1,0 +1,101 @@
+import type { Database } from '../database'
+
+/** What the server answers to a statement that returns no rows, as far as it is used here. */
+interface Outcome {
+  readonly affectedRows: number
+}
+
+/**
+ * Given with each statement, so that the application's own settings of these do not apply: rows are arrays, values are converted as the
+ * driver does by default. The older driver has no rows as arrays; its objects keep the order of the columns, even where a column is
+ * called `1`, if the keys begin with the table.
+ */
+const DRIVER_OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  mysql2: { rowsAsArray: true, nestTables: false, typeCast: true, namedPlaceholders: false },
+  mysql: { nestTables: '_', typeCast: true }
+}
+
+/** A piece of a statement and what is bound in it. */
+export interface Sql {
+  readonly sql: string
+  readonly bindings: readonly unknown[]
+}
+
+/** Characters that no character set and no SQL mode takes for anything else. */
+const PLAIN = /^[A-Za-z0-9_-]+$/
+
+/**
+ * How a short text travels: the server reads it as UTF-8, whatever the connection's character set is. Other than plain characters go as
+ * hexadecimal digits: the drivers escape with backslashes, which do not escape under NO_BACKSLASH_ESCAPES, and what the connection's
+ * character set lacks they would send as question marks.
+ */
+export const TEXT = '_utf8mb4 ?'
+
+export function text(value: string): string | Buffer {
+  return PLAIN.test(value) ? value : Buffer.from(value)
+}
+
+/** How a long text travels: for the same reasons in base64, a third longer than it is and not twice as long. */
+export const LONG_TEXT = 'FROM_BASE64(?)'
+
+export function longText(value: string): string {
+  return Buffer.from(value).toString('base64')
+}
+
+/** A column of text in a select list, so that it comes whole, whatever the connection's character set is: see {@link textOf}. */
+export function textColumn(column: string): string {
+  return `CAST(${column} AS BINARY)`
+}
+
+/** A value of {@link textColumn}. */
+export function textOf(value: unknown): string {
+  return Buffer.isBuffer(value) ? value.toString('utf8') : String(value ?? '')
+}
+
+/** Runs a query; the rows come as arrays, in the order of the select list. */
+export async function select(db: Database, { sql, bindings }: Sql): Promise<unknown[][]> {
+  const [rows] = (await run(db, sql, bindings)) as [(unknown[] | object)[]]
+  return rows.map((row) => (Array.isArray(row) ? row : Object.values(row)))
+}
+
+/**
+ * Runs a writing statement and answers how many rows it affected: of an UPDATE, depending on the connection's flag FOUND_ROWS, those that
+ * matched or those that changed; of an INSERT … ON DUPLICATE KEY UPDATE, 1 for each row inserted and 2 for each that changed.
+ */
+export async function write(db: Database, { sql, bindings }: Sql): Promise<number> {
+  await refuseTooLarge(db, bindings)
+  const [outcome] = (await run(db, sql, bindings)) as [Outcome]
+  return outcome.affectedRows
+}
+
+function run(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown> {
+  const driver = DRIVER_OPTIONS[db.client.driverName]
+  return db.run(sql, bindings, driver === undefined ? {} : { driver })
+}
+
+/** A statement longer than the server's `max_allowed_packet`. Looks like the server's own error, which mostly arrives as a cut connection. */
+class PacketTooLargeError extends Error {
+  readonly code = 'ER_NET_PACKET_TOO_LARGE'
+  readonly errno = 1153
+}
+
+/** A server with a smaller limit than this is not worth asking for. */
+const SMALL_BYTES = 65_536
+/** For the text of the statement itself. */
+const MARGIN_BYTES = 16_384
+
+/** The limit of each database, as it was last seen. */
+const limits = new WeakMap<object, number>()
+
+/** Asks before it sends much: a server that gets more than it takes cuts the connection, often before it has said why. */
+async function refuseTooLarge(db: Database, bindings: readonly unknown[]): Promise<void> {
+  let bytes = MARGIN_BYTES
+  for (const value of bindings) if (typeof value === 'string') bytes += value.length
+  if (bytes <= SMALL_BYTES) return
+  const key = db.client.connectionSettings ?? db.client.pool ?? db.client
+  if (bytes <= (limits.get(key) ?? 0)) return
+  // Also where the limit is known: it may have been raised.
+  const [[limit] = []] = await select(db, { sql: 'SELECT @@max_allowed_packet', bindings: [] })
+  limits.set(key, Number(limit))
+  if (bytes > Number(limit)) throw new PacketTooLargeError()
+}

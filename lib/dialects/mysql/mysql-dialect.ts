@@ -1,0 +1,124 @@
+import type { Database } from '../database'
+import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
+import { quotedColumns, type TableDefinition } from '../table-definition'
+import { select, TEXT, text, textColumn, textOf, write } from './mysql-connection'
+import { MysqlStatements } from './mysql-statements'
+
+/** The longest identifier, in characters. */
+const MAX_NAME = 64
+
+/** Diagnoses by the server's number, which is the same in MariaDB and MySQL, as is its name, which an older driver may not know. */
+const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
+  Object.entries({
+    // ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE
+    'table-missing': [1049, 1146],
+    // ER_CHECKREAD (MariaDB: the row changed since the transaction's snapshot), ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK,
+    // ER_QUERY_INTERRUPTED, ER_TABLE_DEF_CHANGED, ER_XA_RBTIMEOUT, ER_XA_RBDEADLOCK, ER_NEED_REPREPARE, ER_TOO_MANY_CONCURRENT_TRXS,
+    // ER_STATEMENT_TIMEOUT (MariaDB), ER_QUERY_TIMEOUT, ER_TRANSACTION_ROLLBACK_DURING_COMMIT (group replication)
+    transient: [1020, 1205, 1213, 1317, 1412, 1613, 1614, 1615, 1637, 1969, 3024, 3101],
+    // ER_CON_COUNT_ERROR, ER_UNKNOWN_COM_ERROR (a Galera node that is not part of the cluster now), ER_SERVER_SHUTDOWN,
+    // ER_NORMAL_SHUTDOWN, ER_SHUTDOWN_COMPLETE, ER_FORCING_CLOSE, ER_HOST_IS_BLOCKED, ER_ABORTING_CONNECTION, ER_NET_READ_ERROR,
+    // ER_NET_READ_INTERRUPTED, ER_NET_ERROR_ON_WRITE, ER_NET_WRITE_INTERRUPTED, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED,
+    // ER_CONNECTION_KILLED (MariaDB), CR_SERVER_GONE_ERROR, CR_SERVER_LOST, ER_SERVER_OFFLINE_MODE, ER_CLIENT_INTERACTION_TIMEOUT
+    unreachable: [1040, 1047, 1053, 1077, 1079, 1080, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 2006, 2013, 3032, 4031],
+    // ER_OPTION_PREVENTS_STATEMENT (--read-only), ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE, ER_INNODB_READ_ONLY
+    'read-only': [1290, 1792, 1836, 1874],
+    // ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
+    // ER_SPECIFIC_ACCESS_DENIED_ERROR
+    denied: [1044, 1045, 1142, 1143, 1227],
+    // ER_TOO_BIG_ROWSIZE, ER_NET_PACKET_TOO_LARGE, ER_WARN_ALLOWED_PACKET_OVERFLOWED
+    'too-large': [1118, 1153, 1301]
+  } satisfies Partial<Record<Diagnosis, number[]>>).flatMap(([diagnosis, numbers]) =>
+    numbers.map((number) => [number, diagnosis as Diagnosis])
+  )
+)
+
+/** MariaDB and MySQL, by the same statements. */
+export class MysqlDialect implements Dialect {
+  readonly name = 'mysql'
+  readonly maxBatch = 128
+  readonly inFlight = { reads: 4, writes: 2 }
+  readonly sizeLimit = 'max_allowed_packet of the server, in which a session takes a third more than its size'
+  /** A CREATE TABLE here commits the transaction that it is in. */
+  readonly createsInTransaction = false
+
+  refusal(name: string): string | undefined {
+    if (name.length > MAX_NAME) return `at most ${MAX_NAME} characters long`
+    if (name.endsWith(' ')) return 'a name that does not end with a space'
+    return /[\ud800-\udfff]/.test(name) ? 'a name without characters beyond U+FFFF (emoji and the like)' : undefined
+  }
+
+  quote(...path: (string | undefined)[]): string {
+    return path
+      .filter((name) => name !== undefined)
+      .map((name) => `\`${name.replaceAll('`', '``')}\``)
+      .join('.')
+  }
+
+  characters(expression: string): string {
+    return `char_length(${expression})`
+  }
+
+  readonly text = textColumn
+
+  async select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {
+    let index = 0
+    const rows = await select(db, {
+      sql: sql.replaceAll('?', () => (typeof bindings[index++] === 'string' ? TEXT : '?')),
+      bindings: bindings.map((value) => (typeof value === 'string' ? text(value) : value))
+    })
+    return rows.map((row) => row.map((value) => (Buffer.isBuffer(value) ? textOf(value) : value)))
+  }
+
+  async describe(db: Database, table: TableDefinition): Promise<string[] | null> {
+    try {
+      // Not from information_schema, which shows nothing of a table that the user may not use, and compares names loosely.
+      const rows = await this.select(db, `SHOW COLUMNS FROM ${this.quote(table.schemaName, table.tableName)}`, [])
+      return rows.map(([name]) => String(name))
+    } catch (error) {
+      if (this.diagnose(error) === 'table-missing') return null
+      throw error
+    }
+  }
+
+  async create(db: Database, table: TableDefinition): Promise<void> {
+    const name = this.quote(table.schemaName, table.tableName)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
+    // One statement with its indexes, and so all or nothing. The indexes are named by the server.
+    // Ids are compared byte for byte, trailing spaces too; the two servers call that collation by different names. An older server than
+    // either comment is for finds none of them, and refuses the statement.
+    await write(db, {
+      sql: `CREATE TABLE ${name} (
+  ${id} varchar(255) NOT NULL,
+  ${data} longtext NOT NULL,
+  ${expiresAt} bigint NOT NULL,
+  ${expiresHour} int NOT NULL,
+  ${revision} int NOT NULL,
+  ${ownerId} varchar(255) NULL,
+  ${createdAt} bigint NOT NULL,
+  PRIMARY KEY (${id}),
+  INDEX (${expiresHour}),
+  INDEX (${ownerId})
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE /*!80017 utf8mb4_0900_bin *//*M! utf8mb4_nopad_bin */`,
+      bindings: []
+    })
+  }
+
+  async drop(db: Database, table: TableDefinition): Promise<void> {
+    await write(db, { sql: `DROP TABLE IF EXISTS ${this.quote(table.schemaName, table.tableName)}`, bindings: [] })
+  }
+
+  statements(table: TableDefinition): SessionStatements {
+    return new MysqlStatements(this.quote, table)
+  }
+
+  diagnose(error: unknown): Diagnosis {
+    const { errno } = (error ?? {}) as { errno?: unknown }
+    const byNumber = typeof errno === 'number' ? BY_NUMBER.get(errno) : undefined
+    if (byNumber !== undefined) return byNumber
+    const code = driverCode(error)
+    // Without a code: the driver's own errors, of connections that were closed meanwhile.
+    if (code === undefined || NETWORK_CODES.has(code) || code.startsWith('PROTOCOL_')) return 'unreachable'
+    return 'other'
+  }
+}
