@@ -21,6 +21,13 @@ export async function createNames(knex: Knex): Promise<void> {
   })
 }
 
+/** A table that refers to names, which is looked at when a transaction is committed. Not on MySQL, which cannot wait so long. */
+export async function createPets(knex: Knex): Promise<void> {
+  await knex.raw('CREATE TABLE pets (name_id integer REFERENCES names (id) DEFERRABLE INITIALLY DEFERRED)')
+  // SQLite looks at no foreign key unless it is told to.
+  if (knex.client.driverName === 'better-sqlite3') await knex.raw('PRAGMA foreign_keys = 1')
+}
+
 export function namesIn(knex: Knex): Promise<string[]> {
   return knex('names').orderBy('name').pluck('name') as unknown as Promise<string[]>
 }
