@@ -147,8 +147,13 @@ export class TransientDatabaseError extends DatabaseError {
 export class DatabaseUnreachableError extends DatabaseError {
   override readonly code = 'ERR_SESSION_DATABASE_UNREACHABLE'
 
-  constructor(operation: string, dialect: string, driverCode: string | undefined) {
-    super(operation, dialect, driverCode, 'the database could not be reached or the connection was lost')
+  constructor(
+    operation: string,
+    dialect: string,
+    driverCode: string | undefined,
+    detail = 'the database could not be reached or the connection was lost'
+  ) {
+    super(operation, dialect, driverCode, detail)
   }
 }
 

@@ -4,13 +4,21 @@ import {
   ReadOnlyDatabaseError,
   RecordTooLargeError,
   type SessionStoreError,
+  TimeoutError,
   TransientDatabaseError
 } from '../errors'
 import { type Dialect, driverCode } from './dialect'
 
+const NO_CONNECTION =
+  'the Knex pool gave no connection in time (its option acquireConnectionTimeout): it is used up, or the database does not answer'
+
 /** The error that leaves instead of the driver's own, whose text may hold bound values. */
 export function wrapDriverError(dialect: Dialect, error: unknown, operation: string): SessionStoreError {
   const code = driverCode(error)
+  if (isKnexTimeout(error)) {
+    if (error.timeout !== undefined) return new TimeoutError(operation, error.timeout)
+    return new DatabaseUnreachableError(operation, dialect.name, code, NO_CONNECTION)
+  }
   switch (dialect.diagnose(error)) {
     case 'transient':
       return new TransientDatabaseError(operation, dialect.name, code)
@@ -25,4 +33,9 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
     default:
       return new DatabaseError(operation, dialect.name, code)
   }
+}
+
+/** Knex has no code for it, and the application's Knex may be of another copy than ours. `timeout` is there if a statement took too long. */
+function isKnexTimeout(error: unknown): error is { readonly timeout?: number } {
+  return (error as Error | null)?.name === 'KnexTimeoutError'
 }

@@ -1,0 +1,183 @@
+import { describe, expect, it } from 'vitest'
+import * as lib from '../lib'
+import { describeValue, Hidden, isOurs } from '../lib/errors'
+
+const { SessionStoreError } = lib
+
+/** Every error a person can get: its class, its code, which is stable, and what it says. */
+const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: string, code: string, message: string][] = [
+  [
+    new lib.InvalidOptionError('maxConnections', 'a whole number, 1 or more', 0),
+    'InvalidOptionError',
+    'ERR_SESSION_INVALID_OPTION',
+    'maxConnections must be a whole number, 1 or more, got 0 (number)'
+  ],
+  [
+    new lib.UnknownOptionError('tablename', ['knex', 'tableName'], 'tableName'),
+    'UnknownOptionError',
+    'ERR_SESSION_UNKNOWN_OPTION',
+    'unknown option "tablename", did you mean tableName? (options: knex, tableName)'
+  ],
+  [
+    new lib.UnsupportedDatabaseError('oracledb', 'pg, better-sqlite3'),
+    'UnsupportedDatabaseError',
+    'ERR_SESSION_UNSUPPORTED_DATABASE',
+    'knex client "oracledb" is not supported; supported are pg, better-sqlite3'
+  ],
+  [
+    new lib.SchemaConflictError('"sessions"', [{ field: 'columns.data', registered: 'data', given: 'sess' }]),
+    'SchemaConflictError',
+    'ERR_SESSION_SCHEMA_CONFLICT',
+    'the sessions table "sessions" is already registered in this process with another definition: columns.data is "data", now given "sess". Give every store of this table the same columns.data, or another tableName'
+  ],
+  [
+    new lib.TableMissingError('"sessions"', 'createTable is false'),
+    'TableMissingError',
+    'ERR_SESSION_TABLE_MISSING',
+    'the sessions table "sessions" does not exist and createTable is false. Create it with a migration that calls createSessionsTable(knex), then run: npx knex migrate:latest'
+  ],
+  [
+    new lib.ForeignTableError('"sessions"', ['revision'], ['id', 'sess']),
+    'ForeignTableError',
+    'ERR_SESSION_FOREIGN_TABLE',
+    'the table "sessions" is not a sessions table: it lacks the column revision (it has id, sess). Give another tableName, or map its columns with the option columns'
+  ],
+  [
+    new lib.DatabaseError('set', 'postgresql', '23514'),
+    'DatabaseError',
+    'ERR_SESSION_DATABASE',
+    'session set failed on postgresql: the database refused the statement (driver code 23514)'
+  ],
+  [
+    new lib.ReadOnlyDatabaseError('touch', 'postgresql', '25006'),
+    'ReadOnlyDatabaseError',
+    'ERR_SESSION_READ_ONLY',
+    'session touch failed on postgresql: this database is read-only (a standby, or a read-only transaction or file); give the store a Knex of the primary (driver code 25006)'
+  ],
+  [
+    new lib.TransientDatabaseError('set', 'sqlite', 'SQLITE_BUSY'),
+    'TransientDatabaseError',
+    'ERR_SESSION_DATABASE_BUSY',
+    'session set failed on sqlite: the database gave the statement up for others again and again (driver code SQLITE_BUSY)'
+  ],
+  [
+    new lib.DatabaseUnreachableError('get', 'postgresql', 'ECONNREFUSED'),
+    'DatabaseUnreachableError',
+    'ERR_SESSION_DATABASE_UNREACHABLE',
+    'session get failed on postgresql: the database could not be reached or the connection was lost (driver code ECONNREFUSED)'
+  ],
+  [
+    new lib.RecordTooLargeError('set', 'mysql', 'ER_NET_PACKET_TOO_LARGE', 'max_allowed_packet'),
+    'RecordTooLargeError',
+    'ERR_SESSION_RECORD_TOO_LARGE',
+    'session set failed on mysql: the session is larger than the database accepts (max_allowed_packet) (driver code ER_NET_PACKET_TOO_LARGE)'
+  ],
+  [
+    new lib.TimeoutError('get', 500),
+    'TimeoutError',
+    'ERR_SESSION_TIMEOUT',
+    'session get had no answer from the database within 500 ms (option timeoutMs)'
+  ],
+  [
+    new lib.UnserializableSessionError('it holds a BigInt, which JSON cannot write'),
+    'UnserializableSessionError',
+    'ERR_SESSION_UNSERIALIZABLE',
+    'the session cannot be stored: it holds a BigInt, which JSON cannot write'
+  ],
+  [
+    new lib.SessionTooLargeError(70_000, 65_536),
+    'SessionTooLargeError',
+    'ERR_SESSION_TOO_LARGE',
+    'the session is too large: 70000 bytes encoded, at most 65536 are allowed (option maxDataBytes)'
+  ],
+  [
+    new lib.UnreadableSessionError('its data has no cookie'),
+    'UnreadableSessionError',
+    'ERR_SESSION_UNREADABLE',
+    'a stored session cannot be read: its data has no cookie'
+  ],
+  [
+    new lib.InvalidSessionIdError('it is empty'),
+    'InvalidSessionIdError',
+    'ERR_SESSION_INVALID_ID',
+    "the session id cannot be stored: it is empty; storedId: 'hashed' (the default) takes any string"
+  ],
+  [
+    new lib.SessionConflictError('20 tries in a row'),
+    'SessionConflictError',
+    'ERR_SESSION_CONFLICT',
+    'the session was changed by another request meanwhile: 20 tries in a row'
+  ],
+  [
+    new lib.StoreClosedError('get'),
+    'StoreClosedError',
+    'ERR_SESSION_STORE_CLOSED',
+    'session get on a store that was closed; make a new KnexSessionStore'
+  ]
+]
+
+describe('the errors', () => {
+  it.each(ERRORS.map(([error, ...rest]) => [rest[0], error, ...rest] as const))('%s', (_title, error, name, code, message) => {
+    expect(error).toBeInstanceOf(Error)
+    expect(error).toBeInstanceOf(SessionStoreError)
+    expect({ name: error.name, code: error.code, message: error.message }).toEqual({ name, code, message })
+    expect(error.stack).toContain(message)
+  })
+
+  it('are all listed here, so that no code changes unseen', () => {
+    const classes = Object.entries(lib).filter(([name, value]) => /Error$/.test(name) && typeof value === 'function')
+    const listed = ERRORS.map(([, name]) => name)
+    expect(classes.map(([name]) => name).sort()).toEqual([...listed, 'SessionStoreError'].sort())
+  })
+
+  it('have a code each', () => {
+    expect(new Set(ERRORS.map(([, , code]) => code)).size).toBe(ERRORS.length)
+  })
+
+  it('have no code that means something to express-session', () => {
+    for (const [error] of ERRORS) expect(error.code).not.toBe('ENOENT')
+  })
+
+  it('of the database tell the code of the driver, and nothing else of what it said', () => {
+    const error = new lib.DatabaseUnreachableError('get', 'postgresql', 'ENOENT')
+    expect(error).toMatchObject({ operation: 'get', dialect: 'postgresql', driverCode: 'ENOENT' })
+    expect(error.cause).toEqual({ driverCode: 'ENOENT' })
+    expect(error).toBeInstanceOf(lib.DatabaseError)
+  })
+
+  it('of the database without a code do without', () => {
+    expect(new lib.DatabaseUnreachableError('get', 'sqlite', undefined).message).toBe(
+      'session get failed on sqlite: the database could not be reached or the connection was lost'
+    )
+  })
+})
+
+it('an error of another copy of this package is one of ours', () => {
+  expect(isOurs(new lib.TimeoutError('get', 1))).toBe(true)
+  expect(isOurs(Object.assign(new Error('of another copy'), { code: 'ERR_SESSION_TIMEOUT' }))).toBe(true)
+  for (const other of [new Error('no'), { code: 'ENOENT' }, { code: 5 }, null, undefined, 'ERR_SESSION_TIMEOUT']) {
+    expect(isOurs(other)).toBe(false)
+  }
+})
+
+describe('a value in a message', () => {
+  it.each([
+    ['abc', '"abc" (string)'],
+    ['x'.repeat(70), `"${'x'.repeat(60)}…" (string)`],
+    ['mysql://ada:secret@db', 'a URL (string)'],
+    [1.5, '1.5 (number)'],
+    [5n, '5 (bigint)'],
+    [true, 'true (boolean)'],
+    [null, 'null'],
+    [undefined, 'undefined'],
+    [Symbol('secret'), 'a symbol'],
+    [() => 'secret', 'a function'],
+    [['secret'], 'an array'],
+    [{ secret: 1 }, 'an object'],
+    [new Hidden('secret'), 'a string'],
+    [new Hidden(5), 'a number'],
+    [new Hidden(null), 'null']
+  ])('%o is shown as %s', (value, shown) => {
+    expect(describeValue(value)).toBe(shown)
+  })
+})
