@@ -9,29 +9,29 @@ export interface Input {
   readonly first: 'store' | 'createSessionsTable'
 }
 
-/** Long enough for one round, so that every process is at the line when the next one starts. */
-const ROUND_MS = 200
+/** Long enough for one round of all processes, so that they meet again at the start of the next. */
+const ROUND_MS = 300
 
 export default (async ({ configs, first }, go) => {
-  const instances = configs.map((config) => createKnex({ ...config, pool: { min: 0, max: 2 } }))
-  // What is raced for is the table: connecting takes longer than making it.
-  for (const knex of instances) await knex.raw('SELECT 1')
-  const stores = instances.map((knex) => new KnexSessionStore({ knex, pruneIntervalMs: false }))
   await go()
-  let start = Math.ceil(Date.now() / ROUND_MS + 1) * ROUND_MS
+  // One moment for all processes: they came here within a few milliseconds.
+  const start = Math.ceil(Date.now() / 1000 + 0.1) * 1000
   const errors: string[] = []
-  for (const [round, store] of stores.entries()) {
-    await sleep(start - Date.now())
-    while (Date.now() < start);
+  for (const [round, config] of configs.entries()) {
+    const knex = createKnex({ ...config, pool: { min: 0, max: 2 } })
     try {
-      if (first === 'createSessionsTable') await createSessionsTable(instances[round] as Knex)
+      // What is raced for is the table: connecting takes longer than making it.
+      await knex.raw('SELECT 1')
+      const store = new KnexSessionStore({ knex, pruneIntervalMs: false })
+      await sleep(Math.max(0, start + round * ROUND_MS - Date.now()))
+      if (first === 'createSessionsTable') await createSessionsTable(knex)
       await store.set(`of ${process.pid}`, { cookie: { originalMaxAge: null }, user: 'ada' } as never)
       if ((await store.get(`of ${process.pid}`)) === null) errors.push(`round ${round}: the session is not there`)
     } catch (error) {
       errors.push(`round ${round}: ${error instanceof Error ? error.stack : error}`)
+    } finally {
+      await knex.destroy()
     }
-    start = Math.max(start + ROUND_MS, Math.ceil(Date.now() / ROUND_MS) * ROUND_MS)
   }
-  for (const knex of instances) await knex.destroy()
   return errors
 }) satisfies Worker<Input, string[]>

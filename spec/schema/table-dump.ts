@@ -33,14 +33,19 @@ const DUMPS: Readonly<Record<DatabaseName, (knex: Knex, tableName: string) => Pr
     )
     return rows.map(({ line }: { line: string }) => line)
   },
-  mysql: (knex, tableName) => showCreateTable(knex, tableName, ([rows]) => rows),
-  cockroach: (knex, tableName) => showCreateTable(knex, tableName, ({ rows }) => rows)
+  mysql: async (knex, tableName) => created((await ifThere(knex.raw('SHOW CREATE TABLE ??', [tableName])))?.[0]),
+  cockroach: async (knex, tableName) => created((await ifThere(knex.raw('SHOW CREATE TABLE ??', [tableName])))?.rows)
 }
 
-async function showCreateTable(knex: Knex, tableName: string, rowsOf: (answer: never) => object[]): Promise<string[]> {
-  const answer = await knex.raw('SHOW CREATE TABLE ??', [tableName]).catch((error) => {
-    if (error.code === 'ER_NO_SUCH_TABLE' || error.code === '42P01') return undefined
+async function ifThere<T>(answer: PromiseLike<T>): Promise<T | undefined> {
+  try {
+    return await answer
+  } catch (error) {
+    if (['ER_NO_SUCH_TABLE', '42P01'].includes((error as { code: string }).code)) return undefined
     throw error
-  })
-  return answer === undefined ? [] : rowsOf(answer as never).map((row) => Object.values(row).join('\n'))
+  }
+}
+
+function created(rows: readonly object[] = []): string[] {
+  return rows.map((row) => Object.values(row).join('\n'))
 }

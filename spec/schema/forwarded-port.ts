@@ -1,0 +1,65 @@
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+
+/** A port of 127.0.0.1 that leads to a server, or refuses, as one does whose server is down. */
+export class ForwardedPort implements AsyncDisposable {
+  private readonly sockets = new Set<Socket>()
+  private server: Server | undefined
+
+  private constructor(
+    private readonly target: { host: string; port: number },
+    readonly port: number
+  ) {}
+
+  /** Refuses until `up()` is called. */
+  static async to(url: string): Promise<ForwardedPort> {
+    const { hostname, port } = new URL(url)
+    const probe = createServer().listen(0, '127.0.0.1')
+    await once(probe, 'listening')
+    const address = probe.address() as { port: number }
+    probe.close()
+    await once(probe, 'close')
+    return new ForwardedPort({ host: hostname, port: Number(port) }, address.port)
+  }
+
+  /** The url with this port in place of the server's. */
+  url(url: string): string {
+    const forwarded = new URL(url)
+    forwarded.hostname = '127.0.0.1'
+    forwarded.port = String(this.port)
+    return forwarded.href
+  }
+
+  async up(): Promise<void> {
+    this.server = createServer((socket) => {
+      const upstream = connect(this.target)
+      for (const [from, to] of [
+        [socket, upstream],
+        [upstream, socket]
+      ] as const) {
+        this.sockets.add(from)
+        from.on('error', () => to.destroy())
+        from.on('close', () => {
+          this.sockets.delete(from)
+          to.destroy()
+        })
+        from.pipe(to)
+      }
+    }).listen(this.port, '127.0.0.1')
+    await once(this.server, 'listening')
+  }
+
+  /** Cuts all connections and refuses new ones. */
+  async down(): Promise<void> {
+    if (this.server === undefined) return
+    const closed = once(this.server, 'close')
+    this.server.close()
+    for (const socket of this.sockets) socket.destroy()
+    await closed
+    this.server = undefined
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.down()
+  }
+}
