@@ -1,0 +1,9 @@
+import { encrypted } from '../../lib'
+import { contractOverDatabases } from './contract-over-databases'
+
+contractOverDatabases('the contract on KnexSessionStore with plain session ids, a prefix, encrypted data, and one statement a call', {
+  storedId: 'plain',
+  prefix: 'web:',
+  batch: false,
+  codec: encrypted({ keys: ['a key of at least thirty-two characters'] })
+})

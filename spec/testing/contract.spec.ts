@@ -1,0 +1,3 @@
+import { contractOverDatabases } from './contract-over-databases'
+
+contractOverDatabases('the contract on KnexSessionStore as it is by default')
