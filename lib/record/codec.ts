@@ -49,17 +49,26 @@ export async function encode(codec: SessionCodec, session: SessionData, storedId
   }
 }
 
-/** Decodes and checks. Throws {@link UnreadableSessionError} for whatever is not a session. */
-export async function decode(codec: SessionCodec, data: string, storedId: string): Promise<SessionData> {
-  let session: unknown
+/**
+ * Decodes and checks. Throws, or rejects, with {@link UnreadableSessionError} for whatever is not a session. A promise only where the
+ * codec gives one: the default codec must not pay for a turn of the promise queue.
+ */
+export function decode(codec: SessionCodec, data: string, storedId: string): SessionData | Promise<SessionData> {
   try {
-    session = codec.decode(data, storedId)
-    // Not by instanceof: under Jest the promises of node:crypto are of another realm.
-    if (typeof (session as { then?: unknown } | null)?.then === 'function') session = await session
+    const decoded = codec.decode(data, storedId)
+    return isPromiseLike(decoded) ? Promise.resolve(decoded).then(asSession).catch(unreadable) : asSession(decoded)
   } catch (error) {
-    throw error instanceof UnreadableSessionError ? error : new UnreadableSessionError('its data is not what the codec writes')
+    return unreadable(error)
   }
-  return asSession(session)
+}
+
+/** Not by instanceof: under Jest the promises of node:crypto are of another realm. */
+export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as { then?: unknown } | null)?.then === 'function'
+}
+
+function unreadable(error: unknown): never {
+  throw error instanceof UnreadableSessionError ? error : new UnreadableSessionError('its data is not what the codec writes')
 }
 
 /** The value, if it is a session: express-session and its relatives need a `cookie` object in it. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { describeValue, Hidden, InvalidSessionIdError } from '../errors'
 
 /** How the session id becomes the key of the row. */
@@ -16,7 +16,7 @@ export const ID_LENGTH = 255
  */
 export function storedIdOf(sessionId: string, form: StoredIdForm, prefix: string): string {
   if (typeof sessionId !== 'string') throw new InvalidSessionIdError(`it must be a string, got ${describeValue(new Hidden(sessionId))}`)
-  if (form === 'hashed') return prefix + hash(sessionId)
+  if (form === 'hashed') return prefix + sha256(sessionId)
   const why = plainIdRefusal(sessionId, prefix)
   if (why !== undefined) throw new InvalidSessionIdError(why)
   return prefix + sessionId
@@ -37,8 +37,8 @@ export function textRefusal(text: string): string | undefined {
   return text.isWellFormed() ? undefined : 'it contains half of a surrogate pair'
 }
 
-function hash(sessionId: string): string {
+function sha256(sessionId: string): string {
+  if (sessionId.isWellFormed()) return hash('sha256', sessionId, 'base64url')
   // As UTF-8, every lone surrogate would become the same replacement character, and different ids the same key.
-  const [salt, encoding] = sessionId.isWellFormed() ? (['', 'utf8'] as const) : (['utf16:', 'utf16le'] as const)
-  return createHash('sha256').update(salt).update(sessionId, encoding).digest('base64url')
+  return hash('sha256', Buffer.from(`utf16:${sessionId}`, 'utf16le'), 'base64url')
 }

@@ -25,7 +25,7 @@ export class SessionScan {
     private readonly bound: Bound
   ) {}
 
-  async sessions(open: (record: SessionRecord) => Promise<SessionData | null>): Promise<SessionData[]> {
+  async sessions(open: (record: SessionRecord) => SessionData | null | Promise<SessionData | null>): Promise<SessionData[]> {
     const { table, budget } = this.parts
     const sessions: SessionData[] = []
     const next = (after: string) =>

@@ -1,7 +1,7 @@
 import type { SessionData } from 'express-session'
 import type { SessionRecord } from '../dialects/dialect'
 import { UnreadableSessionError } from '../errors'
-import { decode, encode } from '../record/codec'
+import { decode, encode, isPromiseLike } from '../record/codec'
 import { expiryOf, touchThreshold } from '../record/expiry'
 import type { KnownRevision } from '../record/revisions'
 import { cookieOf, maxAgeChanged, toStorable, withExpiry } from '../record/storable'
@@ -72,34 +72,46 @@ export class Sessions {
     })
   }
 
-  /** The session in a row, or null, and an event, if it is not one. */
-  async open(record: SessionRecord): Promise<SessionData | null> {
-    const { codec, unreadable } = this.parts.options
+  /** The session in a row, or null, and an event, if it is not one. A promise only where the codec is async. */
+  open(record: SessionRecord): SessionData | null | Promise<SessionData | null> {
     try {
-      const session = await decode(codec, record.data, record.id)
-      // Before the expiry is put back, which is no part of what is compared.
-      const comparable = codec.comparable?.(session) ?? record.data
-      const rewrite = codec.rewrite?.(record.data) ?? 'not'
-      const known: KnownRevision = {
-        storedId: record.id,
-        revision: record.revision,
-        data: record.data,
-        base: record.data,
-        comparable,
-        expiresAt: record.expiresAt,
-        createdAt: record.createdAt,
-        maxAge: session.cookie.originalMaxAge,
-        outdated: rewrite !== 'not'
-      }
-      this.parts.revisions.remember(withExpiry(session, record.expiresAt), known)
-      if (rewrite === 'at-once') await this.writer.rewrite(this.draft(record.id, session), known)
-      return session
+      const decoded = decode(this.parts.options.codec, record.data, record.id)
+      if (!isPromiseLike(decoded)) return this.opened(decoded, record)
+      return decoded.then(
+        (session) => this.opened(session, record),
+        (error) => this.unreadable(error)
+      )
     } catch (error) {
-      if (!(error instanceof UnreadableSessionError)) throw error
-      this.parts.announce('unreadable', { reason: error.reason })
-      if (unreadable === 'error') throw error
-      return null
+      return this.unreadable(error)
     }
+  }
+
+  private opened(session: SessionData, record: SessionRecord): SessionData | Promise<SessionData> {
+    const { codec } = this.parts.options
+    const { id: storedId, data, revision, expiresAt, createdAt } = record
+    const rewrite = codec.rewrite?.(data) ?? 'not'
+    const known: KnownRevision = {
+      storedId,
+      revision,
+      data,
+      base: data,
+      // Before the expiry is put back, which is no part of what is compared.
+      comparable: codec.comparable?.(session) ?? data,
+      expiresAt,
+      createdAt,
+      maxAge: session.cookie.originalMaxAge,
+      outdated: rewrite !== 'not'
+    }
+    this.parts.revisions.remember(withExpiry(session, expiresAt), known)
+    if (rewrite !== 'at-once') return session
+    return this.writer.rewrite(this.draft(storedId, session), known).then(() => session)
+  }
+
+  private unreadable(error: unknown): null {
+    if (!(error instanceof UnreadableSessionError)) throw error
+    this.parts.announce('unreadable', { reason: error.reason })
+    if (this.parts.options.unreadable === 'error') throw error
+    return null
   }
 
   private async openMoved(upgrade: PlainIdUpgrade, sessionId: string, storedId: string): Promise<SessionData | null> {
@@ -119,8 +131,9 @@ export class Sessions {
     const storable = toStorable(session, known)
     const now = options.clock()
     const expiresAt = expiryOf(session, options, now, known?.createdAt ?? now)
-    const deliberate =
-      typeof options.ttlSeconds === 'function' || expiresAt <= now || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
+    // The expiry it was loaded with may have passed since, and another request may have renewed it.
+    const endsNow = expiresAt <= now && expiresAt !== known?.expiresAt
+    const deliberate = typeof options.ttlSeconds === 'function' || endsNow || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
     return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now }
   }
 

@@ -95,7 +95,7 @@ describe('decoding', () => {
     ['a cookie that is a text', '{"cookie":"a"}', 'its data has no cookie'],
     ['a cookie that is a list', '{"cookie":[]}', 'its data has no cookie']
   ])('of %s is no session', async (_what, data, reason) => {
-    expect(await refusalOf(decode(json, data, 'id'))).toEqual(new UnreadableSessionError(reason))
+    expect(await refusalOf((async () => decode(json, data, 'id'))())).toEqual(new UnreadableSessionError(reason))
   })
 
   it('shows nothing of what a codec throws', async () => {
@@ -104,7 +104,7 @@ describe('decoding', () => {
         throw new Error('the secret')
       }
     })
-    const error = await refusalOf(decode(throwing, '{}', 'id'))
+    const error = await refusalOf((async () => decode(throwing, '{}', 'id'))())
     expect(error.message).toBe('a stored session cannot be read: its data is not what the codec writes')
     expect(error).not.toHaveProperty('cause')
   })
