@@ -32,6 +32,22 @@ export function runWithin<T>(frame: Frame | undefined, work: () => T): T {
   return frames.run(frame, work)
 }
 
+/**
+ * The same for what returns a promise, or a builder of Knex: that does nothing before it is awaited, and has to be awaited within the frame.
+ * Anything else is given as it is.
+ */
+export function awaitWithin<T>(frame: Frame | undefined, work: () => T): T | Promise<Awaited<T>> {
+  return runWithin(frame, () => {
+    const result = work()
+    if (!isThenable(result)) return result
+    return new Promise<Awaited<T>>((resolve, reject) => result.then(resolve as (value: unknown) => void, reject))
+  })
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
+}
+
 /** The frame and those around it, the innermost first. */
 export function* framesFrom(frame: Frame | undefined): Generator<Frame> {
   for (let next = frame; next !== undefined; next = next.outer) yield next

@@ -1,7 +1,7 @@
 import type { Store } from 'express-session'
 import type { Knex } from 'knex'
 import { InvalidOptionError } from '../errors'
-import { currentFrame, type Frame, framesFrom, runWithin } from './context'
+import { awaitWithin, currentFrame, type Frame, framesFrom } from './context'
 import type { PreparedTransaction } from './dialects/work-dialect'
 import { NoUnitError } from './errors'
 import { type FastifyPlugin, fastifyPlugin } from './fastify-plugin'
@@ -117,7 +117,7 @@ export class UnitOfWork {
    *   await work.db('lines').insert(lines.map((line) => ({ ...line, order_id: id })))
    * })
    */
-  async run<T>(work: (unit: Unit) => T | Promise<T>, options: UnitOptions = {}): Promise<T> {
+  async run<T>(work: (unit: Unit) => T | PromiseLike<T>, options: UnitOptions = {}): Promise<T> {
     checkUnitOptions(options)
     return this.#perform(this.#begin('run', options), work)
   }
@@ -128,7 +128,7 @@ export class UnitOfWork {
    * With `commitOn: 'always'` what was done before the throw stays, for jobs that note how far they got; a failed statement rolls back
    * all the same.
    */
-  async job<T>(work: (unit: Unit) => T | Promise<T>, options: JobOptions = {}): Promise<T> {
+  async job<T>(work: (unit: Unit) => T | PromiseLike<T>, options: JobOptions = {}): Promise<T> {
     checkUnitOptions(options, ['commitOn'])
     const { commitOn = 'return', ...unitOptions } = options
     if (!['return', 'always'].includes(commitOn)) throw new InvalidOptionError('commitOn', "'return' or 'always'", commitOn)
@@ -137,14 +137,16 @@ export class UnitOfWork {
   }
 
   /** Runs `work` outside of any unit: its statements go to the pool and stay, whatever becomes of the unit around. */
-  outside<T>(work: () => T): T {
-    return runWithin(new Outside(this), work)
+  outside<T>(work: () => PromiseLike<T>): Promise<T>
+  outside<T>(work: () => T): T
+  outside<T>(work: () => T): T | Promise<Awaited<T>> {
+    return awaitWithin(new Outside(this), work)
   }
 
   /** The function, bound to the unit of the code that asks: for callbacks that something shared calls, whose context is anybody's. */
   bind<Arguments extends unknown[], Result>(callback: (...args: Arguments) => Result): (...args: Arguments) => Result {
     const frame = currentFrame()
-    return (...args) => runWithin(frame, () => callback(...args))
+    return (...args) => awaitWithin(frame, () => callback(...args)) as Result
   }
 
   /**
@@ -201,10 +203,10 @@ export class UnitOfWork {
     return new Unit({ isolation, readOnly, ...options, knex, dialect, kind, parent, owner: this })
   }
 
-  async #perform<T>(unit: Unit, work: (unit: Unit) => T | Promise<T>, always = false): Promise<T> {
+  async #perform<T>(unit: Unit, work: (unit: Unit) => T | PromiseLike<T>, always = false): Promise<T> {
     let result: T
     try {
-      result = await runWithin(unit, () => work(unit))
+      result = await awaitWithin(unit, () => work(unit))
     } catch (error) {
       await this.#endFailed(unit, always)
       throw error

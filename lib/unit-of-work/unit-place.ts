@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { type Frame, runWithin } from './context'
+import { awaitWithin, type Frame } from './context'
 import { NestedStillOpenError } from './errors'
 import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type RowStream } from './knex-client'
 import type { Place } from './place'
@@ -63,8 +63,8 @@ export class UnitPlace implements Place {
     )
     const outcome = this.#client().then((client) =>
       client.transaction((nested) => {
-        const result = runWithin(this.unit.frameOf(nested), () => container(nested))
-        if (typeof (result as PromiseLike<unknown> | undefined)?.then !== 'function') {
+        const result = awaitWithin(this.unit.frameOf(nested), () => container(nested))
+        if (!(result instanceof Promise)) {
           this.#hold(nested)
           known()
         }

@@ -24,6 +24,23 @@ describeDatabases('the transaction of this request, without passing it around', 
     expect(await namesIn(opened.knex)).toEqual(['ada', 'ben'])
   })
 
+  it('a builder that is returned, and awaited by whoever called, belongs to it as well', async () => {
+    await using opened = await openNames(database)
+    const work = unitOfWork(opened.knex)
+    const add = (name: string) => work.db('names').insert({ name })
+    await work.run(() => add('ada'))
+    await work.job(() => add('ben'))
+    const failing = work.run(async () => {
+      await work.db.transaction(() => add('cleo'))
+      await work.run(() => add('dora'))
+      throw new RangeError('roll back')
+    })
+    await expect(failing).rejects.toThrow(RangeError)
+    expect(await namesIn(opened.knex)).toEqual(['ada', 'ben'])
+    const begins = opened.statements.filter((sql) => sql.startsWith('BEGIN'))
+    expect(begins).toHaveLength(3)
+  })
+
   it('without a statement there is no transaction', async () => {
     await using opened = await openNames(database)
     const work = unitOfWork(opened.knex)
@@ -38,16 +55,15 @@ describeDatabases('the transaction of this request, without passing it around', 
       await using opened = await openNames(database)
       const work = unitOfWork(opened.knex)
       const units = 8
-      let inserted = 0
-      const all = new EventEmitter().setMaxListeners(units)
+      const [inserted, read] = [meetingOf(units), meetingOf(units)]
       const seen = await Promise.all(
         Array.from({ length: units }, (_, index) =>
           work.run(async () => {
             await work.db('names').insert({ name: `name ${index}` })
-            inserted++
-            if (inserted < units) await once(all, 'inserted')
-            else all.emit('inserted')
-            return namesIn(work.db)
+            await inserted()
+            const names = await namesIn(work.db)
+            await read()
+            return names
           })
         )
       )
@@ -143,3 +159,17 @@ describeDatabases('the transaction of this request, without passing it around', 
     expect(await namesIn(opened.knex)).toEqual(['ada', 'ben'])
   })
 })
+
+/** Nobody leaves before all have come. */
+function meetingOf(members: number): () => Promise<void> {
+  let open: () => void = () => undefined
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  let missing = members
+  return () => {
+    missing--
+    if (missing === 0) open()
+    return opened
+  }
+}
