@@ -1,0 +1,3 @@
+declare module 'connect-pg-simple' {
+  export default function connectPgSimple(session: unknown): new (options: object) => import('express-session').Store
+}

@@ -1,0 +1,93 @@
+// A process of the site: the same pages by three applications (Express with resave off and on, and Fastify) on one store.
+// Nothing here listens for unhandled errors: what would end a user's process ends this one.
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import fastifyCookie from '@fastify/cookie'
+import fastifySession from '@fastify/session'
+import express from 'express'
+import session, { type Store } from 'express-session'
+import fastify, { type FastifyInstance } from 'fastify'
+import { arrivedAt, openGate, pages, type Visit } from './pages.mjs'
+import { type Contender, openStore } from './stores.mjs'
+
+const secret = 'a secret of at least thirty-two characters'
+
+function expressApp(store: Store, resave: boolean): RequestListener {
+  const app = express()
+  app.use(session({ store, secret, resave, saveUninitialized: false, cookie: { maxAge: 3_600_000 } }))
+  for (const [path, page] of Object.entries(pages)) {
+    app.get(path, async (request, response) => {
+      const body = await page({
+        session: request.session as unknown as Visit['session'],
+        sid: request.sessionID,
+        query: new URL(request.url, 'http://localhost').searchParams,
+        destroy: () => new Promise((resolve, reject) => request.session.destroy((error) => (error ? reject(error) : resolve())))
+      })
+      if (isRedirect(body)) response.redirect(body.redirect)
+      else response.json(body ?? null)
+    })
+  }
+  // Express's own prints each error.
+  app.use(((_error, _request, response, _next) => {
+    if (response.headersSent) response.destroy()
+    else response.status(500).end()
+  }) satisfies express.ErrorRequestHandler)
+  return app
+}
+
+function fastifyApp(store: Store): FastifyInstance {
+  const app = fastify()
+  app.register(fastifyCookie)
+  app.register(fastifySession, { store: store as never, secret, saveUninitialized: false, cookie: { secure: false, maxAge: 3_600_000 } })
+  for (const [path, page] of Object.entries(pages)) {
+    app.get(path, async (request, reply) => {
+      const body = await page({
+        session: request.session as unknown as Visit['session'],
+        sid: request.session.sessionId,
+        query: new URL(request.url, 'http://localhost').searchParams,
+        destroy: () => request.session.destroy()
+      })
+      return isRedirect(body) ? reply.redirect(body.redirect) : reply.type('application/json').send(JSON.stringify(body ?? null))
+    })
+  }
+  return app
+}
+
+function isRedirect(body: unknown): body is { redirect: string } {
+  return typeof body === 'object' && body !== null && 'redirect' in body
+}
+
+/** What the races need to know and to steer, past the sessions. */
+function control(store: Store): RequestListener {
+  return async (request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost')
+    const name = searchParams.get('name') ?? ''
+    if (pathname === '/arrived') await arrivedAt(name)
+    else if (pathname === '/open') openGate(name)
+    const exists = pathname === '/exists' ? await isThere(store, name) : undefined
+    response.end(JSON.stringify(exists ?? null))
+  }
+}
+
+function isThere(store: Store, sid: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    store.get(sid, (error, found) => (error ? reject(error) : resolve(Boolean(found))))
+  })
+}
+
+async function listen(listener: RequestListener): Promise<string> {
+  const server = createServer(listener).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+process.send?.('booted')
+const [contender] = (await once(process, 'message')) as [Contender]
+const store = await openStore(contender)
+process.send?.({
+  express: await listen(expressApp(store, false)),
+  resaving: await listen(expressApp(store, true)),
+  fastify: await fastifyApp(store).listen({ host: '127.0.0.1', port: 0 }),
+  control: await listen(control(store))
+})
