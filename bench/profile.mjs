@@ -1,5 +1,5 @@
 // Where the time goes: node bench/profile.mjs --store=ours-pg --op=get --c=64 [--seconds=5] [--payload=2KB] [--rows=10000]
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { Session } from 'node:inspector/promises'
 import { parseArgs } from 'node:util'
 import { makeBench, measure, preload } from './measure.mjs'
@@ -51,6 +51,7 @@ async function profile() {
   const after = await readings(server)
   await opened.close()
 
+  mkdirSync(new URL('./results/', import.meta.url), { recursive: true })
   const file = new URL(`./results/local-${store.name}-${values.op}-${values.c}.cpuprofile`, import.meta.url)
   writeFileSync(file, JSON.stringify(profile))
   print(profile, result, { before, after })
