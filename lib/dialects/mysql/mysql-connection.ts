@@ -6,14 +6,16 @@ interface Outcome {
 }
 
 /**
- * Given with each statement, so that the application's own settings of these do not apply: rows are arrays, values are converted as the
- * driver does by default. The older driver has no rows as arrays; its objects keep the order of the columns, even where a column is
- * called `1`, if the keys begin with the table.
+ * Given with each statement, so that the application's own settings of these do not apply. The older driver has no rows as arrays; its
+ * objects keep the order of the columns, even where a column is called `1`, if the keys begin with the table.
  */
-const DRIVER_OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  mysql2: { rowsAsArray: true, nestTables: false, typeCast: true, namedPlaceholders: false },
-  mysql: { nestTables: '_', typeCast: true }
+const ROWS: Readonly<Record<string, object>> = {
+  mysql2: { rowsAsArray: true, nestTables: false, namedPlaceholders: false },
+  mysql: { nestTables: '_' }
 }
+
+/** Values as the drivers convert them by default. The newer driver lets nothing but a function take the place of the application's. */
+const asByDefault = (_field: unknown, convert: () => unknown) => convert()
 
 /** A piece of a statement and what is bound in it. */
 export interface Sql {
@@ -69,8 +71,9 @@ export async function write(db: Database, { sql, bindings }: Sql): Promise<numbe
 }
 
 function run(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown> {
-  const driver = DRIVER_OPTIONS[db.client.driverName]
-  return db.run(sql, bindings, driver === undefined ? {} : { driver })
+  const { driverName, connectionSettings } = db.client
+  const { typeCast } = (connectionSettings ?? {}) as { typeCast?: unknown }
+  return db.run(sql, bindings, { driver: { ...ROWS[driverName], typeCast: typeof typeCast === 'function' ? asByDefault : true } })
 }
 
 /** A statement longer than the server's `max_allowed_packet`. Looks like the server's own error, which mostly arrives as a cut connection. */

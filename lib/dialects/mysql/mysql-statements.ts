@@ -144,23 +144,42 @@ VALUES (${TEXT}, X'', 0, 2147483647, 1, ${NOW} + ?)`,
   }
 
   /**
-   * A conditional update of many rows. Where some were missed, a look must tell which, and it must see the rows as the update left them,
-   * so both are in one transaction: another process may otherwise have changed a row that was hit.
+   * A conditional update. The number of rows that were hit tells all if it is one row, or all rows. Otherwise nothing can tell which they
+   * were, for another process may have written the very same: so it is taken back, and done again with the rows locked before.
    */
   private async updateEach(db: Database, records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Promise<boolean[]> {
-    if (records.length > 1 && !db.isTransaction) return db.transaction((trx) => this.updateAndLook(trx, records, now, bound))
-    const hits = await this.updateAndLook(db, records, now, bound)
+    const hits =
+      records.length === 1 ? [(await this.updateRows(db, records, now, bound)) === 1] : await this.updateMany(db, records, now, bound)
     if (db.isTransaction && hits.includes(false)) this.snapshotIsOld = true
     return hits
   }
 
-  private async updateAndLook(db: Database, records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Promise<boolean[]> {
+  private async updateMany(db: Database, records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Promise<boolean[]> {
+    try {
+      await db.transaction(async (trx) => {
+        if ((await this.updateRows(trx, records, now, bound)) < records.length) throw new SomeWereMissed()
+      })
+      return records.map(() => true)
+    } catch (error) {
+      if (!(error instanceof SomeWereMissed)) throw error
+    }
+    return db.transaction(async (trx) => {
+      const current = await this.lock(trx, records, now)
+      const hits = records.map(({ id, revision }) => current.get(id) === revision)
+      const matching = records.filter((_, index) => hits[index])
+      if (matching.length > 0) await this.updateRows(trx, matching, now, bound)
+      return hits
+    })
+  }
+
+  /** How many rows were hit. */
+  private updateRows(db: Database, records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Promise<number> {
     const { data, expiresAt, revision, ownerId, id } = this.columns
     const expiry = this.expiry(records, bound)
     const pairs = records.map(() => `(${TEXT}, ?)`).join(', ')
     const newData = this.pick(records, LONG_TEXT, (record) => longText(record.data))
     const owner = this.owners(records)
-    const hit = await write(db, {
+    return write(db, {
       sql: `UPDATE ${this.name} FORCE INDEX (PRIMARY)
 SET ${data} = ${newData.sql}, ${ownerId} = ${owner.sql}, ${revision} = ${revision} + 1, ${expiry.sql}
 WHERE (${id}, ${revision}) IN (${pairs}) AND ${expiresAt} > ?`,
@@ -172,13 +191,16 @@ WHERE (${id}, ${revision}) IN (${pairs}) AND ${expiresAt} > ?`,
         now
       ]
     })
-    if (hit === records.length) return records.map(() => true)
-    if (hit === 0) return records.map(() => false)
-    const found = await this.look(db, records)
-    return records.map((record) => {
-      const row = found.get(record.id)
-      return row?.revision === record.revision + 1 && row.digest === digestOf(record.data)
+  }
+
+  /** The revisions of the rows that are alive, until the transaction ends. */
+  private async lock(db: Database, records: readonly RecordToUpdate[], now: number): Promise<Map<string, number>> {
+    const { id, revision, expiresAt } = this.columns
+    const rows = await select(db, {
+      sql: `SELECT ${textColumn(id)}, ${revision} FROM ${this.name} FORCE INDEX (PRIMARY) WHERE ${this.among(records)} AND ${expiresAt} > ? FOR UPDATE`,
+      bindings: [...records.map(idText), now]
     })
+    return new Map(rows.map(([rowId, rowRevision]) => [textOf(rowId), Number(rowRevision)]))
   }
 
   private insertion(records: readonly RecordToPut[], onDuplicate: Sql): Sql {
@@ -265,6 +287,9 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
     )
   }
 }
+
+/** Takes an update back. */
+class SomeWereMissed extends Error {}
 
 /** What becomes of a column, given the column and the new value. */
 type ExpiryBound = (column: string, value: string) => string

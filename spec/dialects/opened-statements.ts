@@ -1,0 +1,138 @@
+import type { Knex } from 'knex'
+import { Database } from '../../lib/dialects/database'
+import { detectDialect } from '../../lib/dialects/detect'
+import type { Dialect, SessionStatements } from '../../lib/dialects/dialect'
+import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from '../../lib/dialects/table-definition'
+import { type DatabaseName, databaseNamed, type OpenDatabase } from '../support/databases'
+
+/** A database together with a driver and its settings, as an application may have them. */
+export interface Setup {
+  readonly title: string
+  readonly database: DatabaseName
+  readonly prepare?: boolean
+  /** Laid over the configuration of the Knex that the statements run on. */
+  readonly knex?: (config: Knex.Config) => Knex.Config
+  /** Another dialect than the driver's own. */
+  readonly dialect?: Dialect
+}
+
+/** A sessions table, empty, and the statements on it. */
+export interface OpenedStatements {
+  readonly config: Knex.Config
+  readonly knex: Knex
+  readonly db: Database
+  readonly dialect: Dialect
+  readonly table: TableDefinition
+  readonly statements: SessionStatements
+  /** The name of the table, as a statement writes it. */
+  readonly name: string
+  /** The name of a column, as a statement writes it. */
+  column(key: keyof ColumnNames): string
+}
+
+export interface Names {
+  readonly tableName?: string
+  readonly columns?: Partial<ColumnNames>
+}
+
+/** A database with a table for each spec. */
+export interface OpenedSetup extends AsyncDisposable {
+  table(names?: Names): Promise<OpenedStatements>
+}
+
+export async function openSetup(setup: Setup): Promise<OpenedSetup> {
+  const opened: OpenDatabase = await databaseNamed(setup.database).open()
+  const knex = setup.knex === undefined ? opened.knex : opened.connect(setup.knex(opened.config))
+  const dialect = setup.dialect ?? detectDialect(knex, { prepare: setup.prepare ?? true, durability: 'all' })
+  const db = Database.of(knex, 20_000)
+  let made = 0
+  return {
+    async table({ tableName = `sessions_${++made}`, columns } = {}) {
+      const table = { tableName, schemaName: undefined, version: LAYOUT_VERSION, columns: { ...DEFAULT_COLUMNS, ...columns } }
+      await dialect.create(db, table)
+      return {
+        config: opened.config,
+        knex,
+        db,
+        dialect,
+        table,
+        statements: dialect.statements(table),
+        name: dialect.quote(undefined, tableName),
+        column: (key) => dialect.quote(table.columns[key])
+      }
+    },
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]()
+  }
+}
+
+/** The connection of a configuration of the specs, which is a URL, as an object, with more settings. */
+export function connectionOf(config: Knex.Config, more: object): Knex.MySql2ConnectionConfig {
+  const url = new URL(config.connection as string)
+  return {
+    host: url.hostname,
+    port: Number(url.port),
+    user: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
+    database: url.pathname.slice(1),
+    ...more
+  }
+}
+
+const SETTINGS = 'SET SESSION sql_mode = '
+
+/** The settings of mysql2 that an application may have and that would change what we read. */
+export const ODD_SETTINGS = {
+  typeCast: () => 'of the application',
+  rowsAsArray: false,
+  nestTables: true,
+  supportBigNumbers: true,
+  bigNumberStrings: true,
+  dateStrings: true,
+  decimalNumbers: true,
+  namedPlaceholders: true,
+  multipleStatements: true
+}
+
+/** Runs a statement on each connection that the pool makes. */
+export function afterCreate(...statements: string[]): Knex.PoolConfig {
+  return {
+    min: 0,
+    max: 10,
+    afterCreate(
+      connection: { query(sql: string, done: (error: unknown) => void): void },
+      done: (error: unknown, connection: unknown) => void
+    ) {
+      const next = (index: number) => {
+        const sql = statements[index]
+        if (sql === undefined) done(null, connection)
+        else connection.query(sql, (error) => (error ? done(error, connection) : next(index + 1)))
+      }
+      next(0)
+    }
+  }
+}
+
+const mysqlWith = (title: string, connection: object, ...statements: string[]): Setup => ({
+  title: `mysql, ${title}`,
+  database: 'mysql',
+  knex: (config) => ({
+    ...config,
+    connection: connectionOf(config, connection),
+    pool: afterCreate(...statements)
+  })
+})
+
+/** Every way there is to the statements. */
+export const SETUPS: readonly Setup[] = [
+  { title: 'sqlite', database: 'sqlite' },
+  { title: 'postgres', database: 'postgres' },
+  { title: 'postgres, unprepared', database: 'postgres', prepare: false },
+  { title: 'mysql', database: 'mysql' },
+  { title: 'mysql, by the older driver', database: 'mysql', knex: (config) => ({ ...config, client: 'mysql' }) },
+  mysqlWith('with settings of the application', ODD_SETTINGS),
+  mysqlWith('whose affected rows are those that changed', { flags: '-FOUND_ROWS' }),
+  mysqlWith('on a latin1 connection', { charset: 'latin1_swedish_ci' }),
+  mysqlWith('with ANSI_QUOTES', {}, `${SETTINGS}'ANSI_QUOTES,STRICT_ALL_TABLES,PIPES_AS_CONCAT,IGNORE_SPACE'`),
+  mysqlWith('with NO_BACKSLASH_ESCAPES', {}, `${SETTINGS}'NO_BACKSLASH_ESCAPES,TRADITIONAL'`),
+  { title: 'cockroach', database: 'cockroach' }
+]
