@@ -1,6 +1,7 @@
 import { CoalescedRecords } from './batching/coalesced-records'
 import { ConnectionBudget } from './batching/connection-budget'
 import { WriteOrder } from './batching/write-order'
+import { withinTime } from './callbacks'
 import { Database } from './dialects/database'
 import { type ResolvedOptions, systemClock } from './options'
 import { Pruner } from './pruner'
@@ -50,14 +51,16 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const limits = options.batch ? dialect : { maxBatch: 1, inFlight: { reads: options.maxConnections, writes: options.maxConnections } }
   const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, budget, timeoutMs)
   const order = getOrMake(orderOfTable, entry, () => new WriteOrder())
+  // Who closes a store waits for the round under way.
+  const inTime = <T>(statement: () => Promise<T>) => withinTime(budget.use(statement), 'prune', timeoutMs)
   const pruner =
     pruneIntervalMs === false || db.isTransaction
       ? undefined
       : new Pruner({
           intervalMs: pruneIntervalMs,
           batchSize: pruneBatchSize,
-          claim: (leaseMs) => budget.use(() => table.claimPruning(leaseMs)),
-          prune: (limit) => budget.use(() => table.prune(limit)),
+          claim: (leaseMs) => inTime(() => table.claimPruning(leaseMs)),
+          prune: (limit) => inTime(() => table.prune(limit)),
           isAlive: () => db.client.pool !== undefined
         })
   return { table, records, order, budget, pruner }

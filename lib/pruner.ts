@@ -51,6 +51,7 @@ export class Pruner {
   }
 
   private schedule(): void {
+    clearTimeout(this.timer)
     // Processes that were started together must not prune together.
     const delay = this.options.intervalMs * (0.75 + Math.random() / 2)
     this.timer = setTimeout(
@@ -63,9 +64,11 @@ export class Pruner {
   }
 
   private async runRound(): Promise<void> {
-    if (!this.options.isAlive() || this.present().length === 0) return this.stop()
+    if (this.present().length === 0) return this.stop()
+    const { isAlive, claim, prune, intervalMs, batchSize } = this.options
     try {
-      if (await this.options.claim(this.options.intervalMs * 0.7)) await pruneAll(this.options.prune, this.options.batchSize)
+      // A Knex that was destroyed may be initialised again, so only this round is left out.
+      if (isAlive() && (await claim(intervalMs * 0.7))) await pruneAll(prune, batchSize, () => this.timer === undefined)
     } catch (error) {
       debug('pruning failed: %s', (error as Error).message)
       for (const { onError } of this.present()) onError(error)
@@ -79,12 +82,16 @@ export class Pruner {
   }
 }
 
-/** Deletes batch after batch until one is not full. Answers how many rows went. */
-export async function pruneAll(prune: (limit: number) => Promise<number>, batchSize: number): Promise<number> {
+/** Deletes batch after batch until one is not full, or there shall be no more. Answers how many rows went. */
+export async function pruneAll(
+  prune: (limit: number) => Promise<number>,
+  batchSize: number,
+  isStopped: () => boolean = () => false
+): Promise<number> {
   let total = 0
   for (;;) {
     const pruned = await prune(batchSize)
     total += pruned
-    if (pruned < batchSize) return total
+    if (pruned < batchSize || isStopped()) return total
   }
 }
