@@ -45,9 +45,9 @@ export function preparationOf(dialect: WorkDialect, knex: Knex, { xid, begunAs, 
   return twoPhase.prepare(checked, knex)
 }
 
-/** Rethrows the driver's error in words that say what to do. */
-export function explainPrepare(dialect: WorkDialect, xid: string | undefined, error: unknown): never {
-  throw explained(dialect, String(xid), error)
+/** Rethrows an error of the driver, in words that say what to do where it is about the xid. */
+export function explainXid(dialect: WorkDialect, xid: string | undefined, error: unknown): never {
+  throw xid === undefined ? error : explained(dialect, xid, error)
 }
 
 /** The second phase, by any connection of any process. */
@@ -62,6 +62,7 @@ export async function finishPrepared(
   try {
     await knex.raw(sql)
   } catch (error) {
+    if (twoPhase.diagnose(error) === 'empty') return
     throw await unlessHeld(twoPhase, knex, xid, explained(dialect, xid, error))
   }
 }

@@ -6,7 +6,7 @@ import { clientOf } from './knex-client'
 import { placedKnex } from './placed-knex'
 import { Scope, type ScopeRules } from './scope'
 import { adoptTransaction, type Beginning, beginTransaction, type OpenTransaction } from './transaction'
-import { explainPrepare, preparationOf } from './two-phase'
+import { explainXid, preparationOf } from './two-phase'
 import { UnitPlace } from './unit-place'
 
 /** Who began a unit: a request or a job of the application, or code that waits for it, as a test or a script does. */
@@ -144,7 +144,7 @@ export class Unit implements Frame {
     })
     this.#xid = xid
     await this.#open()
-    await this.#end('prepared', (transaction) => transaction.prepare(preparation).catch((error) => explainPrepare(dialect, xid, error)))
+    await this.#end('prepared', (transaction) => transaction.prepare(preparation).catch((error) => explainXid(dialect, xid, error)))
   }
 
   /** @internal For what is found out outside of a statement. */
@@ -184,7 +184,7 @@ export class Unit implements Frame {
     const transaction = await runWithin(undefined, async () => {
       if (parent) return beginTransaction(await parent.begin(), undefined)
       return beginTransaction(knex, dialect.wording({ isolation, readOnly, xid }), { [askedBy]: this })
-    })
+    }).catch((error) => explainXid(dialect, xid, error))
     const scope = (parent && Scope.of(transaction.trx)) ?? new Scope(transaction.trx, RULES, transaction.undo)
     if (parent) parent.place.pend(transaction.ended)
     if (this.isOver) scope.refusal = () => new UnitEndedError(this.#state)

@@ -5,6 +5,8 @@ import type { PreparedTransaction, TwoPhase, WorkDialect } from './work-dialect'
 /** Error numbers of MySQL and MariaDB. */
 const XAER_NOTA = 1397
 const XAER_DUPID = 1440
+/** MariaDB's answer to the commit of a prepared transaction that has written nothing. */
+const XA_RBROLLBACK = 1402
 
 const LOCK_WAIT_SECONDS = 5
 
@@ -23,6 +25,7 @@ const twoPhase: TwoPhase = {
   diagnose(error) {
     const { errno } = error as { errno?: unknown }
     if (errno === XAER_NOTA) return 'unknown'
+    if (errno === XA_RBROLLBACK) return 'empty'
     return errno === XAER_DUPID ? 'taken' : 'other'
   }
 }

@@ -25,8 +25,8 @@ export interface TwoPhase {
   readonly commitPrepared: (xid: string) => string
   readonly rollbackPrepared: (xid: string) => string
   recover(knex: Knex): Promise<PreparedTransaction[]>
-  /** What a driver's error means here. */
-  diagnose(error: unknown): 'disabled' | 'unknown' | 'taken' | 'other'
+  /** What a driver's error means here. `'empty'`: there was nothing to commit, and that is done. */
+  diagnose(error: unknown): 'disabled' | 'unknown' | 'taken' | 'empty' | 'other'
   /** The setting that turns it on. */
   readonly setting: string
 }
