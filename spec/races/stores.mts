@@ -2,7 +2,13 @@ import type { Store } from 'express-session'
 
 /** A store in a race: whose it is, on which database, and where that is. Plain data, for it is sent to other processes. */
 export interface Contender {
-  readonly store: 'knex-session-store' | 'connect-session-knex' | 'connect-pg-simple' | 'connect-redis' | 'MemoryStore'
+  readonly store:
+    | 'knex-session-store'
+    | 'connect-session-knex'
+    | 'connect-pg-simple'
+    | 'connect-redis'
+    | 'better-sqlite3-session-store'
+    | 'MemoryStore'
   readonly database: 'postgres' | 'mysql' | 'sqlite' | 'redis' | 'memory'
   /** A URL, or for SQLite a path. */
   readonly url: string
@@ -47,6 +53,16 @@ const openers: Record<Contender['store'], Opener> = {
     client.on('error', () => undefined)
     await client.connect()
     return new RedisStore({ client, ...options })
+  },
+
+  'better-sqlite3-session-store': async ({ url, options }) => {
+    const [{ default: sqliteStore }, { default: session }, { default: Database }] = await Promise.all([
+      import('better-sqlite3-session-store'),
+      import('express-session'),
+      import('better-sqlite3')
+    ])
+    const SqliteStore = sqliteStore(session)
+    return new SqliteStore({ client: new Database(url), ...options })
   },
 
   MemoryStore: async () => {

@@ -1,0 +1,7 @@
+declare module 'connect-pg-simple' {
+  export default function connectPgSimple(session: unknown): new (options: object) => import('express-session').Store
+}
+
+declare module 'better-sqlite3-session-store' {
+  export default function sqliteStore(session: unknown): new (options: object) => import('express-session').Store
+}
