@@ -5,6 +5,11 @@ import type { ConnectionBudget, Waiting } from './connection-budget'
 const MAX_TRIES = 5
 const BACKOFF_MS = 10
 
+/** Two statements keep both sides busy; more of them are smaller, and cost more than they gain. */
+const WORTH_SPLITTING_FOR = 2
+/** Fewer rows are not worth a statement of their own. */
+const SMALL_BATCH = 16
+
 /** What a lane needs to know. */
 export interface LaneOptions<Item, Result> {
   /** For messages. */
@@ -88,8 +93,20 @@ export class Lane<Item, Result> implements Waiting {
     }
   }
 
+  /**
+   * How many of those who wait go in the next statement. Not all of them while another statement may go at the same time: then this
+   * process and the database would take turns at being idle.
+   */
+  private fairShare(): number {
+    const { maxBatch, maxInFlight } = this.options
+    const free = Math.min(WORTH_SPLITTING_FOR, maxInFlight) - this.inFlight
+    if (free <= 1) return maxBatch
+    return Math.min(maxBatch, Math.max(SMALL_BATCH, Math.ceil(this.queue.length / free)))
+  }
+
   private nextBatch(): Entry<Item, Result>[] {
-    const { maxBatch, maxBatchBytes, sizeOf } = this.options
+    const { maxBatchBytes, sizeOf } = this.options
+    const maxBatch = this.fairShare()
     const batch: Entry<Item, Result>[] = []
     const held: Entry<Item, Result>[] = []
     const ids = new Set<string>()

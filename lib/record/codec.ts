@@ -42,7 +42,7 @@ export async function encode(codec: SessionCodec, session: SessionData, storedId
     const encoded = codec.encode(session, storedId)
     // Without this test the default codec would pay for a turn of the promise queue.
     const data = typeof encoded === 'string' ? encoded : await encoded
-    refuseUnstorable(data)
+    if (codec !== json || data === undefined) refuseUnstorable(data)
     return { data, comparable: codec.comparable?.(session) ?? data }
   } catch (error) {
     throw error instanceof SessionStoreError ? error : new UnserializableSessionError(reasonOf(error))

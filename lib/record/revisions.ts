@@ -21,22 +21,34 @@ export interface KnownRevision {
 /**
  * Which revision a session object came from. The object itself is the key: express-session hands the very object that `get` gave to
  * `createSession`, and the one made there to `set` and `touch`; so each request has its own, and none outlives its session object.
+ *
+ * A property that nobody enumerates, serializes or copies, because a WeakMap costs twice as much as decoding a small session does, in
+ * garbage collection above all; a WeakMap where the application has frozen its object.
  */
 export class Revisions {
-  private readonly known = new WeakMap<object, KnownRevision>()
+  private readonly key = Symbol('revision')
+  private readonly ofFrozen = new WeakMap<object, KnownRevision>()
 
   of(session: object, storedId: string): KnownRevision | undefined {
-    const known = this.known.get(session)
+    const known = this.find(session)
     return known?.storedId === storedId ? known : undefined
   }
 
   remember(session: object, known: KnownRevision): void {
-    this.known.set(session, known)
+    const holder = session as { [key: symbol]: KnownRevision }
+    if (Object.hasOwn(session, this.key)) holder[this.key] = known
+    else if (Object.isExtensible(session)) Object.defineProperty(session, this.key, { value: known, writable: true })
+    else this.ofFrozen.set(session, known)
   }
 
   /** The new object stands for the same loaded session as the old one. */
   pass(from: object, to: object): void {
-    const known = this.known.get(from)
-    if (known !== undefined) this.known.set(to, known)
+    const known = this.find(from)
+    if (known !== undefined) this.remember(to, known)
+  }
+
+  private find(session: object): KnownRevision | undefined {
+    // What is given as a session may be anything, even null: that is refused where it is encoded.
+    return (session as { [key: symbol]: KnownRevision | undefined } | null)?.[this.key] ?? this.ofFrozen.get(session)
   }
 }

@@ -21,30 +21,47 @@ export interface Outcome {
   readonly rows: unknown[][]
 }
 
+const NOTHING: Outcome = { rows: [] }
+
+/** A statement with its bindings. */
+export interface Step {
+  readonly sql: string
+  readonly bindings: readonly unknown[]
+}
+
 /**
  * Runs the same writing statement once for each set of bindings, all or nothing, in one turn of the connection.
  *
  * On better-sqlite3, where Knex's own path costs more than the query, this takes the connection from Knex's pool and runs statements
- * prepared once, synchronously, and gives it back at once. Elsewhere each goes through `knex.raw`.
+ * prepared once, synchronously, and gives it back at once. Elsewhere each goes through the driver's own queue.
  */
-export async function writeEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Promise<Outcome[]> {
+export function writeEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Promise<Outcome[]> {
+  return writeFirstThatHits(
+    db,
+    sets.map((bindings) => [{ sql, bindings }])
+  )
+}
+
+/** For each row, runs its steps until one returns something; that is the row's outcome, or that of the last step. */
+export async function writeFirstThatHits(db: Database, rows: readonly (readonly Step[])[]): Promise<Outcome[]> {
   if (!isDirect(db)) {
-    const alone = sets.length === 1 || db.isTransaction
-    return alone ? runThroughKnex(db, sql, sets) : db.transaction((trx) => runThroughKnex(trx, sql, sets))
+    const alone = rows.length === 1 || db.isTransaction
+    return alone ? stepThroughKnex(db, rows) : db.transaction((trx) => stepThroughKnex(trx, rows))
   }
   return onConnection(db, (connection) => {
-    // A single statement is its own transaction, and so is what runs inside the caller's.
-    if (sets.length === 1 || connection.inTransaction) return runPrepared(db, connection, sql, sets)
-    return inTransaction(connection, () => runPrepared(db, connection, sql, sets))
+    const work = () => rows.map((steps) => stepPrepared(db, connection, steps))
+    // A step that hit nothing has changed nothing, so for one row no transaction is needed; nor inside the caller's.
+    return rows.length === 1 || connection.inTransaction ? work() : inTransaction(connection, work)
   })
 }
 
 /** The same for a reading statement, which needs no transaction. */
 export async function readEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Promise<unknown[][][]> {
-  const outcomes = isDirect(db)
-    ? await onConnection(db, (connection) => runPrepared(db, connection, sql, sets))
-    : await runThroughKnex(db, sql, sets)
-  return outcomes.map(({ rows }) => rows)
+  const steps = sets.map((bindings) => ({ sql, bindings }))
+  if (isDirect(db)) return onConnection(db, (connection) => steps.map((step) => runPrepared(db, connection, step).rows))
+  const answers: unknown[][][] = []
+  for (const step of steps) answers.push((await runThroughKnex(db, step)).rows)
+  return answers
 }
 
 /** Runs statements without bindings, all or nothing. */
@@ -72,14 +89,21 @@ async function onConnection<T>(db: Database, work: (connection: DirectConnection
   }
 }
 
-function runPrepared(db: Database, connection: DirectConnection, sql: string, sets: readonly (readonly unknown[])[]): Outcome[] {
+function stepPrepared(db: Database, connection: DirectConnection, steps: readonly Step[]): Outcome {
+  let outcome: Outcome = NOTHING
+  for (const step of steps) {
+    outcome = runPrepared(db, connection, step)
+    if (outcome.rows.length > 0) break
+  }
+  return outcome
+}
+
+function runPrepared(db: Database, connection: DirectConnection, { sql, bindings }: Step): Outcome {
   const statement = prepared(connection, sql)
-  return sets.map((bindings) => {
-    announce(db, connection, sql, bindings)
-    if (statement.reader) return { rows: statement.all(...bindings) }
-    statement.run(...bindings)
-    return { rows: [] }
-  })
+  announce(db, connection, sql, bindings)
+  if (statement.reader) return { rows: statement.all(...bindings) }
+  statement.run(...bindings)
+  return NOTHING
 }
 
 /** IMMEDIATE: two processes that both read first and then write would refuse each other at once, instead of waiting their turn. */
@@ -135,11 +159,20 @@ function announce({ client }: Database, connection: DirectConnection, sql: strin
   client.emit('query', { method: 'raw', sql, bindings, __knexUid: connection.__knexUid })
 }
 
-async function runThroughKnex(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Promise<Outcome[]> {
+async function stepThroughKnex(db: Database, rows: readonly (readonly Step[])[]): Promise<Outcome[]> {
   const outcomes: Outcome[] = []
-  for (const bindings of sets) {
-    const answer = (await db.run(sql, bindings)) as Record<string, unknown>[] | undefined
-    outcomes.push({ rows: Array.isArray(answer) ? answer.map((row) => Object.values(row)) : [] })
+  for (const steps of rows) {
+    let outcome: Outcome = NOTHING
+    for (const step of steps) {
+      outcome = await runThroughKnex(db, step)
+      if (outcome.rows.length > 0) break
+    }
+    outcomes.push(outcome)
   }
   return outcomes
+}
+
+async function runThroughKnex(db: Database, { sql, bindings }: Step): Promise<Outcome> {
+  const answer = (await db.run(sql, bindings)) as Record<string, unknown>[] | undefined
+  return Array.isArray(answer) ? { rows: answer.map((row) => Object.values(row)) } : NOTHING
 }

@@ -1,20 +1,30 @@
 import type { Database } from '../database'
 import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
-import { type Outcome, readEach, writeEach } from './sqlite-connection'
+import { type Outcome, readEach, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
 
 const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 const HOUR = 3_600_000
+/** The driver binds every number as a real, and a real is divided into a fraction. */
+const GIVEN = 'CAST(? AS INTEGER)'
 
-/** One row a statement, many statements a transaction: here the database is in the process, and a statement costs no journey. */
+/**
+ * One row a statement, many statements a transaction: here the database is in the process, and a statement costs no journey.
+ *
+ * An update writes the index of every column that it sets, changed or not. So each kind of update is tried first without the indexed
+ * columns, on the condition that they stay the same, which within one hour they do: that halves the cost of a touch.
+ */
 export class SqliteStatements implements SessionStatements {
   private readonly loadRow: string
   private readonly insertRow: string
   private readonly putRow: string
+  private readonly putSameHour: string
   private readonly putLiveRow: string
   private readonly updateRow: string
+  private readonly updateSameHour: string
   private readonly updateRowWithExpiry: string
   private readonly touchRow: string
+  private readonly touchSameHour: string
   private readonly removeRow: string
   private readonly pruneRows: string
   private readonly claimLease: string
@@ -22,7 +32,7 @@ export class SqliteStatements implements SessionStatements {
   constructor(quote: Dialect['quote'], table: TableDefinition) {
     const name = quote(table.schemaName, table.tableName)
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
-    const hourOf = (moment: string) => `(${moment} + ${HOUR - 1}) / ${HOUR}`
+    const hour = (moment: string) => `(${moment} + ${HOUR - 1}) / ${HOUR}`
 
     this.loadRow = `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`
 
@@ -40,21 +50,30 @@ ${condition} RETURNING ${revision}`
     this.insertRow = `${insert} DO NOTHING`
     this.putRow = overwrite('')
     this.putLiveRow = overwrite(`WHERE ${expiresAt} > ?`)
+    this.putSameHour = `
+UPDATE ${name} SET ${data} = ?, ${expiresAt} = ?, ${revision} = ${revision} + 1
+WHERE ${id} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? AND ${ownerId} IS ? RETURNING ${revision}`
 
     const update = (expiry: string) => `
 UPDATE ${name} SET
   ${data} = ?,
   ${expiresAt} = ${expiry},
-  ${expiresHour} = ${hourOf(expiry)},
+  ${expiresHour} = ${hour(expiry)},
   ${revision} = ${revision} + 1,
   ${ownerId} = ?
 WHERE ${id} = ? AND ${revision} = ? AND ${expiresAt} > ? RETURNING 1`
-    const later = `max(${expiresAt}, ?)`
+    const later = `max(${expiresAt}, ${GIVEN})`
     this.updateRow = update(later)
-    this.updateRowWithExpiry = update('?')
+    this.updateRowWithExpiry = update(GIVEN)
+    this.updateSameHour = `
+UPDATE ${name} SET ${data} = ?, ${expiresAt} = ${later}, ${revision} = ${revision} + 1
+WHERE ${id} = ? AND ${revision} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? AND ${ownerId} IS ? RETURNING 1`
 
     this.touchRow = `
-UPDATE ${name} SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)} WHERE ${id} = ? AND ${expiresAt} > ? RETURNING 1`
+UPDATE ${name} SET ${expiresAt} = ${later}, ${expiresHour} = ${hour(later)} WHERE ${id} = ? AND ${expiresAt} > ? RETURNING 1`
+
+    this.touchSameHour = `
+UPDATE ${name} SET ${expiresAt} = ${later} WHERE ${id} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? RETURNING 1`
 
     this.removeRow = `
 UPDATE ${name} SET ${data} = '', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
@@ -62,7 +81,7 @@ WHERE ${id} = ? AND ${expiresAt} <> 0`
 
     this.pruneRows = `
 DELETE FROM ${name} WHERE ${id} IN (
-  SELECT ${id} FROM ${name} WHERE ${expiresHour} <= ${hourOf(`(${NOW} - ?)`)} AND ${expiresAt} <= ${NOW} - ?
+  SELECT ${id} FROM ${name} WHERE ${expiresHour} <= ${hour(`(${NOW} - ${GIVEN})`)} AND ${expiresAt} <= ${NOW} - ?
   ORDER BY ${expiresHour} LIMIT ?) RETURNING 1`
 
     this.claimLease = `
@@ -95,38 +114,49 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
   }
 
   async put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]> {
-    const outcomes = await writeEach(
+    const outcomes = await writeFirstThatHits(
       db,
-      this.putRow,
-      records.map((record) => putBindings(record, now))
+      records.map((record) => [this.sameHourPut(record, now), { sql: this.putRow, bindings: putBindings(record, now) }])
     )
     return outcomes.map(({ rows }) => Number(rows[0]?.[0]))
   }
 
   async putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Promise<(number | null)[]> {
-    const outcomes = await writeEach(
+    const outcomes = await writeFirstThatHits(
       db,
-      this.putLiveRow,
-      records.map((record) => [...putBindings(record, now), now])
+      records.map((record) => [this.sameHourPut(record, now), { sql: this.putLiveRow, bindings: [...putBindings(record, now), now] }])
     )
     return outcomes.map(({ rows }) => (rows.length === 0 ? null : Number(rows[0]?.[0])))
   }
 
-  update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updateEach(db, this.updateRow, records, now)
+  async update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
+    const outcomes = await writeFirstThatHits(
+      db,
+      records.map((record) => {
+        const { id, revision, data, expiresAt, ownerId } = record
+        return [
+          { sql: this.updateSameHour, bindings: [data, expiresAt, id, revision, now, hourOf(expiresAt), ownerId] },
+          { sql: this.updateRow, bindings: updateBindings(record, now) }
+        ]
+      })
+    )
+    return outcomes.map(isHit)
   }
 
-  updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updateEach(db, this.updateRowWithExpiry, records, now)
+  async updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
+    const sets = records.map((record) => updateBindings(record, now))
+    return (await writeEach(db, this.updateRowWithExpiry, sets)).map(isHit)
   }
 
   async touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number> {
-    const outcomes = await writeEach(
+    const outcomes = await writeFirstThatHits(
       db,
-      this.touchRow,
-      records.map(({ id, expiresAt }) => [expiresAt, expiresAt, id, now])
+      records.map(({ id, expiresAt }) => [
+        { sql: this.touchSameHour, bindings: [expiresAt, id, now, hourOf(expiresAt)] },
+        { sql: this.touchRow, bindings: [expiresAt, expiresAt, id, now] }
+      ])
     )
-    return hits(outcomes).filter(Boolean).length
+    return outcomes.filter(isHit).length
   }
 
   async remove(db: Database, ids: readonly string[], pruneHour: number): Promise<void> {
@@ -142,29 +172,31 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
   }
 
   async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {
-    return hits(await writeEach(db, this.claimLease, [[id, leaseMs]]))[0] === true
+    return (await writeEach(db, this.claimLease, [[id, leaseMs]])).some(isHit)
+  }
+
+  private sameHourPut({ id, data, expiresAt, ownerId }: RecordToPut, now: number): Step {
+    return { sql: this.putSameHour, bindings: [data, expiresAt, id, now, hourOf(expiresAt), ownerId] }
   }
 }
 
 function insertBindings({ id, data, expiresAt, ownerId, createdAt }: RecordToPut): unknown[] {
-  return [id, data, expiresAt, Math.ceil(expiresAt / HOUR), ownerId, createdAt]
+  return [id, data, expiresAt, hourOf(expiresAt), ownerId, createdAt]
 }
 
 function putBindings(record: RecordToPut, now: number): unknown[] {
   return [...insertBindings(record), now]
 }
 
-async function updateEach(db: Database, sql: string, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-  return hits(
-    await writeEach(
-      db,
-      sql,
-      records.map(({ id, revision, data, expiresAt, ownerId }) => [data, expiresAt, expiresAt, ownerId, id, revision, now])
-    )
-  )
+function updateBindings({ id, revision, data, expiresAt, ownerId }: RecordToUpdate, now: number): unknown[] {
+  return [data, expiresAt, expiresAt, ownerId, id, revision, now]
+}
+
+function hourOf(moment: number): number {
+  return Math.ceil(moment / HOUR)
 }
 
 /** Each conditional statement returns a row where it hit one: a count of changes is not to be had on every path. */
-function hits(outcomes: readonly Outcome[]): boolean[] {
-  return outcomes.map(({ rows }) => rows.length > 0)
+function isHit({ rows }: Outcome): boolean {
+  return rows.length > 0
 }
