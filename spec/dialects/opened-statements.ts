@@ -5,6 +5,8 @@ import type { Dialect, SessionStatements } from '../../lib/dialects/dialect'
 import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from '../../lib/dialects/table-definition'
 import { type DatabaseName, databaseNamed, type OpenDatabase } from '../support/databases'
 
+const OLDER_DRIVER = 'by the older driver'
+
 /** A database together with a driver and its settings, as an application may have them. */
 export interface Setup {
   readonly title: string
@@ -33,6 +35,20 @@ export interface OpenedStatements {
 export interface Names {
   readonly tableName?: string
   readonly columns?: Partial<ColumnNames>
+}
+
+/** Why the driver cannot be used with this server, or undefined. */
+export async function refusalOf(setup: Setup): Promise<string | undefined> {
+  if (!setup.title.endsWith(OLDER_DRIVER)) return undefined
+  await using opened = await databaseNamed(setup.database).open()
+  const knex = setup.knex?.(opened.config)
+  try {
+    await opened.connect(knex).raw('SELECT 1')
+    return undefined
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ER_NOT_SUPPORTED_AUTH_MODE') throw error
+    return 'the driver mysql knows no way to sign in that this server offers (MySQL 8.4 and later): use mysql2'
+  }
 }
 
 /** A database with a table for each spec. */
@@ -128,7 +144,7 @@ export const SETUPS: readonly Setup[] = [
   { title: 'postgres', database: 'postgres' },
   { title: 'postgres, unprepared', database: 'postgres', prepare: false },
   { title: 'mysql', database: 'mysql' },
-  { title: 'mysql, by the older driver', database: 'mysql', knex: (config) => ({ ...config, client: 'mysql' }) },
+  { title: `mysql, ${OLDER_DRIVER}`, database: 'mysql', knex: (config) => ({ ...config, client: 'mysql' }) },
   mysqlWith('with settings of the application', ODD_SETTINGS),
   mysqlWith('whose affected rows are those that changed', { flags: '-FOUND_ROWS' }),
   mysqlWith('on a latin1 connection', { charset: 'latin1_swedish_ci' }),

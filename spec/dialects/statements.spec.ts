@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { RecordToPut, SessionRecord } from '../../lib/dialects/dialect'
 import { databaseNamed, databases } from '../support/databases'
 import { runProcesses } from '../support/processes'
-import { type OpenedSetup, type OpenedStatements, openSetup, SETUPS, type Setup } from './opened-statements'
+import { type OpenedSetup, type OpenedStatements, openSetup, refusalOf, SETUPS, type Setup } from './opened-statements'
 import type { Input, Output } from './statements.worker.mts'
 
 const HOUR = 3_600_000
@@ -458,8 +458,9 @@ function describeStatements(setup: Setup): void {
 for (const setup of SETUPS) {
   const { available, skipReason } = databaseNamed(setup.database)
   if (!databases.some((database) => database.name === setup.database)) continue
-  describe(`statements: ${setup.title}`, () => {
-    if (available) describeStatements(setup)
-    else it.skip(`skipped: ${skipReason}`)
+  describe(`statements: ${setup.title}`, async () => {
+    const why = available ? await refusalOf(setup) : skipReason
+    if (why === undefined) describeStatements(setup)
+    else it.skip(`skipped: ${why}`)
   })
 }
