@@ -1,8 +1,10 @@
 import type { SessionData } from 'express-session'
 import { SessionConflictError, SessionTooLargeError } from '../errors'
 import { decode, type EncodedSession, encode } from '../record/codec'
+import { expiryOf } from '../record/expiry'
 import { mergeSessions } from '../record/merge'
 import type { KnownRevision } from '../record/revisions'
+import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
 
 /** Each try loses only to another request that wrote meanwhile, so this many in a row are a storm on one session. */
@@ -20,6 +22,15 @@ export interface Draft {
   readonly deliberate: boolean
   readonly ownerId: string | null
   readonly now: number
+}
+
+/** What is to be in the row. */
+interface Version {
+  readonly data: string
+  readonly expiresAt: number
+  readonly ownerId: string | null
+  /** Names of the keys that another request changed too, to something else. */
+  readonly contested: readonly string[]
 }
 
 /** Decides how a session is written: inserted, updated at its revision, merged, renewed or dropped. */
@@ -70,39 +81,48 @@ export class SessionWriter {
     const { records, announce, options } = this.parts
     let { revision } = known
     // After an earlier merge the row holds more than the object does.
-    let data = known.base === known.data ? encoded.data : await this.merge(draft, encoded, known, known.data)
+    let version = known.base === known.data ? asDrafted(draft, encoded) : await this.merge(draft, encoded, known, known.data)
     for (let tries = 1; tries <= MAX_TRIES; tries++) {
-      const record = { id: draft.storedId, revision, data, expiresAt: draft.expiresAt, ownerId: draft.ownerId }
-      if (await (draft.deliberate ? records.updateWithExpiry(record) : records.update(record))) {
-        return this.remember(draft, encoded, { revision: revision + 1, data, createdAt: known.createdAt })
-      }
+      if (await this.updateAt(revision, draft, version)) return this.written(draft, encoded, known, version, revision + 1)
       const current = await records.load(draft.storedId)
       if (current === null || current.expiresAt <= options.clock()) return announce('dropped', { operation: 'set' })
-      // An earlier try of ours whose answer was lost on the way.
-      if (current.revision === revision + 1 && current.data === data) {
-        return this.remember(draft, encoded, { revision: current.revision, data, createdAt: known.createdAt })
-      }
+      // An earlier try of ours whose answer was lost on the way, or the same written by another.
+      const isAsLate = draft.deliberate ? current.expiresAt === version.expiresAt : current.expiresAt >= version.expiresAt
+      const isAsOurs = current.revision === revision + 1 && current.data === version.data && isAsLate
+      if (isAsOurs && version.contested.length === 0) return this.written(draft, encoded, known, version, current.revision)
       if (options.conflict === 'error') {
         announce('conflict', { policy: 'error', keys: [] })
         throw new SessionConflictError("conflict is 'error'")
       }
-      if (options.conflict === 'merge') data = await this.merge(draft, encoded, known, current.data)
+      if (options.conflict === 'merge') version = await this.merge(draft, encoded, known, current.data)
       else announce('conflict', { policy: 'overwrite', keys: [] })
       revision = current.revision
     }
     throw new SessionConflictError(`${MAX_TRIES} tries in a row`)
   }
 
-  /** The encoded outcome of our changes since the session was loaded, put over what the row holds now. */
-  private async merge(draft: Draft, encoded: EncodedSession, known: KnownRevision, current: string): Promise<string> {
-    const { codec } = this.parts.options
-    const open = (data: string) => decode(codec, data, draft.storedId)
+  private written(draft: Draft, encoded: EncodedSession, known: KnownRevision, { data, contested }: Version, revision: number): void {
+    if (contested.length > 0) this.parts.announce('conflict', { policy: 'merge', keys: contested })
+    this.remember(draft, encoded, { revision, data, createdAt: known.createdAt })
+  }
+
+  private updateAt(revision: number, draft: Draft, { data, expiresAt, ownerId }: Version): Promise<boolean> {
+    const record = { id: draft.storedId, revision, data, expiresAt, ownerId }
+    return draft.deliberate ? this.parts.records.updateWithExpiry(record) : this.parts.records.update(record)
+  }
+
+  /** Our changes since the session was loaded, put over what the row holds now. */
+  private async merge(draft: Draft, encoded: EncodedSession, known: KnownRevision, current: string): Promise<Version> {
+    const { options } = this.parts
+    const open = (data: string) => decode(options.codec, data, draft.storedId)
     const [base, ours, theirs] = await Promise.all([open(known.base), open(encoded.data), open(current)])
     const { merged, contested } = mergeSessions(base, ours, theirs)
-    if (contested.length > 0) this.parts.announce('conflict', { policy: 'merge', keys: contested })
-    const { data } = await encode(codec, merged as unknown as SessionData, draft.storedId)
+    const session = merged as unknown as SessionData
+    const { data } = await encode(options.codec, session, draft.storedId)
     this.refuseTooLarge(data)
-    return data
+    // Whose session it is, and a life that depends on the session, may be what the other request changed.
+    const expiresAt = typeof options.ttlSeconds === 'function' ? expiryOf(session, options, draft.now, known.createdAt) : draft.expiresAt
+    return { data, expiresAt, ownerId: ownerOf(options, session), contested }
   }
 
   private refuseTooLarge(data: string): void {
@@ -124,6 +144,10 @@ export class SessionWriter {
       outdated: false
     })
   }
+}
+
+function asDrafted({ expiresAt, ownerId }: Draft, { data }: EncodedSession): Version {
+  return { data, expiresAt, ownerId, contested: [] }
 }
 
 /**
