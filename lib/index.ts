@@ -1,4 +1,4 @@
-export type { Durability } from './dialects/postgres/postgres-sql'
+export type { Durability } from './dialects/dialect'
 export type { ColumnNames, TableDefinition } from './dialects/table-definition'
 export {
   DatabaseError,

@@ -35,6 +35,9 @@ export interface RecordToTouch {
   readonly expiresAt: number
 }
 
+/** What of the writing waits for the disk: all of it, all but renewed expiries, or only destroyed sessions. */
+export type Durability = 'all' | 'sets' | 'none'
+
 /** What a driver's error means to us, recognised by code. */
 export type Diagnosis =
   /** No such table or schema. */

@@ -1,9 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Dialect } from '../dialect'
+import type { Dialect, Durability } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
-
-/** What of the writing waits for the disk: all of it, all but renewed expiries, or only destroyed sessions. */
-export type Durability = 'all' | 'sets' | 'none'
 
 /** A statement with the name under which each connection prepares it once. */
 export interface Statement {
@@ -58,10 +55,23 @@ const HOUR = 3_600_000
 /** The setting ends with the statement. Inside a transaction of the caller it would end with that, so there it must not be used. */
 const RELAX = "(SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL"
 
-export function sessionSql(table: TableDefinition, quote: Dialect['quote'], prepare: boolean, durability: Durability): SessionSql {
+/** What differs between PostgreSQL and its relatives. */
+export interface SqlFlavour {
+  /** The whole number of times that `divisor` is in a whole number. */
+  quotient(dividend: string, divisor: number): string
+}
+
+export function sessionSql(
+  table: TableDefinition,
+  quote: Dialect['quote'],
+  prepare: boolean,
+  durability: Durability,
+  flavour: SqlFlavour
+): SessionSql {
   const name = quote(table.schemaName, table.tableName)
   const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
   const statement = (sql: string) => toStatement(sql, prepare)
+  const hourOf = (moment: string) => flavour.quotient(`${moment} + ${HOUR - 1}`, HOUR)
   // Nobody needs the last touch of a server that crashed, and waiting for the disk is most of what a touch costs.
   const relaxTouch = durability === 'all' ? '' : ` AND ${RELAX}`
   const relaxSet = (keyword: 'WHERE' | 'AND') => (durability === 'none' ? ` ${keyword} ${RELAX}` : '')
@@ -140,10 +150,6 @@ function toStatement(sql: string, prepare: boolean): Statement {
   const text = sql.replace(/("[^"]*")|\s+/g, (_, name) => name ?? ' ').trim()
   const named = prepare ? { name: `sessions_${createHash('sha256').update(text).digest('hex').slice(0, 16)}` } : {}
   return { sql: text, driver: { ...named, rowMode: 'array' } }
-}
-
-function hourOf(moment: string): string {
-  return `(${moment} + ${HOUR - 1}) / ${HOUR}`
 }
 
 /** One row, from plain parameters; an owner that is empty is none, as it is in a list. */

@@ -1,7 +1,7 @@
 import type { Database } from '../database'
-import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
+import type { Dialect, Durability, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
 import type { TableDefinition } from '../table-definition'
-import { type Durability, type RowStatement, type SessionSql, type Statement, sessionSql } from './postgres-sql'
+import { type RowStatement, type SessionSql, type Statement, sessionSql } from './postgres-sql'
 
 /** How statements are sent and committed. */
 export interface PostgresOptions {
