@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import { InvalidOptionError, UnsupportedDatabaseError } from '../errors'
+import { CockroachDialect } from './cockroach/cockroach-dialect'
 import type { KnexClient } from './database'
 import type { Dialect } from './dialect'
 import { MysqlDialect } from './mysql/mysql-dialect'
@@ -18,17 +19,20 @@ const HOW_TO = `. For example:
 /** Knex's own name for a dialect does not tell relatives apart, so the driver decides. */
 const BY_DRIVER: Readonly<Record<string, (options: DialectOptions) => Dialect>> = {
   pg: (options) => new PostgresDialect(options),
+  cockroachdb: (options) => new CockroachDialect(options),
   mysql2: () => new MysqlDialect(),
   mysql: () => new MysqlDialect(),
   'better-sqlite3': () => new SqliteDialect(),
   sqlite3: () => new SqliteDialect()
 }
 
+const SUPPORTED = 'PostgreSQL (pg), CockroachDB (cockroachdb), MariaDB and MySQL (mysql2, mysql), and SQLite (better-sqlite3, sqlite3)'
+
 /** The dialect of the caller's Knex. Throws where it is not a Knex, or of a database that is not supported. */
 export function detectDialect(knex: unknown, options: DialectOptions): Dialect {
   const client = (knex as Knex | undefined)?.client as KnexClient | undefined
   if (typeof client?.raw !== 'function') throw new InvalidOptionError('knex', 'a Knex instance or a transaction', knex, HOW_TO)
   const make = Object.hasOwn(BY_DRIVER, client.driverName) ? BY_DRIVER[client.driverName] : undefined
-  if (make === undefined) throw new UnsupportedDatabaseError(client.driverName, Object.keys(BY_DRIVER).join(', '))
+  if (make === undefined) throw new UnsupportedDatabaseError(client.driverName, SUPPORTED)
   return make(options)
 }

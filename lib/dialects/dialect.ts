@@ -53,6 +53,8 @@ export type Diagnosis =
   | 'denied'
   /** Larger than the server accepts. */
   | 'too-large'
+  /** A statement prepared before is not known, or known already: something between us and the server changes its connections. */
+  | 'unprepared'
   /** Anything else: very likely one row's fault. */
   | 'other'
 
@@ -83,6 +85,12 @@ export interface SessionStatements {
   claim(db: Database, id: string, leaseMs: number): Promise<boolean>
 }
 
+/** How a table is kept, apart from its layout. */
+export interface TableStorage {
+  /** Not in the write-ahead log: fast, and empty after a crash. */
+  readonly unlogged: boolean
+}
+
 /** What really differs between databases. Everything outside `dialects/` is dialect-agnostic. */
 export interface Dialect {
   /** For messages and events. */
@@ -100,13 +108,15 @@ export interface Dialect {
   /** The names of the table's columns, or null if there is no such table. */
   describe(db: Database, table: TableDefinition): Promise<string[] | null>
   /** Creates the table with its indexes, all or nothing. Fails if another process is faster. */
-  create(db: Database, table: TableDefinition): Promise<void>
+  create(db: Database, table: TableDefinition, storage: TableStorage): Promise<void>
   /** False where creating a table commits the transaction it is done in. */
   readonly createsInTransaction: boolean
   /** Drops the table if it exists. */
   drop(db: Database, table: TableDefinition): Promise<void>
   statements(table: TableDefinition): SessionStatements
   diagnose(error: unknown): Diagnosis
+  /** Whether a table can be left out of the write-ahead log. */
+  readonly supportsUnlogged: boolean
   /** What bounds the size of a row, for the message of the error. */
   readonly sizeLimit: string
   /** The most rows one statement takes. */

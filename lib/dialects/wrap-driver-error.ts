@@ -11,6 +11,8 @@ import { type Dialect, driverCode } from './dialect'
 
 const NO_CONNECTION =
   'the Knex pool gave no connection in time (its option acquireConnectionTimeout): it is used up, or the database does not answer'
+const NOT_PREPARED =
+  'prepared statements do not last here, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
 
 /** The error that leaves instead of the driver's own, whose text may hold bound values. */
 export function wrapDriverError(dialect: Dialect, error: unknown, operation: string): SessionStoreError {
@@ -30,6 +32,8 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
       return new RecordTooLargeError(operation, dialect.name, code, dialect.sizeLimit)
     case 'denied':
       return new DatabaseError(operation, dialect.name, code, 'the database user lacks the privilege')
+    case 'unprepared':
+      return new DatabaseError(operation, dialect.name, code, NOT_PREPARED)
     default:
       return new DatabaseError(operation, dialect.name, code)
   }

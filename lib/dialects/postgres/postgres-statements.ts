@@ -1,7 +1,7 @@
 import type { Database } from '../database'
 import type { Dialect, Durability, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
 import type { TableDefinition } from '../table-definition'
-import { type RowStatement, type SessionSql, type Statement, sessionSql } from './postgres-sql'
+import { type RowStatement, type SessionSql, type SqlFlavour, type Statement, sessionSql } from './postgres-sql'
 
 /** How statements are sent and committed. */
 export interface PostgresOptions {
@@ -25,9 +25,9 @@ export class PostgresStatements implements SessionStatements {
   private readonly autocommit: SessionSql
   private readonly inTransaction: SessionSql
 
-  constructor(quote: Dialect['quote'], table: TableDefinition, { prepare, durability }: PostgresOptions) {
-    this.inTransaction = sessionSql(table, quote, prepare, 'all')
-    this.autocommit = durability === 'all' ? this.inTransaction : sessionSql(table, quote, prepare, durability)
+  constructor(quote: Dialect['quote'], table: TableDefinition, { prepare, durability }: PostgresOptions, flavour: SqlFlavour) {
+    this.inTransaction = sessionSql(table, quote, prepare, 'all', flavour)
+    this.autocommit = durability === 'all' ? this.inTransaction : sessionSql(table, quote, prepare, durability, flavour)
   }
 
   async load(db: Database, ids: readonly string[]): Promise<SessionRecord[]> {

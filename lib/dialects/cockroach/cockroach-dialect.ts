@@ -1,0 +1,60 @@
+import type { Database } from '../database'
+import { type Diagnosis, driverCode } from '../dialect'
+import { PostgresDialect } from '../postgres/postgres-dialect'
+import type { SqlFlavour } from '../postgres/postgres-sql'
+import type { PostgresOptions } from '../postgres/postgres-statements'
+import { quotedColumns, type TableDefinition } from '../table-definition'
+
+/** statement_completion_unknown: the node that was asked lost the others before it knew. Asking again tells. */
+const AMBIGUOUS = '40003'
+
+/** CockroachDB: PostgreSQL's statements and errors, but for what is here. Written from its documentation. */
+export class CockroachDialect extends PostgresDialect {
+  override readonly name = 'cockroachdb'
+  override readonly sizeLimit = 'the cluster setting sql.conn.max_read_buffer_message_size, 16 MiB by default'
+  /** Here `/` of whole numbers gives a fraction. */
+  protected override readonly flavour: SqlFlavour = { quotient: (dividend, divisor) => `div(${dividend}, ${divisor})` }
+
+  constructor({ prepare }: PostgresOptions) {
+    // Every commit waits for a majority of the nodes; there is no setting for it.
+    super({ prepare, durability: 'all' })
+  }
+
+  override async describe(db: Database, table: TableDefinition): Promise<string[] | null> {
+    const rows = await this.select(
+      db,
+      `SELECT column_name::text FROM information_schema.columns
+        WHERE table_schema = COALESCE(?::text, current_schema()::text) AND table_name = ?::text ORDER BY ordinal_position`,
+      [table.schemaName ?? null, table.tableName]
+    )
+    return rows.length === 0 ? null : rows.map(([name]) => String(name))
+  }
+
+  /** No savepoint: it could not be rolled back over a change of the schema. */
+  override async create(db: Database, table: TableDefinition): Promise<void> {
+    for (const sql of this.createStatements(table)) await db.run(sql)
+  }
+
+  /** One statement, which is all or nothing; several in one transaction need not be. Text is compared byte for byte without a collation. */
+  protected override createStatements(table: TableDefinition): string[] {
+    const name = this.quote(table.schemaName, table.tableName)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
+    return [
+      `CREATE TABLE ${name} (
+  ${id} varchar(255) NOT NULL PRIMARY KEY,
+  ${data} text NOT NULL,
+  ${expiresAt} bigint NOT NULL,
+  ${expiresHour} int4 NOT NULL,
+  ${revision} int4 NOT NULL,
+  ${ownerId} varchar(255) NULL,
+  ${createdAt} bigint NOT NULL,
+  INDEX (${expiresHour}),
+  INDEX (${ownerId}) WHERE ${ownerId} IS NOT NULL
+)`
+    ]
+  }
+
+  override diagnose(error: unknown): Diagnosis {
+    return driverCode(error) === AMBIGUOUS ? 'unreachable' : super.diagnose(error)
+  }
+}
