@@ -47,5 +47,7 @@ function nameRefusal(value: unknown, dialect: Dialect): string | undefined {
   if (typeof value !== 'string' || value === '') return 'a name, a string that is not empty'
   // Knex takes a question mark for a binding, in quotes too.
   if (value.includes('?') || value.includes('\0')) return 'a name without question mark and NUL'
+  // It would be sent as another character.
+  if (!value.isWellFormed()) return 'a name without half of a surrogate pair'
   return dialect.refusal(value)
 }

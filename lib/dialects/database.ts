@@ -14,6 +14,9 @@ export interface KnexClient {
   emit(event: string, ...values: unknown[]): boolean
   acquireConnection(): Promise<unknown>
   releaseConnection(connection: unknown): Promise<void>
+  /** A connection that is none of the pool's. */
+  acquireRawConnection(): Promise<unknown>
+  destroyRawConnection(connection: unknown): Promise<void>
 }
 
 /** What one statement needs besides its text and bindings. */

@@ -8,26 +8,31 @@ import { Project } from './project'
 const COMMANDS = 6
 
 describeDatabases('six `knex migrate:latest` at once', (database) => {
-  it('all end well, and so do stores that make the table meanwhile', { timeout: 120_000 }, async () => {
-    await using opened = await database.open()
-    await using project = await Project.create(opened, { format: 'js', from: 'migrationsDirectory' })
-    // Knex makes its own two tables here, unguarded: see the next spec.
-    await project.knex('migrate:list')
-    for (let round = 0; round < 3; round++) {
-      const stores = [opened.connect(), opened.connect()].map((knex) => new KnexSessionStore({ knex, pruneIntervalMs: false }))
-      const [runs] = await Promise.all([
-        atOnce(project),
-        Promise.all(stores.map((store, index) => store.set(`visitor ${index}`, handMade())))
-      ])
-      expect(runs).toEqual(
-        runs.map(() => ({ exitCode: 0, output: expect.stringMatching(/Already up to date|Batch \d run: 1 migrations/) }))
-      )
-      await expectOneTable(database, opened)
-      for (const store of stores) await store.close()
-      await opened.knex('knex_migrations').delete()
-      await opened.knex.schema.dropTable('sessions')
+  it.each(['migrationsDirectory', 'stub'] as const)(
+    'all end well with the migration from %s, and so do stores that make the table meanwhile',
+    { timeout: 120_000 },
+    async (from) => {
+      await using opened = await database.open()
+      await using project = await Project.create(opened, { format: 'js', from })
+      if (from === 'stub') await project.makeMigration()
+      // Knex makes its own two tables here, unguarded: see the next spec.
+      await project.knex('migrate:list')
+      for (let round = 0; round < 2; round++) {
+        const stores = [opened.connect(), opened.connect()].map((knex) => new KnexSessionStore({ knex, pruneIntervalMs: false }))
+        const [runs] = await Promise.all([
+          atOnce(project),
+          Promise.all(stores.map((store, index) => store.set(`visitor ${index}`, handMade())))
+        ])
+        expect(runs).toEqual(
+          runs.map(() => ({ exitCode: 0, output: expect.stringMatching(/Already up to date|Batch \d run: 1 migrations/) }))
+        )
+        await expectOneTable(database, opened)
+        for (const store of stores) await store.close()
+        await opened.knex('knex_migrations').delete()
+        await opened.knex.schema.dropTable('sessions')
+      }
     }
-  })
+  )
 
   it('on a database where not even the tables of knex are: who fails, fails in those, and the next run ends well', async () => {
     await using opened = await database.open()

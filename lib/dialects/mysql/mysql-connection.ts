@@ -70,6 +70,34 @@ export async function write(db: Database, { sql, bindings }: Sql): Promise<numbe
   return outcome.affectedRows
 }
 
+/** What both drivers offer of a connection, as far as it is used here. */
+interface OwnConnection {
+  query(sql: string, answered: (error: unknown) => void): void
+}
+
+/**
+ * Runs a statement without bindings that would commit the transaction which the caller is in, on a connection of its own, so that it does
+ * not: it would commit, too, knex's lock of its migrations, and another process that migrates now would fail. Where no connection can be
+ * had, it runs in the transaction after all.
+ */
+export async function writeBeside(db: Database, sql: string): Promise<void> {
+  const { client } = db
+  const isPoolOfKnex = (client.config as { connectionPool?: unknown }).connectionPool === undefined
+  const connection = db.isTransaction && isPoolOfKnex ? await client.acquireRawConnection().catch(() => undefined) : undefined
+  if (connection === undefined) {
+    await write(db, { sql, bindings: [] })
+    return
+  }
+  try {
+    client.emit('query', { method: 'raw', sql, bindings: [] })
+    await new Promise<void>((resolve, reject) => {
+      ;(connection as OwnConnection).query(sql, (error) => (error ? reject(error) : resolve()))
+    })
+  } finally {
+    await client.destroyRawConnection(connection)
+  }
+}
+
 function run(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown> {
   const { driverName, connectionSettings } = db.client
   const { typeCast } = (connectionSettings ?? {}) as { typeCast?: unknown }

@@ -1,7 +1,7 @@
 import type { Database } from '../database'
 import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
-import { select, TEXT, text, textColumn, textOf, write } from './mysql-connection'
+import { select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'
 import { MysqlStatements } from './mysql-statements'
 
 /** The longest identifier, in characters. */
@@ -40,6 +40,7 @@ export class MysqlDialect implements Dialect {
   readonly inFlight = { reads: 4, writes: 2 }
   readonly sizeLimit = 'max_allowed_packet of the server, in which a session takes a third more than its size'
   /** A CREATE TABLE here commits the transaction that it is in. */
+  readonly supportsUnlogged = false
   readonly createsInTransaction = false
 
   refusal(name: string): string | undefined {
@@ -87,8 +88,9 @@ export class MysqlDialect implements Dialect {
     // One statement with its indexes, and so all or nothing. The indexes are named by the server.
     // Ids are compared byte for byte, trailing spaces too; the two servers call that collation by different names. An older server than
     // either comment is for finds none of them, and refuses the statement.
-    await write(db, {
-      sql: `CREATE TABLE ${name} (
+    await writeBeside(
+      db,
+      `CREATE TABLE ${name} (
   ${id} varchar(255) NOT NULL,
   ${data} longtext NOT NULL,
   ${expiresAt} bigint NOT NULL,
@@ -99,9 +101,8 @@ export class MysqlDialect implements Dialect {
   PRIMARY KEY (${id}),
   INDEX (${expiresHour}),
   INDEX (${ownerId})
-) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE /*!80017 utf8mb4_0900_bin *//*M! utf8mb4_nopad_bin */`,
-      bindings: []
-    })
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE /*!80017 utf8mb4_0900_bin *//*M! utf8mb4_nopad_bin */`
+    )
   }
 
   async drop(db: Database, table: TableDefinition): Promise<void> {
