@@ -41,7 +41,7 @@ export function races(entry: Entry, rounds: number): Promise<Column> {
     await using two = await Site.start(contender)
     const shared = entry.database === 'memory' ? undefined : ([one, two] as const)
     const both = shared ?? ([one] as const)
-    const expiring = { rounds, atOnce: 50, killer: 'expiry' } as const
+    const expiring = { rounds, atOnce: 25, killer: 'expiry', lifeMs: 1_500 } as const
     const column: Column = {
       'Two requests at once change the session, one process: a change is lost': race(await lostUpdates([one], { rounds })),
       '… two processes: a change is lost': shared ? race(await lostUpdates(shared, { rounds })) : notApplicable,

@@ -74,20 +74,19 @@ export async function lostUpdates([first, second = first]: readonly [Site, Site?
   })
 }
 
-const lifeMs = 600
-
 /** What the slow request does to the session it had loaded: change it, or only read it. With `resave` the latter writes it, too. */
 export type Reviver = 'change' | 'read'
 
 /**
  * A slow request has loaded the session; meanwhile the visitor logs out, or the session expires; then the slow request ends.
- * Wrong: the store has the session again, or whoever has the cookie is logged in.
+ * Wrong: the store has the session again, or whoever has the cookie is logged in. A session that expires lives `lifeMs`, before and after it was
+ * revived: with a slow store on a busy machine, too short a life is over again before anyone has looked.
  */
 export async function resurrections(
   [first, second = first]: readonly [Site, Site?],
-  options: RaceOptions & { killer: 'logout' | 'expiry'; reviver: Reviver }
+  options: RaceOptions & { killer: 'logout' | 'expiry'; reviver: Reviver; lifeMs?: number }
 ): Promise<RaceResult> {
-  const { application = 'express', killer, reviver } = options
+  const { application = 'express', killer, reviver, lifeMs = 600 } = options
   return race(options, async () => {
     const { browser, sid } = await login(first, application, killer === 'expiry' ? { maxAge: lifeMs } : {})
     // Loaded in the middle of its life: some frameworks count the life from here, and write that at the end.
