@@ -6,7 +6,7 @@ import { SessionModel } from './session-model'
 import type { Outcome, Step } from './steps.mts'
 import { World } from './world'
 
-const RUNS = Number(process.env.MODEL_RUNS ?? 60)
+const RUNS = Number(process.env.MODEL_RUNS ?? 40)
 const START = Date.UTC(2030, 0, 1)
 const PROCESSES = 2
 
@@ -29,9 +29,9 @@ describeDatabases('requests of two processes at once', (database) => {
         fc.scheduler(),
         async (beginning, changes, steps, scheduler) => {
           const model = new SessionModel(conflict, START)
-          await world.begin(START)
+          await world.begin()
           for (const step of [...beginning, ...changes].filter((step) => model.isPossible(step))) {
-            expect(await world.perform(step)).toEqual(model.perform(step))
+            expect(await world.perform(step, START)).toEqual(model.perform(step))
           }
           const possible = steps.filter((step) => model.isPossible(step))
           world.gate = () => scheduler.schedule(Promise.resolve(), 'statement')
@@ -71,7 +71,7 @@ function inOrder(model: SessionModel, world: World, steps: readonly Step[], orde
 async function lookAt(world: World): Promise<unknown[]> {
   const views: unknown[] = []
   for (const session of [0, 1]) {
-    views.push((await world.perform({ does: 'load', process: 0, request: 9, session, as: 'data' })).loaded)
+    views.push((await world.perform({ does: 'load', process: 0, request: 9, session, as: 'data' }, START)).loaded)
   }
   return views
 }

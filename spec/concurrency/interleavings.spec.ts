@@ -1,13 +1,14 @@
 import fc from 'fast-check'
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { describeDatabases } from '../support/databases'
 import { stepsOf } from './arbitraries'
+import { Children } from './children'
+import { follow } from './follow'
 import { SessionModel } from './session-model'
-import type { Step } from './steps.mts'
 import { World } from './world'
 
 /** More of them: MODEL_RUNS=5000 npx vitest run spec/concurrency */
-const RUNS = Number(process.env.MODEL_RUNS ?? 60)
+const RUNS = Number(process.env.MODEL_RUNS ?? 40)
 const START = Date.UTC(2030, 0, 1)
 const PROCESSES = 3
 /** What a thousand runs are sure to meet; a generator that no longer does would prove nothing. */
@@ -24,38 +25,29 @@ const SITUATIONS = [
   'the expiry that was loaded has passed'
 ]
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'], now: START }))
-afterEach(() => void vi.useRealTimers())
-
 describeDatabases('the requests of three processes, interleaved at random', (database) => {
-  for (const conflict of ['merge', 'overwrite', 'error'] as const) {
-    const runs = conflict === 'merge' ? RUNS : Math.ceil(RUNS / 3)
-    it(`leave what the model has, with conflict: '${conflict}'`, { timeout: 30_000 + RUNS * 1000 }, async () => {
-      await using world = await World.open(database, [{ conflict }, { conflict, batch: false }, { conflict }])
-      const reached = new Map<string, number>()
-      const property = fc.asyncProperty(stepsOf(PROCESSES), async (steps) => {
-        const model = new SessionModel(conflict, START, reached)
-        await follow(world, model, steps)
-      })
-      await fc.assert(property, { numRuns: runs })
-      if (conflict === 'merge' && runs >= 1000) expect([...reached.keys()].sort()).toEqual(SITUATIONS.sort())
-    })
-  }
-})
+  describe('in copies of the package', () => {
+    beforeEach(() => void vi.useFakeTimers({ toFake: ['Date'], now: START }))
+    afterEach(() => void vi.useRealTimers())
 
-async function follow(world: World, model: SessionModel, steps: readonly Step[]): Promise<void> {
-  await world.begin(START)
-  for (const step of steps) {
-    if (!model.isPossible(step)) continue
-    const expected = model.perform(step)
-    vi.setSystemTime(model.now)
-    expect(await world.perform(step), JSON.stringify(step)).toEqual(expected)
-  }
-  for (const session of [0, 1]) {
-    for (let process = 0; process < world.processes; process++) {
-      const load: Step = { does: 'load', process, request: 9, session, as: 'data' }
-      expect(await world.perform(load)).toEqual({ loaded: model.view(session), events: [] })
+    for (const conflict of ['merge', 'overwrite', 'error'] as const) {
+      const runs = conflict === 'merge' ? RUNS : Math.ceil(RUNS / 3)
+      it(`leave what the model has, with conflict: '${conflict}'`, { timeout: 30_000 + RUNS * 1000 }, async () => {
+        await using world = await World.open(database, [{ conflict }, { conflict, batch: false }, { conflict }])
+        const reached = new Map<string, number>()
+        const property = fc.asyncProperty(stepsOf(PROCESSES), (steps) => follow(world, new SessionModel(conflict, START, reached), steps))
+        await fc.assert(property, { numRuns: runs })
+        if (conflict === 'merge' && runs >= 1000) expect([...reached.keys()].sort()).toEqual(SITUATIONS.sort())
+      })
     }
-  }
-  expect(await world.expiries(model.now)).toEqual(model.expiries())
-}
+  })
+
+  describe('in processes', () => {
+    it('leave what the model has', { timeout: 60_000 + RUNS * 1000 }, async () => {
+      await using opened = await database.open()
+      await using children = await Children.start(opened, PROCESSES)
+      const property = fc.asyncProperty(stepsOf(PROCESSES), (steps) => follow(children, new SessionModel('merge', START), steps))
+      await fc.assert(property, { numRuns: Math.ceil(RUNS / 3) })
+    })
+  })
+})

@@ -14,8 +14,10 @@ interface Request {
 export class Requests {
   readonly #requests = new Map<number, Request>()
   readonly #events: string[] = []
+  readonly store: KnexSessionStore
 
-  constructor(readonly store: KnexSessionStore) {
+  constructor(store: KnexSessionStore) {
+    this.store = store
     store.on('conflict', ({ policy, keys }) => this.#events.push(`conflict ${policy} ${[...keys].sort().join()}`.trim()))
     store.on('dropped', () => this.#events.push('dropped'))
     store.on('unreadable', () => this.#events.push('unreadable'))

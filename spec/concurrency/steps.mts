@@ -29,3 +29,12 @@ export interface Outcome {
 
 /** The life of a session whose cookie does not say. */
 export const TTL_MS = 3_600_000
+
+/** The process in which a step is done: a request stays where it began, which `homes` keeps. */
+export function homeOf(step: Step, homes: Map<number, number>): number {
+  if ('process' in step) {
+    if ('request' in step) homes.set(step.request, step.process)
+    return step.process
+  }
+  return 'request' in step ? (homes.get(step.request) ?? 0) : 0
+}

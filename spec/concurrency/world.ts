@@ -1,16 +1,21 @@
 import { randomBytes } from 'node:crypto'
 import type { Knex } from 'knex'
 import { vi } from 'vitest'
-import type { KnexSessionStoreOptions } from '../../lib'
+import type { KnexSessionStore, KnexSessionStoreOptions } from '../../lib'
 import type { Database, OpenDatabase } from '../support/databases'
+import type { Processes } from './follow'
 import { Requests } from './requests.mts'
-import { type Outcome, type Step, TTL_MS } from './steps.mts'
+import { homeOf, type Outcome, type Step, TTL_MS } from './steps.mts'
+import { ageTheDead, expiriesOf } from './table'
 
 /** Lets a statement of a process leave when it is its turn. */
 export type Gate = () => Promise<unknown>
 
-/** Several processes with one database, as far as one process can play them: each has a copy of the package and a Knex of its own. */
-export class World implements AsyncDisposable {
+/**
+ * Several processes with one database, as far as one process can play them: each has a copy of the package and a Knex of its own.
+ * Under `vi.useFakeTimers({ toFake: ['Date'] })`.
+ */
+export class World implements Processes, AsyncDisposable {
   gate: Gate | undefined
   readonly #processes: Requests[] = []
   readonly #homes = new Map<number, number>()
@@ -20,35 +25,44 @@ export class World implements AsyncDisposable {
 
   static async open(kind: Database, options: readonly Partial<KnexSessionStoreOptions>[]): Promise<World> {
     const world = new World(await kind.open())
-    for (const option of options) {
-      // Nothing of a module's own state is shared: not the order of writes, not the batches, not what is known of a session object.
-      vi.resetModules()
-      const { KnexSessionStore } = await import('../../lib/index.ts')
-      const knex = world.database.connect()
-      world.#delayStatements(knex)
-      world.#processes.push(
-        new Requests(new KnexSessionStore({ knex, pruneIntervalMs: false, touchAfterMs: 0, ttlSeconds: TTL_MS / 1000, ...option }))
-      )
+    try {
+      for (const option of options) world.#processes.push(new Requests(await world.#openStore(option)))
+      await world.#processes[0]?.store.ready()
+      return world
+    } catch (error) {
+      await world[Symbol.asyncDispose]()
+      throw error
     }
-    await world.#processes[0]?.store.ready()
-    return world
+  }
+
+  async #openStore(options: Partial<KnexSessionStoreOptions>): Promise<KnexSessionStore> {
+    // Nothing of a module's own state is shared: not the order of writes, not the batches, not what is known of a session object.
+    vi.resetModules()
+    const { KnexSessionStore } = await import('../../lib/index.ts')
+    const knex = this.database.connect()
+    this.#delayStatements(knex)
+    return new KnexSessionStore({ knex, pruneIntervalMs: false, touchAfterMs: 0, ttlSeconds: TTL_MS / 1000, ...options })
+  }
+
+  /** One of the processes. */
+  process(index: number): Requests {
+    return this.#processes[index] as Requests
   }
 
   get processes(): number {
     return this.#processes.length
   }
 
-  /** An empty table and new session ids. */
-  async begin(now: number): Promise<void> {
-    vi.setSystemTime(now)
+  async begin(): Promise<void> {
     this.#homes.clear()
     for (const process of this.#processes) process.forget()
     await this.database.knex('sessions').del()
-    this.#sessionIds = Array.from({ length: 3 }, () => randomBytes(12).toString('hex'))
+    this.#sessionIds = Array.from({ length: 2 }, () => randomBytes(12).toString('hex'))
   }
 
-  async perform(step: Step): Promise<Outcome> {
-    if (step.does === 'prune') await this.#age()
+  async perform(step: Step, now: number): Promise<Outcome> {
+    vi.setSystemTime(now)
+    if (step.does === 'prune') await ageTheDead(this.database.knex, now)
     return this.#processOf(step).perform(step, this.#sessionIds)
   }
 
@@ -58,10 +72,12 @@ export class World implements AsyncDisposable {
     return { outcomes, events: await Promise.all(this.#processes.map((process) => process.takeEvents())) }
   }
 
-  /** Of live sessions, as the rows have it. */
-  async expiries(now: number): Promise<number[]> {
-    const rows = (await this.database.knex('sessions').where('expires_at', '>', now).select('expires_at')) as { expires_at: unknown }[]
-    return rows.map(({ expires_at }) => Number(expires_at)).sort((a, b) => a - b)
+  expiries(now: number): Promise<number[]> {
+    return expiriesOf(this.database.knex, now)
+  }
+
+  homeOf(step: Step): number {
+    return homeOf(step, this.#homes)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -70,22 +86,8 @@ export class World implements AsyncDisposable {
     await this.database[Symbol.asyncDispose]()
   }
 
-  /** The process that a step is done in: a request stays where it began. */
-  homeOf(step: Step): number {
-    if ('process' in step) {
-      if ('request' in step) this.#homes.set(step.request, step.process)
-      return step.process
-    }
-    return 'request' in step ? (this.#homes.get(step.request) ?? 0) : 0
-  }
-
   #processOf(step: Step): Requests {
-    return this.#processes[this.homeOf(step)] as Requests
-  }
-
-  /** Pruning goes by the database's clock, which no spec can move: so the dead rows are moved instead, beyond the grace. */
-  async #age(): Promise<void> {
-    await this.database.knex('sessions').where('expires_at', '<=', Date.now()).update({ expires_at: 1, expires_hour: 1 })
+    return this.process(this.homeOf(step))
   }
 
   #delayStatements(knex: Knex): void {
