@@ -71,11 +71,21 @@ function unreadable(error: unknown): never {
   throw error instanceof UnreadableSessionError ? error : new UnreadableSessionError('its data is not what the codec writes')
 }
 
-/** The value, if it is a session: express-session and its relatives need a `cookie` object in it. */
+/**
+ * The value, if it is a session: express-session and its relatives need a `cookie` object in it, and throw at a life that is no number,
+ * which would be an error page at each visit.
+ */
 export function asSession(value: unknown): SessionData {
   if (!isObject(value)) throw new UnreadableSessionError('its data is not an object')
-  if (!isObject((value as Partial<SessionData>).cookie)) throw new UnreadableSessionError('its data has no cookie')
-  return value as SessionData
+  const { cookie } = value as Partial<Record<'cookie', Partial<Record<'maxAge' | 'originalMaxAge', unknown>>>>
+  if (!isObject(cookie)) throw new UnreadableSessionError('its data has no cookie')
+  const { maxAge, originalMaxAge } = cookie
+  if (isNoLife(maxAge) || isNoLife(originalMaxAge)) throw new UnreadableSessionError('its cookie has a maxAge that is no number')
+  return value as unknown as SessionData
+}
+
+function isNoLife(maxAge: unknown): boolean {
+  return maxAge !== undefined && maxAge !== null && typeof maxAge !== 'number'
 }
 
 function isObject(value: unknown): value is object {
