@@ -65,14 +65,12 @@ const DATABASES = {
 
 function postgres(knex, names) {
   const { table, columns } = quoted(names, doubleQuoted, isPostgresName)
-  return {
-    isThere: () => isPostgresTable(knex, table),
-    create: () =>
-      // Nested: a failure would otherwise end the transaction that the migration is in.
-      knex.transaction((trx) =>
-        trx.raw(`CREATE TABLE ${table} (
+  const create = (compression) =>
+    // Nested: a failure would otherwise end the transaction that the migration is in.
+    knex.transaction((trx) =>
+      trx.raw(`CREATE TABLE ${table} (
   ${columns.id} varchar(255) COLLATE "C" NOT NULL PRIMARY KEY,
-  ${columns.data} text NOT NULL,
+  ${columns.data} text${compression} NOT NULL,
   ${columns.expiresAt} bigint NOT NULL,
   ${columns.expiresHour} integer NOT NULL,
   ${columns.revision} integer NOT NULL,
@@ -81,7 +79,18 @@ function postgres(knex, names) {
 ) WITH (fillfactor = 85);
 CREATE INDEX ON ${table} (${columns.expiresHour});
 CREATE INDEX ON ${table} (${columns.ownerId}) WHERE ${columns.ownerId} IS NOT NULL`)
-      ),
+    )
+  return {
+    isThere: () => isPostgresTable(knex, table),
+    create: async () => {
+      try {
+        await create(' COMPRESSION lz4')
+      } catch (error) {
+        // A server before 14, or built without it: feature_not_supported, syntax_error.
+        if (error.code !== '0A000' && error.code !== '42601') throw error
+        await create('')
+      }
+    },
     drop: () => knex.raw(`DROP TABLE IF EXISTS ${table}`)
   }
 }

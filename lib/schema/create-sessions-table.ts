@@ -13,6 +13,11 @@ import { type RegisteredTable, register } from './registry'
 export interface SessionsTableOptions extends TableOptions {
   /** The layout of the table, so that a migration written today means the same tomorrow. @default 1, the only one there is */
   version?: 1
+  /**
+   * PostgreSQL only: keep the table out of the write-ahead log. Every write is about three times as fast, and all sessions are lost when
+   * the server crashes; a standby has none. For {@link createSessionsTable}. @default false
+   */
+  unlogged?: boolean
 }
 
 /** A migration may rightly take longer than a request. */
@@ -40,9 +45,9 @@ export function registerSessionsTable(knex: Knex, options: SessionsTableOptions 
  * exports.up = (knex) => createSessionsTable(knex, { version: 1, tableName: 'web_sessions' })
  */
 export async function createSessionsTable(knex: Knex, options: SessionsTableOptions = {}): Promise<void> {
-  const { db, dialect, entry } = resolve(knex, options)
+  const { db, dialect, entry, unlogged } = resolve(knex, options)
   try {
-    await prepareTable(db, dialect, entry.definition)
+    await prepareTable(db, dialect, entry.definition, { unlogged })
   } catch (error) {
     throw isOurs(error) ? error : wrapDriverError(dialect, error, 'table creation')
   }
@@ -66,10 +71,13 @@ export async function dropSessionsTable(knex: Knex, options: SessionsTableOption
 }
 
 function resolve(knex: Knex, options: SessionsTableOptions) {
-  refuseUnknown(options, [...TABLE_OPTIONS, 'version'])
-  const { version = LAYOUT_VERSION } = options
+  refuseUnknown(options, [...TABLE_OPTIONS, 'version', 'unlogged'])
+  const { version = LAYOUT_VERSION, unlogged = false } = options
   if (version !== LAYOUT_VERSION) throw new InvalidOptionError('version', `${LAYOUT_VERSION}, the layout this release knows`, version)
   const dialect = detectDialect(knex, { prepare: false, durability: 'all' })
+  if (typeof unlogged !== 'boolean' || (unlogged && !dialect.supportsUnlogged)) {
+    throw new InvalidOptionError('unlogged', dialect.supportsUnlogged ? 'true or false' : `false on ${dialect.name}`, unlogged)
+  }
   const entry = register(knex, resolveTable(options, dialect))
-  return { db: Database.of(knex, SCHEMA_TIMEOUT_MS), dialect, entry }
+  return { db: Database.of(knex, SCHEMA_TIMEOUT_MS), dialect, entry, unlogged }
 }

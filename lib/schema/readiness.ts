@@ -77,7 +77,7 @@ export class Readiness {
   private async attempt(): Promise<void> {
     const { db, dialect, entry } = this
     try {
-      await prepareTable(db, dialect, entry.definition, this.whyNotCreate)
+      await prepareTable(db, dialect, entry.definition, { whyNotCreate: this.whyNotCreate })
     } catch (error) {
       throw isOurs(error) ? error : wrapDriverError(dialect, error, 'table check')
     }
@@ -105,15 +105,22 @@ export class Readiness {
   }
 }
 
+/** Whether and how a missing table is to be made. */
+export interface CreationPlan {
+  /** Why it is not to be made, for the error. */
+  readonly whyNotCreate?: string | undefined
+  readonly unlogged?: boolean
+}
+
 /**
  * Look, create, look again: of several processes that create at once all but one fail, whatever the statement, and "someone did it" is
  * success. No advisory lock: not every database has one, and a proxy between may break it.
  */
-export async function prepareTable(db: Database, dialect: Dialect, table: TableDefinition, whyNotCreate?: string): Promise<void> {
+export async function prepareTable(db: Database, dialect: Dialect, table: TableDefinition, plan: CreationPlan = {}): Promise<void> {
   if (await isThere(db, dialect, table)) return
-  if (whyNotCreate !== undefined) throw new TableMissingError(displayName(table), whyNotCreate)
+  if (plan.whyNotCreate !== undefined) throw new TableMissingError(displayName(table), plan.whyNotCreate)
   try {
-    await dialect.create(db, table)
+    await dialect.create(db, table, { unlogged: plan.unlogged ?? false })
     debug('created the sessions table %s', displayName(table))
   } catch (error) {
     if (await isThere(db, dialect, table)) return

@@ -65,7 +65,7 @@ export async function openSetup(setup: Setup): Promise<OpenedSetup> {
   return {
     async table({ tableName = `sessions_${++made}`, columns } = {}) {
       const table = { tableName, schemaName: undefined, version: LAYOUT_VERSION, columns: { ...DEFAULT_COLUMNS, ...columns } }
-      await dialect.create(db, table)
+      await dialect.create(db, table, { unlogged: false })
       return {
         config: opened.config,
         knex,

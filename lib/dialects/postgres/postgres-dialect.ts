@@ -28,7 +28,7 @@ export class PostgresDialect implements Dialect {
   readonly inFlight = { reads: 4, writes: 2 }
   readonly createsInTransaction = true
   readonly supportsUnlogged: boolean = true
-  readonly sizeLimit = '1 GB, or what the memory of the server allows'
+  readonly sizeLimit: string = '1 GB, or what the memory of the server allows'
 
   protected readonly flavour: SqlFlavour = { quotient: (dividend, divisor) => `(${dividend}) / ${divisor}` }
 
