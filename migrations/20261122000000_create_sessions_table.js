@@ -18,12 +18,13 @@ const COLUMNS = {
 
 exports.up = async (knex) => {
   const table = sessionsTable(knex)
-  if (await table.isThere()) return
-  try {
-    await table.create()
-  } catch (error) {
-    // Of several that make it at once all but one fail. That somebody did it is success.
-    if (!(await table.isThere())) throw error
+  for (let tries = 1; !(await table.isThere()); tries++) {
+    try {
+      await table.create()
+    } catch (error) {
+      // Of several that make it at once all but one fail. That somebody did it is success, and what the loop looks for.
+      if (tries === 3 && !(await table.isThere())) throw error
+    }
   }
 }
 
@@ -81,7 +82,7 @@ CREATE INDEX ON ${table} (${columns.expiresHour});
 CREATE INDEX ON ${table} (${columns.ownerId}) WHERE ${columns.ownerId} IS NOT NULL`)
     )
   return {
-    isThere: () => isPostgresTable(knex, table),
+    isThere: async () => (await raw(knex, 'SELECT 1 WHERE to_regclass(?) IS NOT NULL', [table])).rows.length > 0,
     create: async () => {
       try {
         await create(' COMPRESSION lz4')
@@ -95,14 +96,17 @@ CREATE INDEX ON ${table} (${columns.ownerId}) WHERE ${columns.ownerId} IS NOT NU
   }
 }
 
-// Written from its documentation; it has no fillfactor, and wants each change of the schema to be one statement.
+// Written from its documentation. One statement, which is all or nothing, and no savepoint, which could not be rolled back over it.
 function cockroach(knex, names) {
   const { table, columns } = quoted(names, doubleQuoted, isPostgresName)
   return {
-    isThere: () => isPostgresTable(knex, table),
+    isThere: async () => {
+      const sql = `SELECT 1 FROM information_schema.tables
+        WHERE table_schema = COALESCE(?::text, current_schema()::text) AND table_name = ?::text`
+      return (await raw(knex, sql, [names.schemaName ?? null, names.tableName])).rows.length > 0
+    },
     create: () =>
-      knex.transaction((trx) =>
-        trx.raw(`CREATE TABLE ${table} (
+      knex.raw(`CREATE TABLE ${table} (
   ${columns.id} varchar(255) NOT NULL PRIMARY KEY,
   ${columns.data} text NOT NULL,
   ${columns.expiresAt} bigint NOT NULL,
@@ -112,15 +116,9 @@ function cockroach(knex, names) {
   ${columns.createdAt} bigint NOT NULL,
   INDEX (${columns.expiresHour}),
   INDEX (${columns.ownerId}) WHERE ${columns.ownerId} IS NOT NULL
-)`)
-      ),
+)`),
     drop: () => knex.raw(`DROP TABLE IF EXISTS ${table}`)
   }
-}
-
-async function isPostgresTable(knex, table) {
-  const { rows } = await raw(knex, 'SELECT 1 WHERE to_regclass(?) IS NOT NULL', [table])
-  return rows.length > 0
 }
 
 function sqlite(knex, names) {

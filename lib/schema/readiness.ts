@@ -112,19 +112,24 @@ export interface CreationPlan {
   readonly unlogged?: boolean
 }
 
+/** How often a table is tried to be made. Names for its indexes that the server found free may be taken a moment later by another table's. */
+const MAX_TRIES = 3
+
 /**
  * Look, create, look again: of several processes that create at once all but one fail, whatever the statement, and "someone did it" is
  * success. No advisory lock: not every database has one, and a proxy between may break it.
  */
 export async function prepareTable(db: Database, dialect: Dialect, table: TableDefinition, plan: CreationPlan = {}): Promise<void> {
-  if (await isThere(db, dialect, table)) return
-  if (plan.whyNotCreate !== undefined) throw new TableMissingError(displayName(table), plan.whyNotCreate)
-  try {
-    await dialect.create(db, table, { unlogged: plan.unlogged ?? false })
-    debug('created the sessions table %s', displayName(table))
-  } catch (error) {
-    if (await isThere(db, dialect, table)) return
-    throw creationError(dialect, error, table)
+  for (let tries = 1; !(await isThere(db, dialect, table)); tries++) {
+    if (plan.whyNotCreate !== undefined) throw new TableMissingError(displayName(table), plan.whyNotCreate)
+    try {
+      await dialect.create(db, table, { unlogged: plan.unlogged ?? false })
+      debug('created the sessions table %s', displayName(table))
+      return
+    } catch (error) {
+      const mayPass = ['transient', 'other'].includes(dialect.diagnose(error))
+      if ((tries === MAX_TRIES || !mayPass) && !(await isThere(db, dialect, table))) throw creationError(dialect, error, table)
+    }
   }
 }
 

@@ -18,7 +18,7 @@ const DUMPS: Readonly<Record<DatabaseName, (knex: Knex, tableName: string) => Pr
            0 AS position FROM t
        UNION ALL
        SELECT concat_ws(' ', 'column', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, co.collname,
-           a.attstorage, pg_get_expr(d.adbin, d.adrelid)), a.attnum
+           a.attstorage, to_jsonb(a) ->> 'attcompression', pg_get_expr(d.adbin, d.adrelid)), a.attnum
          FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0
          LEFT JOIN pg_collation co ON co.oid = a.attcollation
          LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum
