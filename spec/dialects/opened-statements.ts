@@ -1,7 +1,9 @@
 import type { Knex } from 'knex'
+import { CockroachDialect } from '../../lib/dialects/cockroach/cockroach-dialect'
 import { Database } from '../../lib/dialects/database'
 import { detectDialect } from '../../lib/dialects/detect'
 import type { Dialect, SessionStatements } from '../../lib/dialects/dialect'
+import { PostgresDialect } from '../../lib/dialects/postgres/postgres-dialect'
 import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from '../../lib/dialects/table-definition'
 import { type DatabaseName, databaseNamed, type OpenDatabase } from '../support/databases'
 
@@ -138,6 +140,14 @@ const mysqlWith = (title: string, connection: object, ...statements: string[]): 
   })
 })
 
+/** All of CockroachDB's dialect that PostgreSQL understands: not the CREATE TABLE, which has its indexes inside. */
+function cockroachOnPostgres(): Dialect {
+  const options = { prepare: true, durability: 'all' } as const
+  const dialect: Dialect = new CockroachDialect(options)
+  dialect.create = (db, table, storage) => new PostgresDialect(options).create(db, table, storage)
+  return dialect
+}
+
 /** Every way there is to the statements. */
 export const SETUPS: readonly Setup[] = [
   { title: 'sqlite', database: 'sqlite' },
@@ -150,5 +160,6 @@ export const SETUPS: readonly Setup[] = [
   mysqlWith('on a latin1 connection', { charset: 'latin1_swedish_ci' }),
   mysqlWith('with ANSI_QUOTES', {}, `${SETTINGS}'ANSI_QUOTES,STRICT_ALL_TABLES,PIPES_AS_CONCAT,IGNORE_SPACE'`),
   mysqlWith('with NO_BACKSLASH_ESCAPES', {}, `${SETTINGS}'NO_BACKSLASH_ESCAPES,TRADITIONAL'`),
+  { title: "cockroach's statements on postgres", database: 'postgres', dialect: cockroachOnPostgres() },
   { title: 'cockroach', database: 'cockroach' }
 ]

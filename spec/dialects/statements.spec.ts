@@ -442,7 +442,15 @@ function describeStatements(setup: Setup): void {
     await statements.put(db, records(40, { data: '0' }), NOW)
     const { config, table } = opened
     const inputs = range(3).map(
-      (process): Input => ({ config, table, prepare: setup.prepare ?? true, ids: range(40).map(name), rounds: 40, process })
+      (process): Input => ({
+        config,
+        table,
+        cockroach: setup.dialect !== undefined,
+        prepare: setup.prepare ?? true,
+        ids: range(40).map(name),
+        rounds: 40,
+        process
+      })
     )
     const results = await runProcesses<Input, Output>(join(__dirname, 'statements.worker.mts'), inputs)
     expect(results.map(({ error }) => error)).toEqual(inputs.map(() => undefined))

@@ -6,6 +6,8 @@ export interface Input {
   readonly config: Knex.Config
   readonly prepare: boolean
   readonly table: object
+  /** True for CockroachDB's statements whatever the database is. */
+  readonly cockroach: boolean
   readonly ids: readonly string[]
   readonly rounds: number
   readonly process: number
@@ -19,13 +21,15 @@ export interface Output {
 }
 
 const require = createRequire(import.meta.url)
+const { CockroachDialect } = require('../../dist/dialects/cockroach/cockroach-dialect.js')
 const { Database } = require('../../dist/dialects/database.js')
 const { detectDialect } = require('../../dist/dialects/detect.js')
 
 /** Loads rows in an order of its own, adds one to each, and writes those at the revision that was loaded. */
-export default (async ({ config, table, prepare, ids, rounds, process }, go) => {
+export default (async ({ config, table, cockroach, prepare, ids, rounds, process }, go) => {
   const knex = createKnex({ ...config, pool: { min: 0, max: 2 } })
-  const dialect = detectDialect(knex, { prepare, durability: 'all' })
+  const options = { prepare, durability: 'all' }
+  const dialect = cockroach ? new CockroachDialect(options) : detectDialect(knex, options)
   const statements = dialect.statements(table)
   const db = Database.of(knex, 10_000)
   let [hits, misses, transient] = [0, 0, 0]
