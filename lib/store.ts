@@ -79,6 +79,7 @@ export class KnexSessionStore extends Store {
       ...this.parts,
       options: this.options,
       revisions: this.revisions,
+      transaction: this.options.knex.isTransaction ? this.options.knex.client : undefined,
       announce: (name, ...event) => announcer.announce(name, ...event)
     })
     const { prefix, storedId } = this.options

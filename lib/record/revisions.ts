@@ -16,6 +16,8 @@ export interface KnownRevision {
   readonly maxAge: MaxAge
   /** True if the codec would write the row's data otherwise today, with a newer key, say. */
   readonly outdated: boolean
+  /** The transaction in which this was read or written: if that was rolled back, the revision may have been given to other data. */
+  readonly transaction: object | undefined
 }
 
 /**

@@ -11,4 +11,6 @@ export interface SessionsParts {
   readonly order: WriteOrder
   readonly revisions: Revisions
   readonly announce: Announce
+  /** What stands for the transaction of the caller, if the records are in one. */
+  readonly transaction: object | undefined
 }

@@ -100,7 +100,8 @@ export class Sessions {
       expiresAt,
       createdAt,
       maxAge: session.cookie.originalMaxAge,
-      outdated: rewrite !== 'not'
+      outdated: rewrite !== 'not',
+      transaction: this.parts.transaction
     }
     this.parts.revisions.remember(withExpiry(session, expiresAt), known)
     if (rewrite !== 'at-once') return session
