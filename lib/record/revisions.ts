@@ -17,7 +17,7 @@ export interface KnownRevision {
   /** True if the codec would write the row's data otherwise today, with a newer key, say. */
   readonly outdated: boolean
   /** The transaction in which this was read or written: if that was rolled back, the revision may have been given to other data. */
-  readonly transaction: object | undefined
+  readonly transaction?: object | undefined
 }
 
 /**
@@ -37,9 +37,9 @@ export class Revisions {
   }
 
   remember(session: object, known: KnownRevision): void {
-    const holder = session as { [key: symbol]: KnownRevision }
-    if (Object.hasOwn(session, this.key)) holder[this.key] = known
-    else if (Object.isExtensible(session)) Object.defineProperty(session, this.key, { value: known, writable: true })
+    const box = (session as Boxed)[this.key]
+    if (box !== undefined && Object.hasOwn(session, this.key)) box.known = known
+    else if (Object.isExtensible(session)) Object.defineProperty(session, this.key, { value: { known } })
     else this.ofFrozen.set(session, known)
   }
 
@@ -51,6 +51,11 @@ export class Revisions {
 
   private find(session: object): KnownRevision | undefined {
     // What is given as a session may be anything, even null: that is refused where it is encoded.
-    return (session as { [key: symbol]: KnownRevision | undefined } | null)?.[this.key] ?? this.ofFrozen.get(session)
+    return (session as Boxed | null)?.[this.key]?.known ?? this.ofFrozen.get(session)
   }
+}
+
+/** A box, because the application may freeze its object after it was loaded. */
+interface Boxed {
+  readonly [key: symbol]: { known: KnownRevision } | undefined
 }

@@ -286,3 +286,18 @@ describeDatabases('a request that has taken longer than the life it loaded', (da
     expect(await store.get('id')).toMatchObject({ mine: 1 })
   })
 })
+
+describeDatabases('a session that its application has frozen', (database) => {
+  it('is written, and known, as any other', async () => {
+    await using opened = await openStore(database)
+    const { store } = opened
+    await store.set('id', { cookie: { originalMaxAge: null }, a: 1 } as never)
+    const other = (await store.get('id')) as unknown as { theirs?: number }
+    const frozen = Object.freeze(Object.assign((await store.get('id')) as object, { mine: 1 }))
+    other.theirs = 1
+    await store.set('id', other as never)
+    await store.set('id', frozen as never)
+    await store.set('id', frozen as never)
+    expect(await store.get('id')).toMatchObject({ a: 1, mine: 1, theirs: 1 })
+  })
+})
