@@ -33,6 +33,7 @@ export async function startPgbouncer(program: string, databaseUrl: string): Prom
   const { hostname, port: databasePort, username, pathname } = new URL(databaseUrl)
   const { stdout } = await promisify(execFile)(program, ['--version'])
   const [, major = 0, minor = 0] = /(\d+)\.(\d+)/.exec(stdout) ?? []
+  const knowsPreparedStatements = Number(major) > 1 || Number(minor) >= 21
   const server = await startLocalServer({
     name: 'pgbouncer',
     accounts: ['postgres', 'node', 'nobody'],
@@ -49,7 +50,8 @@ export async function startPgbouncer(program: string, databaseUrl: string): Prom
         pool_mode: 'transaction',
         // Fewer than clients, so that these meet each other's connections.
         default_pool_size: 3,
-        max_client_conn: 200
+        max_client_conn: 200,
+        ...(knowsPreparedStatements ? { max_prepared_statements: 200 } : {})
       }
       const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`)
       const target = `host=${hostname} port=${databasePort || 5432} user=${username || 'postgres'}`
@@ -64,5 +66,5 @@ export async function startPgbouncer(program: string, databaseUrl: string): Prom
       return url
     }
   })
-  return { ...server, knowsPreparedStatements: Number(major) > 1 || Number(minor) >= 21 }
+  return { ...server, knowsPreparedStatements }
 }
