@@ -1,6 +1,7 @@
 import {
   DatabaseError,
   DatabaseUnreachableError,
+  isOurs,
   ReadOnlyDatabaseError,
   RecordTooLargeError,
   type SessionStoreError,
@@ -14,13 +15,12 @@ const NO_CONNECTION =
 const NOT_PREPARED =
   'prepared statements do not last here, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
 
-/** The error that leaves instead of the driver's own, whose text may hold bound values. */
+/** The error that leaves instead of the driver's own, whose text may hold bound values. One of ours leaves as it is. */
 export function wrapDriverError(dialect: Dialect, error: unknown, operation: string): SessionStoreError {
+  if (error instanceof TimeoutError) return new TimeoutError(operation, error.timeoutMs)
+  if (isOurs(error)) return error
   const code = driverCode(error)
-  if (isKnexTimeout(error)) {
-    if (error.timeout !== undefined) return new TimeoutError(operation, error.timeout)
-    return new DatabaseUnreachableError(operation, dialect.name, code, NO_CONNECTION)
-  }
+  if (isKnexTimeout(error)) return new DatabaseUnreachableError(operation, dialect.name, code, NO_CONNECTION)
   switch (dialect.diagnose(error)) {
     case 'transient':
       return new TransientDatabaseError(operation, dialect.name, code)
@@ -39,7 +39,7 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
   }
 }
 
-/** Knex has no code for it, and the application's Knex may be of another copy than ours. `timeout` is there if a statement took too long. */
-function isKnexTimeout(error: unknown): error is { readonly timeout?: number } {
+/** Knex has no code for it, and the application's Knex may be of another copy than ours. */
+function isKnexTimeout(error: unknown): boolean {
   return (error as Error | null)?.name === 'KnexTimeoutError'
 }

@@ -157,15 +157,14 @@ export class SessionTable {
     try {
       return await statement()
     } catch (error) {
-      if (isOurs(error)) throw error
-      const diagnosis = this.dialect.diagnose(error)
+      const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
       if (diagnosis !== 'table-missing' && diagnosis !== 'table-perhaps-missing') throw wrapDriverError(this.dialect, error, operation)
     }
     await this.keeper.heal()
     try {
       return await statement()
     } catch (error) {
-      throw isOurs(error) ? error : wrapDriverError(this.dialect, error, operation)
+      throw wrapDriverError(this.dialect, error, operation)
     }
   }
 
