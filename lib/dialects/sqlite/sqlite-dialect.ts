@@ -54,7 +54,8 @@ export class SqliteDialect implements Dialect {
     } catch (error) {
       // An index keeps its name when its table is renamed: that of a table which was put aside must not be in the way of the new one.
       const takenNames = await this.namesIn(db, table.schemaName)
-      if (!INDEXED.some((key) => takenNames.has(indexName(table, key).toLowerCase()))) throw error
+      const isIndexNameTaken = INDEXED.some((key) => takenNames.has(indexName(table, key).toLowerCase()))
+      if (!isIndexNameTaken || takenNames.has(table.tableName.toLowerCase())) throw error
       await runScript(db, this.createStatements(table, takenNames))
     }
   }
