@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
 import type { SessionData } from 'express-session'
-import { Hidden, InvalidOptionError, UnknownOptionError, UnreadableSessionError } from '../errors'
+import { Hidden, InvalidOptionError, UnreadableSessionError } from '../errors'
+import { refuseUnknown } from '../unknown-option'
 import { json, type Rewrite, type SessionCodec } from './codec'
 
 /** A secret of at least 32 characters, or 32 random bytes. */
@@ -8,7 +9,10 @@ export type EncryptionKey = string | Uint8Array
 
 /** Options of {@link encrypted}. */
 export interface EncryptedOptions {
-  /** The first key writes, all of them read. To rotate, put a new one in front; drop the old one when its sessions are gone. */
+  /**
+   * The first key writes, all of them read. To rotate, let every process read the new key before the first one writes with it: add it at
+   * the end, deploy, move it to the front, deploy; drop the old one when its sessions are gone.
+   */
   readonly keys: readonly EncryptionKey[]
   /** Read rows that were written before encryption was on, and encrypt each at its first use. @default false */
   readonly acceptPlain?: boolean
@@ -29,16 +33,19 @@ const TAG_BYTES = 16
  * copied under another id does not open.
  *
  * @throws {InvalidOptionError} if there is no key, or a key is too short
+ * @throws {UnknownOptionError} if an option is misspelt
  * @example
- * new KnexSessionStore({ knex: db, codec: encrypted({ keys: [process.env.SESSION_KEY, process.env.OLD_SESSION_KEY] }) })
+ * new KnexSessionStore({ knex: db, codec: encrypted({ keys: [newKey, oldKey] }) })
  */
 export function encrypted(options: EncryptedOptions): SessionCodec {
-  for (const option of Object.keys(options)) {
-    if (option !== 'keys' && option !== 'acceptPlain') throw new UnknownOptionError(option, ['keys', 'acceptPlain'], undefined)
+  // A key is never shown, wherever it was put by mistake.
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new InvalidOptionError('the options of encrypted()', 'an object with keys', new Hidden(options))
   }
+  refuseUnknown(options, ['keys', 'acceptPlain'])
   const { keys, acceptPlain = false } = options
   if (!Array.isArray(keys) || keys.length === 0) throw new InvalidOptionError('keys', 'a list with at least one key', new Hidden(keys))
-  if (typeof acceptPlain !== 'boolean') throw new InvalidOptionError('acceptPlain', 'true or false', acceptPlain)
+  if (typeof acceptPlain !== 'boolean') throw new InvalidOptionError('acceptPlain', 'true or false', new Hidden(acceptPlain))
   const derived = keys.map(deriveKey)
   const current = derived[0] as DerivedKey
   const byId = new Map(derived.map((key) => [key.id, key]))
@@ -60,7 +67,6 @@ function comparable(session: SessionData): string {
 }
 
 function deriveKey(key: unknown, index: number): DerivedKey {
-  // A key is never shown, not even a wrong one.
   if (typeof key !== 'string' && !(key instanceof Uint8Array))
     throw new InvalidOptionError(`keys[${index}]`, 'a string or bytes', new Hidden(key))
   if (key.length < MIN_KEY_LENGTH) throw new InvalidOptionError(`keys[${index}].length`, `at least ${MIN_KEY_LENGTH}`, key.length)

@@ -105,7 +105,9 @@ export class Sessions {
     }
     this.parts.revisions.remember(withExpiry(session, expiresAt), known)
     if (rewrite !== 'at-once') return session
-    return this.writer.rewrite(this.draft(storedId, session), known).then(() => session)
+    const rewritten = (async () => this.writer.rewrite(this.draft(storedId, session), known))()
+    // It was read all the same, and its next write will do it.
+    return rewritten.catch(this.parts.options.onError).then(() => session)
   }
 
   private unreadable(error: unknown): null {
