@@ -84,8 +84,9 @@ export function asSession(value: unknown): SessionData {
   return value as unknown as SessionData
 }
 
+/** express-session throws for these when it renews the cookie; what is false in any way, as `expires: false` makes it, is no life at all. */
 function isNoLife(maxAge: unknown): boolean {
-  return maxAge !== undefined && maxAge !== null && typeof maxAge !== 'number'
+  return Boolean(maxAge) && typeof maxAge !== 'number'
 }
 
 function isObject(value: unknown): value is object {
