@@ -1,4 +1,6 @@
 export { type MemoryDatabase, type MemoryDatabaseOptions, MissingDriverError, memoryDatabase } from './memory-database'
+export { resetSchema } from './reset-schema'
+export { type RolledBack, rolledBack, SchemaChangeCommitsError, TestEndedError } from './rolled-back'
 export {
   type ContractIt,
   type ContractRunner,

@@ -10,9 +10,17 @@ export interface Frame {
   readonly isOver?: boolean
 }
 
+/** Who asks for a transaction. */
+export interface Asker {
+  /** What the transaction is for. */
+  readonly frame: Frame
+  /** Where the code was that needed it. */
+  readonly within: Frame | undefined
+}
+
 /**
- * A key of the configuration given to `knex.transaction()`: the frame that asks for the transaction. A Knex does not look at it; the test's
- * transaction of `rolledBack` does, for there the units of all requests share one connection.
+ * A key of the configuration given to `knex.transaction()`, with an {@link Asker}. A Knex does not look at it; the test's transaction of
+ * `rolledBack` does, for there the units of all requests share one connection.
  */
 export const askedBy = Symbol.for('knex-session-store/asked-by')
 

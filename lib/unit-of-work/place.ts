@@ -2,8 +2,8 @@ import type { KnexClient, KnexConnection, KnexContainer, RowStream } from './kne
 
 /** Where builders run: the pool, the transaction of a unit of work, that of a test. */
 export interface Place {
-  /** Runs `work` with the client to use. */
-  run<T>(work: (client: KnexClient) => Promise<T>): Promise<T>
+  /** Runs `work` with the client to use; `method` is the builder's, if it has one. */
+  run<T>(work: (client: KnexClient) => Promise<T>, method?: string): Promise<T>
   /** A stream has to be there at once, so this client finds its connection later. */
   streamClient(): KnexClient
   /** Told of each stream that was made. */

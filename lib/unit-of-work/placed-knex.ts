@@ -50,7 +50,16 @@ function placedClient(base: KnexClient, place: () => Place, transacting: boolean
     acquireConnection: () => inPlace(place, (here) => here.acquireConnection()),
     releaseConnection: (connection: KnexConnection) => inPlace(place, (here) => here.releaseConnection(connection))
   }
-  return Object.assign(Object.create(base), bound(base, [...EMITTER, 'destroy', 'initialize', 'initializePool']), own)
+  const client: KnexClient = Object.assign(Object.create(base), bound(base, [...EMITTER, 'destroy', 'initialize', 'initializePool']), own)
+  bases.set(client, nativeClient(base))
+  return client
+}
+
+const bases = new WeakMap<KnexClient, KnexClient>()
+
+/** The client as Knex made it, of one that was made here. */
+export function nativeClient(client: KnexClient): KnexClient {
+  return bases.get(client) ?? client
 }
 
 /** What cannot run here is a rejection, as it is for a statement, and not a throw. */
@@ -87,7 +96,7 @@ function placedRunner(view: View, place: () => Place, builder: object): KnexRunn
     return runnerOn(here.streamClient()).stream(...args.with(handler, (rows: RowStream) => handle(watch(rows))))
   }
   return {
-    run: () => inPlace(place, (here) => here.run((client) => runnerOn(client).run())),
+    run: () => inPlace(place, (here) => here.run((client) => runnerOn(client).run(), (builder as { _method?: string })._method)),
     stream,
     pipe: (writable, options) => (stream(options) as RowStream).pipe(writable)
   }

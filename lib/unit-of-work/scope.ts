@@ -11,6 +11,11 @@ export interface ScopeRules {
   readonly commitAfterFailure: 'refused' | 'empty'
   /** A statement that a nested rollback undoes by the way makes its own scope fail. */
   readonly bystandersFail: boolean
+  /**
+   * What it means to end while transactions nested in it are open. `'at once'`: they are its own, and end with it. `'after nested'`: they are
+   * somebody else's who happens to be on the same connection, so rolling back waits for them, and committing leaves the savepoint to them.
+   */
+  readonly ends: 'at once' | 'after nested'
   /** Each statement is undone alone if it fails, as it would be outside of a transaction. */
   readonly guardsStatements: boolean
   /** Throws for a statement that may not be sent. */
@@ -36,6 +41,11 @@ const scopes = new WeakMap<Knex.Transaction, Scope>()
 const GUARD = 'knex_session_store_guard'
 const READS = new Set(['select', 'first', 'pluck', 'columnInfo'])
 
+/** Said of a builder's or a statement's method; `raw` may do anything. */
+export function isRead(method: string | undefined): boolean {
+  return method !== undefined && READS.has(method)
+}
+
 /**
  * A Knex transaction, or one nested in it, that watches its statements. They go out one at a time: MySQL, having rolled back the victim
  * of a deadlock, runs the next statement of the connection outside of any transaction, so there must not be one waiting in the driver.
@@ -45,6 +55,7 @@ export class Scope {
   refusal: (() => Error) | undefined
   readonly #client: KnexClient
   readonly #query: KnexClient['query']
+  readonly #nested = new Set<PromiseLike<unknown>>()
   #failure: { readonly cause: unknown } | undefined
 
   /** @param undo What takes back a transaction whose COMMIT failed, where it can be open still. */
@@ -72,9 +83,13 @@ export class Scope {
     return this.#failure ?? this.parent?.failure
   }
 
-  /** Takes back all that was done in this scope, and lets nothing more be sent. */
+  private get mustWait(): boolean {
+    return this.rules.ends === 'after nested' && this.#nested.size > 0
+  }
+
+  /** Takes back all that was done in this scope, and lets nothing more be sent; where its rules make failures final. */
   async fail(cause: unknown): Promise<void> {
-    if (this.failure) return
+    if (this.failure || !this.rules.failureIsFinal) return
     this.#failure = { cause }
     if (this.savepoint === undefined) {
       await this.trx.rollback()
@@ -126,22 +141,31 @@ export class Scope {
         return transaction.rollbackTo(connection, new RollbackOnlyError(failure.cause))
       }
       return turns.take(async () => {
+        // Releasing it would release those inside with it.
+        if (child?.mustWait) return transaction.query(connection, 'SELECT 1', 1, value)
         child?.close()
         return release.call(transaction, connection, value)
       })
     }
-    transaction.rollbackTo = (connection, error) =>
-      turns.take(async () => {
+    transaction.rollbackTo = async (connection, error) => {
+      while (child?.mustWait) await Promise.allSettled(child.#nested)
+      return turns.take(async () => {
         const result = await rollbackTo.call(transaction, connection, error)
         await child?.undone()
         child?.close()
         return result
       })
+    }
+    const ended = () => void this.#nested.delete(transaction)
+    this.#nested.add(transaction)
+    transaction.then(ended, ended)
     return transaction
   }
 
   /** BEGIN, COMMIT, SAVEPOINT and their kind, which Knex sends as strings. */
   async #control(connection: KnexConnection, sql: string): Promise<unknown> {
+    // Ended twice: Knex refuses, and nothing has gone wrong.
+    if (this.trx.isCompleted()) return this.#query.call(this.#client, connection, sql)
     try {
       return await this.#query.call(this.#client, connection, sql)
     } catch (error) {
@@ -163,7 +187,7 @@ export class Scope {
       try {
         return await send()
       } catch (error) {
-        if (this.rules.failureIsFinal) await this.fail(error)
+        await this.fail(error)
         throw error
       }
     })
@@ -186,8 +210,8 @@ export class Scope {
     if (this.failure) throw new RollbackOnlyError(this.failure.cause)
   }
 
-  #noteBystander({ method = '' }: KnexStatement): void {
-    if (READS.has(method)) return
+  #noteBystander({ method }: KnexStatement): void {
+    if (isRead(method)) return
     for (const { scope, bystanders } of this.wire.savepoints) if (!this.isWithin(scope)) bystanders.add(this)
   }
 

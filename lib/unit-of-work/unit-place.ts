@@ -3,6 +3,7 @@ import { awaitWithin, type Frame } from './context'
 import { NestedStillOpenError } from './errors'
 import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type RowStream } from './knex-client'
 import type { Place } from './place'
+import { nativeClient } from './placed-knex'
 import type { Scope } from './scope'
 
 /** What the place of a unit asks of it. */
@@ -43,7 +44,8 @@ export class UnitPlace implements Place {
       releaseConnection: async () => undefined,
       stream: async (...args) => (await client()).stream(...args)
     }
-    return Object.assign(Object.create(this.unit.pool), own)
+    // With the runner of Knex, also where the pool is a test's transaction.
+    return Object.assign(Object.create(nativeClient(this.unit.pool)), own)
   }
 
   streamed(rows: RowStream): void {
@@ -61,14 +63,14 @@ export class UnitPlace implements Place {
         known = resolve
       })
     )
-    const outcome = this.#client().then((client) =>
-      client.transaction((nested) => {
+    const outcome = this.unit.open().then(({ trx }) =>
+      trx.transaction((nested) => {
         const result = awaitWithin(this.unit.frameOf(nested), () => container(nested))
         if (!(result instanceof Promise)) {
           this.#hold(nested)
           known()
         }
-        return result
+        return result as Promise<unknown>
       }, config)
     )
     outcome.then(known, known)

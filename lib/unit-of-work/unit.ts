@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { askedBy, currentFrame, type Frame, runWithin } from './context'
+import { type Asker, askedBy, currentFrame, type Frame, runWithin } from './context'
 import type { WorkDialect } from './dialects/work-dialect'
 import { RollbackOnlyError, UnitEndedError } from './errors'
 import { clientOf } from './knex-client'
@@ -32,6 +32,7 @@ const RULES: ScopeRules = {
   failureIsFinal: true,
   commitAfterFailure: 'refused',
   bystandersFail: true,
+  ends: 'at once',
   guardsStatements: false,
   get nested() {
     return RULES
@@ -50,7 +51,7 @@ export class Unit implements Frame {
   /** @internal Where its builders run. */
   readonly place: UnitPlace
   readonly #settings: UnitSettings
-  #outer = currentFrame()
+  #outer: Frame | undefined
   #state: UnitState = 'open'
   #opening: Promise<Scope> | undefined
   #transaction: OpenTransaction | undefined
@@ -63,6 +64,7 @@ export class Unit implements Frame {
   constructor(settings: UnitSettings) {
     this.#settings = settings
     this.#xid = settings.xid
+    this.#outer = settings.adopted ? settings.parent : currentFrame()
     this.kind = settings.kind
     this.owner = settings.owner
     this.place = new UnitPlace({
@@ -180,10 +182,12 @@ export class Unit implements Frame {
   async #begin(): Promise<Scope> {
     const { parent, knex, dialect, isolation, readOnly } = this.#settings
     const xid = this.#xid
+    const asker: Asker = { frame: this, within: currentFrame() }
+    const surrounding = await parent?.begin()
     // Outside of any frame: a connection that the pool opens for us must not carry our context for all its life.
     const transaction = await runWithin(undefined, async () => {
-      if (parent) return beginTransaction(await parent.begin(), undefined)
-      return beginTransaction(knex, dialect.wording({ isolation, readOnly, xid }), { [askedBy]: this })
+      if (surrounding) return beginTransaction(surrounding, undefined)
+      return beginTransaction(knex, dialect.wording({ isolation, readOnly, xid }), { [askedBy]: asker })
     }).catch((error) => explainXid(dialect, xid, error))
     const scope = (parent && Scope.of(transaction.trx)) ?? new Scope(transaction.trx, RULES, transaction.undo)
     if (parent) parent.place.pend(transaction.ended)

@@ -64,13 +64,14 @@ describeDatabases('a part that fails undoes only itself', (database) => {
     expect(await namesIn(opened.knex)).toEqual(['ada', 'cleo'])
   })
 
-  it('two of them at once take turns', async () => {
+  it.each(['work.run', 'work.db.transaction'])('two of them at once take turns, by %s', async (how) => {
     await using opened = await openNames(database)
     const work = unitOfWork(opened.knex)
+    const part = (does: () => Promise<void>) => (how === 'work.run' ? work.run(does) : work.db.transaction(does))
     await work.run(async () => {
       const outcomes = await Promise.allSettled(
         ['a', 'b', 'c', 'd', 'e', 'f'].map((letter, index) =>
-          work.run(async () => {
+          part(async () => {
             await work.db('names').insert({ name: `${letter} 1` })
             await new Promise((resolve) => setTimeout(resolve, 6 - index))
             await work.db('names').insert({ name: `${letter} 2` })

@@ -11,7 +11,9 @@ const WORKERS = 4
 const READS = 100
 
 describeDatabases('what another process removed is gone for every worker', (database) => {
-  it(`${WORKERS} workers of a cluster, a row removed by a fifth process: the next ${READS} reads all see it gone`, { timeout: 90_000 }, async () => {
+  it(`${WORKERS} workers of a cluster, a row removed by a fifth process: the next ${READS} reads all see it gone`, {
+    timeout: 90_000
+  }, async () => {
     await using opened = await openNames(database)
     await opened.knex('names').insert([{ name: 'ada' }, { name: 'ben' }])
     await using workers = await startCluster(opened.config)

@@ -1,0 +1,81 @@
+import type { Knex } from 'knex'
+import { SessionStoreError } from '../errors'
+import { detectWorkDialect } from '../unit-of-work/dialects/detect'
+import { clientOf, type KnexContainer } from '../unit-of-work/knex-client'
+import { placedKnex } from '../unit-of-work/placed-knex'
+import { TestTransaction } from './test-transaction'
+
+/** A transaction for one test. Dispose of it (`await using`), or call `rollBack()`. */
+export interface RolledBack extends AsyncDisposable {
+  /**
+   * A Knex for the application under test, its session store and its unit of work, and for the test itself. All that is done with it is in
+   * one transaction on one connection, begun with the first statement:
+   * a statement that fails undoes itself alone, as it would outside of a transaction; a transaction is a savepoint; transactions that would
+   * run side by side take turns.
+   */
+  readonly knex: Knex
+  /** Undoes everything and gives the connection back. After that every use of `knex` is an error. */
+  rollBack(): Promise<void>
+}
+
+/** Something used the Knex of a test that is over. */
+export class TestEndedError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_TEST_ENDED'
+
+  constructor() {
+    super(
+      'the test that this Knex belongs to is over, and what it did is rolled back: await the requests and jobs of the test before its end'
+    )
+  }
+}
+
+/** A change of the schema that the database would commit at once, with all that the test did before. */
+export class SchemaChangeCommitsError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_SCHEMA_CHANGE_COMMITS'
+
+  constructor(dialect: string) {
+    super(`${dialect} commits when the schema changes, and this could not be rolled back: make the tables before, or use resetSchema()`)
+  }
+}
+
+/**
+ * Runs a test in a transaction that is rolled back at its end, so that no test sees what another did, and nothing has to be deleted.
+ *
+ * The application under test, in the same process, is given `knex` in place of its own. What a request commits, the test sees and the
+ * requests after it; what it rolls back, nobody. Isolation levels and `readOnly` mean nothing in it, for it is one transaction; and a
+ * plain statement beside a transaction that rolls back, which would have had a connection of its own, is undone with it.
+ *
+ * @example
+ * import { rolledBack } from 'knex-session-store/testing'
+ *
+ * it('registers a visitor', async () => {
+ *   await using test = rolledBack(knex)
+ *   const app = makeApp(test.knex)
+ *   await request(app).post('/register').send({ name: 'ada' }).expect(302)
+ *   expect(await test.knex('users').pluck('name')).toEqual(['ada'])
+ * })
+ */
+export function rolledBack(knex: Knex): RolledBack {
+  const dialect = detectWorkDialect(knex)
+  const test = new TestTransaction(knex, {
+    failureAborts: dialect.failureAborts,
+    refusal: () => new TestEndedError(),
+    admit({ sql }) {
+      if (dialect.schemaChangesCommit && changesSchema(sql)) throw new SchemaChangeCommitsError(dialect.name)
+    }
+  })
+  const placed = placedKnex(knex, () => test, {
+    isTransaction: true,
+    properties: {
+      isCompleted: () => test.isOver,
+      // Knex tells its client the same of both kinds, and a handle is ended by hand.
+      transaction: (first: KnexContainer | object | undefined, config?: object) =>
+        typeof first === 'function' ? clientOf(placed).transaction(first as KnexContainer, config) : test.handle(first)
+    }
+  })
+  return { knex: placed, rollBack: () => test.rollBack(), [Symbol.asyncDispose]: () => test.rollBack() }
+}
+
+function changesSchema(sql: string): boolean {
+  return /^\s*(create|alter|drop|truncate|rename)\s+(?!temporary)/i.test(sql)
+}
