@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { OpenDatabase } from '../support/databases'
@@ -37,10 +38,7 @@ export class Project implements AsyncDisposable {
 
   static async create({ config, name, url }: OpenDatabase, options: ProjectOptions): Promise<Project> {
     const folder = await mkdtemp(join(tmpdir(), 'knex-session-store-project-'))
-    const modules = join(folder, 'node_modules')
-    await mkdir(join(modules, 'knex-session-store'), { recursive: true })
-    for (const part of PACKAGE) await cp(join(ROOT, part), join(modules, 'knex-session-store', part), { recursive: true })
-    for (const name of INSTALLED) await symlink(join(ROOT, 'node_modules', name), join(modules, name), 'junction')
+    await installPackage(folder)
     await writeFile(join(folder, 'package.json'), JSON.stringify({ private: true, type: options.type ?? 'commonjs' }))
     await mkdir(join(folder, 'migrations'))
     const connection = name === 'sqlite' ? { filename: url } : url
@@ -53,19 +51,7 @@ export class Project implements AsyncDisposable {
 
   /** Runs `knex …` in the project's folder, as `npx knex …` does. */
   knex(...args: string[]): Promise<Run> {
-    const knex = join(this.folder, 'node_modules/knex/bin/cli.js')
-    const loader = this.options.format === 'ts' ? ['--import', 'tsx'] : []
-    return new Promise((done) => {
-      const child = execFile(
-        process.execPath,
-        [...loader, knex, ...args],
-        { cwd: this.folder, env: environment() },
-        (_, stdout, stderr) => {
-          // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one
-          done({ exitCode: child.exitCode ?? -1, output: `${stdout}${stderr}`.replace(/\u001b\[\d+m/g, '') })
-        }
-      )
-    })
+    return runKnex(this.folder, args, this.options.format === 'ts' ? ['--import', 'tsx'] : [])
   }
 
   /** As a user does it: `knex migrate:make create_sessions --stub …`. Answers the name of the file. */
@@ -87,6 +73,28 @@ export class Project implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.folder, { recursive: true, force: true })
   }
+}
+
+/** As npm does it: the built package is copied into node_modules, and what else a project needs is there too. */
+export async function installPackage(folder: string): Promise<void> {
+  const modules = join(folder, 'node_modules')
+  await mkdir(join(modules, 'knex-session-store'), { recursive: true })
+  for (const part of PACKAGE) await cp(join(ROOT, part), join(modules, 'knex-session-store', part), { recursive: true })
+  for (const name of INSTALLED) await symlink(join(ROOT, 'node_modules', name), join(modules, name), 'junction')
+}
+
+/** Runs the knex command that is installed in the folder, or in one above it. */
+export function runKnex(folder: string, args: readonly string[], nodeFlags: readonly string[] = []): Promise<Run> {
+  return runNode(folder, [...nodeFlags, createRequire(join(folder, 'project.js')).resolve('knex/bin/cli.js'), ...args])
+}
+
+export function runNode(folder: string, args: readonly string[]): Promise<Run> {
+  return new Promise((done) => {
+    const child = execFile(process.execPath, args, { cwd: folder, env: environment() }, (_, stdout, stderr) => {
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with one
+      done({ exitCode: child.exitCode ?? -1, output: `${stdout}${stderr}`.replace(/\u001b\[\d+m/g, '') })
+    })
+  })
 }
 
 function knexfile(config: object, { format, type, from, sessionsTable }: ProjectOptions): string {
