@@ -33,10 +33,13 @@ function shape(knex: Knex, client: KnexClient, appearance: Appearance, userParam
   }) as unknown as { queryBuilder(): { table(name: unknown, options: unknown): unknown } }
   if (userParams !== undefined) context.userParams = userParams
   Object.setPrototypeOf(placed, knex)
-  const own: Record<string, unknown> = { context, isTransaction, ...bound(knex, EMITTER), ...properties }
   // Objection.js keeps the models it has bound on the Knex instance; those of `knex` would be found here and run outside.
-  own.$$objection = undefined
-  for (const [key, value] of Object.entries(own)) Object.defineProperty(placed, key, { value, writable: true, configurable: true })
+  const hidden = { context, $$objection: undefined }
+  for (const [key, value] of Object.entries(hidden)) Object.defineProperty(placed, key, { value, writable: true, configurable: true })
+  // Enumerable, lest `.transacting()` take it for an empty object.
+  const shown = { isTransaction, ...bound(knex, EMITTER), ...properties }
+  for (const [key, value] of Object.entries(shown))
+    Object.defineProperty(placed, key, { value, writable: true, configurable: true, enumerable: true })
   return placed as unknown as Knex
 }
 

@@ -8,6 +8,8 @@ import type { Unit } from './unit'
 export interface TransactionalStore {
   /** The store, writing in that transaction, and knowing the sessions that this store has loaded. */
   withTransaction(trx: Knex.Transaction): SessionWriter
+  /** Sees to it that the table is there. */
+  ready?(): Promise<void>
 }
 
 /** What is called on a store in a transaction. */
@@ -99,6 +101,8 @@ function isThrough({ state }: Unit): boolean {
 async function writerOf(unit: Unit, store: TransactionalStore): Promise<SessionWriter> {
   let writer = writers.get(unit)
   if (writer === undefined) {
+    // Where making the table would commit the transaction, it is made outside; no statement if it was seen before.
+    if (unit.schemaChangesCommit) await store.ready?.()
     writer = store.withTransaction(await unit.begin())
     writers.set(unit, writer)
   }

@@ -95,6 +95,11 @@ export class Unit implements Frame {
     return this.#opening !== undefined
   }
 
+  /** @internal */
+  get schemaChangesCommit(): boolean {
+    return this.#settings.dialect.schemaChangesCommit
+  }
+
   /** A Knex that always runs in this unit, whatever code uses it; after the unit's end it throws {@link UnitEndedError}. */
   get db(): Knex {
     this.#db ??= placedKnex(this.#settings.knex, () => this.place, {
