@@ -82,8 +82,9 @@ export class KnexSessionStore extends Store {
       transaction: this.options.knex.isTransaction ? this.options.knex.client : undefined,
       announce: (name, ...event) => announcer.announce(name, ...event)
     })
-    const { prefix, storedId } = this.options
-    const range = { prefix, idLength: storedId === 'hashed' ? [...prefix].length + HASH_LENGTH : undefined }
+    const { prefix, storedId, upgradePlainIds } = this.options
+    const isHashed = storedId === 'hashed' && !upgradePlainIds
+    const range = { prefix, idLength: isHashed ? [...prefix].length + HASH_LENGTH : undefined }
     this.scan = new SessionScan(this.parts, range, (operation, step) => withinTime(step, operation, this.options.timeoutMs))
   }
 
@@ -150,7 +151,7 @@ export class KnexSessionStore extends Store {
   override clear(): Promise<void>
   override clear(callback?: Callback<void>): void
   override clear(callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('clear', () => this.scan.clear(), callback, Number.POSITIVE_INFINITY)
+    return this.perform('clear', () => this.scan.clear((storedId) => this.sessions.end(storedId)), callback, Number.POSITIVE_INFINITY)
   }
 
   /** Resolves when the table is there: for an application that wants to know at its start. */

@@ -1,50 +1,63 @@
 import type { SessionRecord } from '../dialects/dialect'
+import { SessionConflictError } from '../errors'
 import { decode, encode } from '../record/codec'
 import { plainIdRefusal } from '../record/stored-id'
 import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
 
-/** The expiry of a row that was moved: dead, and told apart from one that was destroyed, whose expiry is 0. */
-const MOVED = 1
+/** A row is claimed by an update at its revision, so each lost try was another request's write. */
+const MAX_TRIES = 20
+
+/** In a row that is dead from the beginning, which is all it is for. Not empty: an empty text is a null to some databases. */
+const TOMBSTONE = { data: '-', expiresAt: 1, ownerId: null }
 
 /**
  * The way from plain ids to hashed ones: a session that is not found under its hash is looked for under its plain id, and moved.
- * Of several requests that move the same session, one does: the row under the hash is inserted only where there is none, so that
- * nothing that the first of them has already changed is written over.
+ *
+ * First the plain row is claimed: at its revision its expiry is made negative, which is dead to everyone else and keeps its data and the
+ * moment. Then the row under the hash is inserted, if there is none. Whoever finds a claimed row finishes the move, so a process that ends
+ * between the two loses no session, and of several that move the same one nothing is written over that another has changed since.
  */
 export class PlainIdUpgrade {
   constructor(private readonly parts: SessionsParts) {}
 
-  /** The session's row under its hash, if it was alive under its plain id. */
+  /** The session's row under its hash, dead or alive, if it was or is under its plain id. */
   async move(sessionId: string, storedId: string): Promise<SessionRecord | null> {
     const plainId = this.plainId(sessionId)
     if (plainId === undefined) return null
     const { records, options } = this.parts
-    const record = await records.load(plainId)
-    if (record === null || record.expiresAt <= options.clock()) return null
-    // The codec may bind the data to the id of the row.
-    const session = await decode(options.codec, record.data, plainId)
-    const { data } = await encode(options.codec, session, storedId)
-    const { expiresAt, createdAt, revision } = record
-    await records.insert({ id: storedId, data, expiresAt, createdAt, ownerId: ownerOf(options, session) })
-    // Afterwards, and not before: a crash in between leaves two rows, not none.
-    const left = { id: plainId, revision, data: record.data, expiresAt: MOVED, ownerId: null }
-    if (!(await records.updateWithExpiry(left))) {
+    for (let tries = 1; tries <= MAX_TRIES; tries++) {
       const plain = await records.load(plainId)
-      if (plain !== null && plain.expiresAt !== MOVED) {
-        // Destroyed meanwhile, or changed by a process that does not know of hashes yet: what we inserted is out of date.
-        await records.remove(storedId)
-        return null
-      }
+      // Moved meanwhile, and the plain row pruned.
+      if (plain === null) return records.load(storedId)
+      const expiresAt = Math.abs(plain.expiresAt)
+      // Ended; or moved long ago, and renewed under its hash.
+      if (expiresAt <= options.clock()) return records.load(storedId)
+      // Before it is claimed: a row that cannot be read stays as it is. The codec may bind the data to the id of the row.
+      const session = await decode(options.codec, plain.data, plainId)
+      const { data } = await encode(options.codec, session, storedId)
+      const ownerId = ownerOf(options, session)
+      const isClaimed = plain.expiresAt < 0 || (await this.claim(plain))
+      if (!isClaimed) continue
+      await records.insert({ id: storedId, data, expiresAt, createdAt: plain.createdAt, ownerId })
+      return records.load(storedId)
     }
-    const moved = await records.load(storedId)
-    return moved !== null && moved.expiresAt > options.clock() ? moved : null
+    throw new SessionConflictError(`${MAX_TRIES} tries in a row to move it`)
   }
 
-  /** A session is ended under both of its ids. */
-  async remove(sessionId: string): Promise<void> {
+  /** A session is ended under its plain id too, and one that is being moved never arrives. */
+  async remove(sessionId: string, storedId: string): Promise<void> {
+    const { records, options } = this.parts
     const plainId = this.plainId(sessionId)
-    if (plainId !== undefined) await this.parts.records.remove(plainId)
+    if (plainId === undefined) return
+    const plain = await records.load(plainId)
+    if (plain === null || plain.expiresAt === 0) return
+    await records.insert({ id: storedId, createdAt: options.clock(), ...TOMBSTONE })
+    await records.remove(plainId)
+  }
+
+  private claim({ id, revision, data, expiresAt }: SessionRecord): Promise<boolean> {
+    return this.parts.records.updateWithExpiry({ id, revision, data, expiresAt: -expiresAt, ownerId: null })
   }
 
   private plainId(sessionId: string): string | undefined {

@@ -1,7 +1,6 @@
 import type { SessionData } from 'express-session'
 import type { ConnectionBudget } from '../batching/connection-budget'
 import type { SessionRecord } from '../dialects/dialect'
-import type { SessionRecords } from '../table/session-records'
 import type { ScanRange, SessionTable } from '../table/session-table'
 
 const PAGE = 1000
@@ -13,7 +12,6 @@ type Bound = <T>(operation: string, step: Promise<T>) => Promise<T>
 
 interface ScanParts {
   readonly table: SessionTable
-  readonly records: SessionRecords
   readonly budget: ConnectionBudget
 }
 
@@ -52,9 +50,9 @@ export class SessionScan {
     return this.parts.budget.use(() => this.parts.table.count(this.range))
   }
 
-  async clear(): Promise<void> {
+  async clear(end: (storedId: string) => Promise<void>): Promise<void> {
     for await (const page of this.pagesOfIds('clear')) {
-      await this.bound('clear', Promise.all(page.map((id) => this.parts.records.remove(id))))
+      await this.bound('clear', Promise.all(page.map(end)))
     }
   }
 

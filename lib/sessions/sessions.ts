@@ -5,7 +5,7 @@ import { decode, encode, isPromiseLike } from '../record/codec'
 import { expiryOf, touchThreshold } from '../record/expiry'
 import type { KnownRevision } from '../record/revisions'
 import { cookieOf, maxAgeChanged, toStorable, withExpiry } from '../record/storable'
-import { plainIdRefusal, storedIdOf } from '../record/stored-id'
+import { HASH_LENGTH, plainIdRefusal, storedIdOf } from '../record/stored-id'
 import { ownerOf } from './owner-of'
 import { PlainIdUpgrade } from './plain-id-upgrade'
 import { type Draft, SessionWriter } from './session-writer'
@@ -18,7 +18,8 @@ export class Sessions {
 
   constructor(private readonly parts: SessionsParts) {
     this.writer = new SessionWriter(parts)
-    this.upgrade = parts.options.upgradePlainIds ? new PlainIdUpgrade(parts) : undefined
+    const { upgradePlainIds, storedId } = parts.options
+    this.upgrade = upgradePlainIds && storedId === 'hashed' ? new PlainIdUpgrade(parts) : undefined
   }
 
   /** The session, or null if there is none that is alive and can be read. */
@@ -67,9 +68,15 @@ export class Sessions {
     if (!this.canExist(sessionId)) return
     const storedId = this.storedId(sessionId)
     return this.parts.order.write(storedId, async () => {
-      await this.upgrade?.remove(sessionId)
+      await this.upgrade?.remove(sessionId, storedId)
       await this.parts.records.remove(storedId)
     })
+  }
+
+  /** Ends the session of a row. */
+  end(storedId: string): Promise<void> {
+    const id = storedId.slice(this.parts.options.prefix.length)
+    return this.upgrade !== undefined && id.length !== HASH_LENGTH ? this.destroy(id) : this.parts.records.remove(storedId)
   }
 
   /** The session in a row, or null, and an event, if it is not one. A promise only where the codec is async. */
@@ -118,7 +125,12 @@ export class Sessions {
   }
 
   private async openMoved(upgrade: PlainIdUpgrade, sessionId: string, storedId: string): Promise<SessionData | null> {
-    const record = await upgrade.move(sessionId, storedId)
+    let record: SessionRecord | null
+    try {
+      record = await upgrade.move(sessionId, storedId)
+    } catch (error) {
+      return this.unreadable(error)
+    }
     return record !== null && this.isLive(record) ? this.open(record) : null
   }
 

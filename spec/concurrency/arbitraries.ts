@@ -86,6 +86,25 @@ export function beginningOf(processes: number): fc.Arbitrary<Step[]> {
     ])
 }
 
+/** A session that a store of plain ids has made, and nobody has moved yet. `maker` is the process of that store. */
+export function plainBeginningOf(maker: number): fc.Arbitrary<Step[]> {
+  return maxAgeMs.map((maxAgeMs) => [
+    { does: 'create', process: maker, request: 7, session: 0, maxAgeMs },
+    { does: 'change', request: 7, key: 'a', value: 0 },
+    { does: 'save', request: 7 }
+  ])
+}
+
+/** Requests that come at once for a session, and perhaps one that ends it. */
+export function arrivalsOf(processes: number): fc.Arbitrary<Step[]> {
+  const process = fc.nat(processes - 1)
+  const arrival = fc.oneof(
+    { weight: 3, arbitrary: fc.record({ does: fc.constant('load' as const), process, request, session: fc.constant(0), as: form }) },
+    { weight: 1, arbitrary: process.map((process): Step => ({ does: 'destroy', process, session: 0 })) }
+  )
+  return fc.uniqueArray(arrival, { minLength: 2, maxLength: 4, selector: (step) => ('request' in step ? step.request : -1) })
+}
+
 /** Steps in the order in which they are done, one after the other. */
 export function stepsOf(processes: number, scenes = 30): fc.Arbitrary<Step[]> {
   return fc.tuple(beginningOf(processes), fc.array(sceneOf(processes), { maxLength: scenes, size: 'max' })).map((parts) => parts.flat(2))

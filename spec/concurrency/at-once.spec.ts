@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { describeDatabases } from '../support/databases'
-import { beginningOf, changesOf, stepsAtOnceOf } from './arbitraries'
+import { arrivalsOf, beginningOf, changesOf, plainBeginningOf, stepsAtOnceOf } from './arbitraries'
 import { SessionModel } from './session-model'
 import type { Outcome, Step } from './steps.mts'
 import { World } from './world'
@@ -22,31 +22,39 @@ describeDatabases('requests of two processes at once', (database) => {
     const runs = conflict === 'merge' ? RUNS : Math.ceil(RUNS / 3)
     it(`end as if one had come after the other, with conflict: '${conflict}'`, { timeout: 30_000 + RUNS * 1000 }, async () => {
       await using world = await World.open(database, [{ conflict }, { conflict, batch: false }])
-      const property = fc.asyncProperty(
-        beginningOf(PROCESSES),
-        changesOf(),
-        stepsAtOnceOf(PROCESSES),
-        fc.scheduler(),
-        async (beginning, changes, steps, scheduler) => {
-          const model = new SessionModel(conflict, START)
-          await world.begin()
-          for (const step of [...beginning, ...changes].filter((step) => model.isPossible(step))) {
-            expect(await world.perform(step, START)).toEqual(model.perform(step))
-          }
-          const possible = steps.filter((step) => model.isPossible(step))
-          world.gate = () => scheduler.schedule(Promise.resolve(), 'statement')
-          const done = await scheduler.waitFor(world.together(possible))
-          world.gate = undefined
-          const actual = { ...done, after: await lookAt(world), expiries: await world.expiries(model.now) }
-          const allowed = ordersOf(possible.length).map((order) => inOrder(model, world, possible, order))
-          // One at least; if none, the difference from the given order is shown.
-          if (!allowed.some((one) => JSON.stringify(sorted(one)) === JSON.stringify(sorted(actual)))) expect(actual).toEqual(allowed[0])
-        }
+      const steps = fc.tuple(beginningOf(PROCESSES), changesOf()).map((parts) => parts.flat())
+      const property = fc.asyncProperty(steps, stepsAtOnceOf(PROCESSES), fc.scheduler(), (before, together, scheduler) =>
+        overlap(world, new SessionModel(conflict, START), before, together, scheduler)
       )
       await fc.assert(property, { numRuns: runs })
     })
   }
+
+  it('end so too where the session has to be moved from its plain id first', { timeout: 30_000 + RUNS * 1000 }, async () => {
+    const upgradePlainIds = true
+    await using world = await World.open(database, [{ upgradePlainIds }, { upgradePlainIds, batch: false }, { storedId: 'plain' }])
+    const property = fc.asyncProperty(plainBeginningOf(PROCESSES), arrivalsOf(PROCESSES), fc.scheduler(), (before, together, scheduler) =>
+      overlap(world, new SessionModel('merge', START), before, together, scheduler)
+    )
+    await fc.assert(property, { numRuns: RUNS })
+  })
 })
+
+/** Does some steps one after the other, and then some at once, whose statements leave when the scheduler says. */
+async function overlap(world: World, model: SessionModel, before: Step[], together: Step[], scheduler: fc.Scheduler): Promise<void> {
+  await world.begin()
+  for (const step of before.filter((step) => model.isPossible(step))) {
+    expect(await world.perform(step, START)).toEqual(model.perform(step))
+  }
+  const possible = together.filter((step) => model.isPossible(step))
+  world.gate = () => scheduler.schedule(Promise.resolve(), 'statement')
+  const done = await scheduler.waitFor(world.together(possible))
+  world.gate = undefined
+  const actual = { ...done, after: await lookAt(world), expiries: await world.expiries(model.now) }
+  const allowed = ordersOf(possible.length).map((order) => inOrder(model, world, possible, order))
+  // One at least; if none, the difference from the given order is shown.
+  if (!allowed.some((one) => JSON.stringify(sorted(one)) === JSON.stringify(sorted(actual)))) expect(actual).toEqual(allowed[0])
+}
 
 interface Result {
   readonly outcomes: readonly Omit<Outcome, 'events'>[]
