@@ -175,12 +175,12 @@ describeDatabase('postgres', 'a statement that the database gives up for others'
     await using opened = await openStore(database(), { storedId: 'plain' })
     const { store, knex, tableName } = opened
     await Promise.all(['a', 'b'].map((id) => store.set(id, handMade({ user: 'ada' }))))
-    // The one that looks first for a deadlock is the one that is given up.
-    await knex.raw(`ALTER DATABASE ?? SET deadlock_timeout = '20ms'`, [new URL(opened.database.url).pathname.slice(1)])
+    // The one that looks first for a deadlock is the one that is given up. It looks once, so the deadlock has to be there by then.
+    await knex.raw(`ALTER DATABASE ?? SET deadlock_timeout = '1500ms'`, [new URL(opened.database.url).pathname.slice(1)])
     const impatient = opened.another({ knex: opened.database.connect(), storedId: 'plain' })
     await knex
       .transaction(async (trx) => {
-        await trx.raw(`SET LOCAL deadlock_timeout = '10s'`)
+        await trx.raw(`SET LOCAL deadlock_timeout = '20s'`)
         await trx(tableName).where('id', 'b').update({ owner_id: 'locked' })
         const writes = Promise.all(['a', 'b'].map((id) => impatient.set(id, handMade({ user: 'bob' }))))
         await untilWaiting(knex)
