@@ -58,6 +58,9 @@ export type Diagnosis =
   /** Anything else: very likely one row's fault. */
   | 'other'
 
+/** Where a database does not tell, and asking would cost another statement for what is seldom needed. No row is ever at it. */
+export const UNKNOWN_REVISION = 0
+
 /**
  * The statements that are run for every request, for one table. Each takes many rows and answers for each of them, in the order given;
  * no id occurs twice in one call. `now` is the store's clock, in milliseconds since the epoch.
@@ -67,9 +70,9 @@ export interface SessionStatements {
   load(db: Database, ids: readonly string[]): Promise<SessionRecord[]>
   /** Inserts the rows whose id is not there yet, dead or alive. */
   insert(db: Database, records: readonly RecordToPut[]): Promise<void>
-  /** Inserts or overwrites. Answers the revision each row has now. */
+  /** Inserts or overwrites. Answers the revision each row has now, or {@link UNKNOWN_REVISION}. */
   put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]>
-  /** Inserts, or overwrites a live row. Answers the revision, or null where the row is that of a dead session and stays as it is. */
+  /** Inserts, or overwrites a live row. Answers the same, or null where the row is that of a dead session and stays as it is. */
   putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Promise<(number | null)[]>
   /** Overwrites live rows at the given revision; the later expiry stays. Answers which rows were hit. */
   update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]>

@@ -1,4 +1,5 @@
 import type { SessionData } from 'express-session'
+import { UNKNOWN_REVISION } from '../dialects/dialect'
 import { SessionConflictError, SessionTooLargeError } from '../errors'
 import { decode, type EncodedSession, encode } from '../record/codec'
 import { expiryOf } from '../record/expiry'
@@ -83,14 +84,18 @@ export class SessionWriter {
     // After an earlier merge the row holds more than the object does.
     let version = known.base === known.data ? asDrafted(draft, encoded) : await this.merge(draft, encoded, known, known.data)
     // What was known in a transaction may have been rolled back: then the row is looked at first.
-    let isCertain = known.transaction === undefined || known.transaction === this.parts.transaction
+    const isKnown = known.revision !== UNKNOWN_REVISION
+    let isCertain = isKnown && (known.transaction === undefined || known.transaction === this.parts.transaction)
     for (let tries = 1; tries <= MAX_TRIES; tries++) {
       if (isCertain && (await this.updateAt(revision, draft, version))) return this.written(draft, encoded, known, version, revision + 1)
       const current = await records.load(draft.storedId)
       if (current === null || current.expiresAt <= options.clock()) return announce('dropped', { operation: 'set' })
       const wasCertain = isCertain
       isCertain = true
-      if (!wasCertain && current.revision === revision && current.data === known.data) continue
+      if (!wasCertain && (current.revision === revision || !isKnown) && current.data === known.data) {
+        revision = current.revision
+        continue
+      }
       // An earlier try of ours whose answer was lost on the way, or the same written by another.
       const isAsLate = draft.deliberate ? current.expiresAt === version.expiresAt : current.expiresAt >= version.expiresAt
       const isAsOurs = current.revision === revision + 1 && current.data === version.data && isAsLate

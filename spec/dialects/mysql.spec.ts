@@ -170,6 +170,27 @@ describeDatabase('mysql', 'a server of MariaDB or MySQL', (kind) => {
     expect(await opened.store.get('a')).toMatchObject({ before: 1, theirs: 2, ours: 3 })
   })
 
+  it('lets who put sessions over others, many at once, write them again, unless somebody else has', async () => {
+    await using opened = await openStore(kind, { conflict: 'error' })
+    const { store } = opened
+    const ids = Array.from({ length: 20 }, (_, index) => `s${index}`)
+    await Promise.all(ids.map((id) => store.set(id, handMade({ before: 1 }))))
+    const sessions = ids.map(() => handMade({ put: 1 }))
+    await Promise.all(ids.map((id, index) => store.set(id, sessions[index] as never)))
+    await Promise.all(ids.map((id, index) => store.set(id, Object.assign(sessions[index] ?? {}, { again: 2 }) as never)))
+    expect(await store.get('s7')).toMatchObject({ put: 1, again: 2 })
+    const others = ids.map(() => handMade({ put: 2 }))
+    await Promise.all(ids.map((id, index) => store.set(id, others[index] as never)))
+    const loaded = await store.get('s7')
+    await opened.another().set('s7', Object.assign(loaded ?? {}, { theirs: 3 }) as never)
+    const answers = await Promise.allSettled(
+      ids.map((id, index) => store.set(id, Object.assign(others[index] ?? {}, { ours: 4 }) as never))
+    )
+    expect(answers.map(({ status }) => status)).toEqual(ids.map((id) => (id === 's7' ? 'rejected' : 'fulfilled')))
+    expect(await store.get('s7')).toMatchObject({ put: 2, theirs: 3 })
+    expect(await store.get('s8')).toMatchObject({ put: 2, ours: 4 })
+  })
+
   it('does not commit the transaction of a store that finds its table missing', async () => {
     await using opened = await openStore(kind)
     await opened.knex.schema.createTable('things', (table) => table.integer('id'))

@@ -1,8 +1,14 @@
 import type { Database } from '../database'
 
 /** What the server answers to a statement that returns no rows, as far as it is used here. */
-interface Outcome {
+export interface Outcome {
+  /**
+   * Of an UPDATE, depending on the connection's flag FOUND_ROWS, the rows that matched or those that changed; of an INSERT … ON DUPLICATE
+   * KEY UPDATE, 1 for each row inserted, 2 for each that changed, and for each that stayed as it was 0 or, by that flag, 1.
+   */
   readonly affectedRows: number
+  /** The value of LAST_INSERT_ID(…) in the statement, or 0. */
+  readonly insertId: number
 }
 
 /**
@@ -60,14 +66,12 @@ export async function select(db: Database, { sql, bindings }: Sql): Promise<unkn
   return rows.map((row) => (Array.isArray(row) ? row : Object.values(row)))
 }
 
-/**
- * Runs a writing statement and answers how many rows it affected: of an UPDATE, depending on the connection's flag FOUND_ROWS, those that
- * matched or those that changed; of an INSERT … ON DUPLICATE KEY UPDATE, 1 for each row inserted and 2 for each that changed.
- */
-export async function write(db: Database, { sql, bindings }: Sql): Promise<number> {
+/** Runs a writing statement. */
+export async function write(db: Database, { sql, bindings }: Sql): Promise<Outcome> {
   await refuseTooLarge(db, bindings)
-  const [outcome] = (await run(db, sql, bindings)) as [Outcome]
-  return outcome.affectedRows
+  const [{ affectedRows, insertId }] = (await run(db, sql, bindings)) as [Outcome]
+  // With the driver's setting bigNumberStrings it is text.
+  return { affectedRows, insertId: Number(insertId) }
 }
 
 /** What both drivers offer of a connection, as far as it is used here. */
