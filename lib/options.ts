@@ -47,7 +47,7 @@ export interface KnexSessionStoreOptions extends TableOptions {
   pruneBatchSize?: number
   /** `'hashed'`: the table holds SHA-256 of the session id, of no use to a thief. `'plain'`: the id itself. @default 'hashed' */
   storedId?: StoredIdForm
-  /** Told of errors that nobody waits for: of pruning, and of calls without callback whose promise was dropped. @default none */
+  /** Told of errors that perhaps nobody waits for: of pruning, and of each call without callback, awaited or not. @default none */
   onError?: (error: unknown) => void
   /** The time, in milliseconds since the epoch. For tests. @default Date.now */
   clock?: () => number
