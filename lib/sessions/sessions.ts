@@ -1,6 +1,6 @@
 import type { SessionData } from 'express-session'
 import type { SessionRecord } from '../dialects/dialect'
-import { UnreadableSessionError } from '../errors'
+import { isOurs, UnreadableSessionError } from '../errors'
 import { decode, encode, isPromiseLike } from '../record/codec'
 import { expiryOf, touchThreshold } from '../record/expiry'
 import type { KnownRevision } from '../record/revisions'
@@ -84,12 +84,9 @@ export class Sessions {
     try {
       const decoded = decode(this.parts.options.codec, record.data, record.id)
       if (!isPromiseLike(decoded)) return this.opened(decoded, record)
-      return decoded.then(
-        (session) => this.opened(session, record),
-        (error) => this.unreadable(error)
-      )
+      return decoded.then((session) => this.opened(session, record)).catch((error) => this.unreadable(asUnreadable(error)))
     } catch (error) {
-      return this.unreadable(error)
+      return this.unreadable(asUnreadable(error))
     }
   }
 
@@ -162,4 +159,9 @@ export class Sessions {
     const { storedId, prefix } = this.parts.options
     return storedId === 'hashed' || typeof sessionId !== 'string' || plainIdRefusal(sessionId, prefix) === undefined
   }
+}
+
+/** What else a codec throws may show the session. */
+function asUnreadable(error: unknown): unknown {
+  return isOurs(error) ? error : new UnreadableSessionError('its codec threw')
 }
