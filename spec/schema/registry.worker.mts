@@ -46,7 +46,7 @@ export default (async ({ config, copies }) => {
     copies: new Set(loaded.map(({ KnexSessionStore }) => KnexSessionStore)).size,
     definitions: new Set(definitions).size,
     creations: statements.filter((sql) => /create table/i.test(sql)).length,
-    looks: statements.filter((sql) => /pragma_table_info|pg_attribute|show columns/i.test(sql)).length,
+    looks: statements.filter((sql) => /pragma_table_info|pg_attribute|show columns|limit 0$/i.test(sql)).length,
     conflict
   }
 }) satisfies Worker<Input, Output>

@@ -54,7 +54,7 @@ describeDatabases('a store on a transaction', (database) => {
     await store.ready()
     const log = new StatementLog(knex)
     for (let round = 0; round < 3; round++) await roll(knex, (trx) => storeOn(trx).get('a'))
-    expect(log.statements.filter((sql) => !/^(begin|rollback|select .* from .sessions.)/i.test(sql))).toEqual([])
+    expect(log.statements.filter((sql) => !/^(begin|rollback|select .* from .sessions. where)/i.test(sql))).toEqual([])
   })
 
   it('looks again, and works, in the transaction after the one that found the table dropped', async () => {

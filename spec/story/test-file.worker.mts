@@ -36,6 +36,6 @@ export default (async ({ config, seed, tests, createsTable }, go) => {
   await knex.destroy()
   return {
     answers,
-    schemaStatements: statements.filter((sql) => /create table|pg_attribute|pragma_table_info|show columns/i.test(sql)).length
+    schemaStatements: statements.filter((sql) => /create table|pg_attribute|pragma_table_info|show columns|limit 0$/i.test(sql)).length
   }
 }) satisfies Worker<Input, Output>
