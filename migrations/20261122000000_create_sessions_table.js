@@ -162,8 +162,9 @@ function mysql(knex, names) {
   return {
     isThere: async () => {
       try {
-        // Not from information_schema, which compares names loosely.
-        await raw(knex, `SHOW COLUMNS FROM ${table}`)
+        // Not from information_schema, which compares names loosely. Not by SHOW COLUMNS: in a transaction MySQL then keeps a lock on the
+        // name, also of a table that is not there, and creating it would wait.
+        await raw(knex, `SELECT 1 FROM ${table} LIMIT 0`)
         return true
       } catch (error) {
         // No such table, no such database.

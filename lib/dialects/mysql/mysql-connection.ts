@@ -66,6 +66,12 @@ export async function select(db: Database, { sql, bindings }: Sql): Promise<unkn
   return rows.map((row) => (Array.isArray(row) ? row : Object.values(row)))
 }
 
+/** The names of the columns that a query would give. */
+export async function columnsOf(db: Database, sql: string): Promise<string[]> {
+  const [, fields] = (await run(db, sql, [])) as [unknown, { readonly name: string }[]]
+  return fields.map(({ name }) => name)
+}
+
 /** Runs a writing statement. */
 export async function write(db: Database, { sql, bindings }: Sql): Promise<Outcome> {
   await refuseTooLarge(db, bindings)

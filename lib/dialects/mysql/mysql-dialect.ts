@@ -1,7 +1,7 @@
 import type { Database } from '../database'
 import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
-import { select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'
+import { columnsOf, select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'
 import { MysqlStatements } from './mysql-statements'
 
 /** The longest identifier, in characters. */
@@ -73,9 +73,9 @@ export class MysqlDialect implements Dialect {
 
   async describe(db: Database, table: TableDefinition): Promise<string[] | null> {
     try {
-      // Not from information_schema, which shows nothing of a table that the user may not use, and compares names loosely.
-      const rows = await this.select(db, `SHOW COLUMNS FROM ${this.quote(table.schemaName, table.tableName)}`, [])
-      return rows.map(([name]) => String(name))
+      // Not from information_schema, which shows nothing of a table that the user may not use, and compares names loosely. Not by SHOW
+      // COLUMNS: in a transaction MySQL then keeps a lock on the name, also of a table that is not there, and creating it would wait.
+      return await columnsOf(db, `SELECT * FROM ${this.quote(table.schemaName, table.tableName)} LIMIT 0`)
     } catch (error) {
       if (this.diagnose(error) === 'table-missing') return null
       throw error
