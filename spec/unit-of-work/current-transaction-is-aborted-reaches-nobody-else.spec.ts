@@ -105,12 +105,19 @@ describeDatabase('mysql', 'a deadlock', (database) => {
     await knex('names').insert([{ name: 'ada' }, { name: 'ben' }])
     const work = unitOfWork(knex)
     const change = (first: string, second: string, both: () => Promise<void>) =>
-      work.run(async () => {
+      work.run(async (unit) => {
         await work.db('names').insert({ name: `begun with ${first}` })
         await work.db('names').where({ name: first }).forUpdate().select()
         await both()
         // In a part: Knex takes "SAVEPOINT does not exist" for success, and would go on outside of any transaction.
-        await Promise.allSettled([work.db.transaction(() => work.db('names').where({ name: second }).forUpdate().select())])
+        const part = work.db.transaction(async () => {
+          const locked = Promise.resolve(work.db('names').where({ name: second }).forUpdate().select())
+          for (let tick = 0; tick < 20; tick++) await null
+          // And the driver would send this one, waiting behind, outside of any transaction too.
+          await Promise.allSettled([unit.db('names').insert({ name: `beside ${second}` }), locked])
+          await locked
+        })
+        await Promise.allSettled([part])
         await work.db('names').insert({ name: `ended with ${second}` })
       })
     let arrived = 0
@@ -120,7 +127,10 @@ describeDatabase('mysql', 'a deadlock', (database) => {
     }
     const outcomes = await Promise.allSettled([change('ada', 'ben', both), change('ben', 'ada', both)])
     expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
-    const winner = outcomes[0].status === 'fulfilled' ? ['begun with ada', 'ended with ben'] : ['begun with ben', 'ended with ada']
+    const winner =
+      outcomes[0].status === 'fulfilled'
+        ? ['begun with ada', 'beside ben', 'ended with ben']
+        : ['begun with ben', 'beside ada', 'ended with ada']
     expect(await namesIn(knex)).toEqual(['ada', 'ben', ...winner].sort())
   })
 })

@@ -1,4 +1,6 @@
 import { EventEmitter, once } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect, it } from 'vitest'
 import { RollbackOnlyError, unitOfWork } from '../../lib/unit-of-work'
 import { describeDatabases } from '../support/databases'
@@ -87,21 +89,29 @@ describeDatabases('my job is all or nothing', (database) => {
     await using opened = await openNames(database)
     const work = unitOfWork(opened.knex)
     const go = new EventEmitter()
-    const depths: number[] = []
+    const units: WeakRef<object>[] = []
     let left = 50
+    let alive = 50
     const next = () =>
       work.job(async (unit) => {
+        units.push(new WeakRef(unit))
         await work.db('names').select('id').limit(1)
-        let depth = 0
-        for (let frame = (unit as unknown as { outer?: { outer?: object } }).outer; frame; frame = frame.outer) depth++
-        depths.push(depth)
         // Begun in this job's context, run after its end.
         if (left-- > 0) setImmediate(() => setImmediate(next))
-        else setImmediate(() => go.emit('end'))
+        else {
+          collectGarbage()
+          alive = units.filter((reference) => reference.deref()).length
+          setImmediate(() => go.emit('end'))
+        }
       })
     const end = once(go, 'end')
     await next()
     await end
-    expect(Math.max(...depths)).toBeLessThan(4)
+    expect(alive).toBeLessThan(5)
   })
 })
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+}

@@ -153,6 +153,21 @@ describeDatabases('the session and the rows', (database) => {
       expect(await visitor.json('/whoami')).toMatchObject({ name: null })
     }))
 
+  it('a session saved by hand after the rows were rolled back is not saved, without a fuss', () =>
+    withSession('atomic', async ({ work, on, visitor, store }) => {
+      on('/late', async (req, res) => {
+        await work.db('names').insert({ name: 'ada' })
+        await req.work.rollback()
+        req.session.name = 'ada'
+        await new Promise<void>((resolve, reject) => {
+          req.session.save((error) => (error ? reject(error) : resolve()))
+        })
+        res.end()
+      })
+      expect(await visitor.get('/late')).toMatchObject({ status: 200 })
+      expect(await store.length()).toBe(0)
+    }))
+
   it('a request that changes nothing in the session costs no more than without the unit', () =>
     withSession('atomic', async ({ work, on, visitor, statements }) => {
       on('/read', async (_req, res) => res.json(await work.db('names')))
