@@ -22,4 +22,9 @@ export class WriteOrder {
     const previous = this.last.get(storedId)
     return previous === undefined ? work() : previous.then(work, work)
   }
+
+  /** Resolves when all writes that are in flight now have settled: for what looks at all sessions. */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.last.values()])
+  }
 }

@@ -26,27 +26,22 @@ export interface StatementOptions {
 }
 
 /**
- * The caller's Knex as the statements see it: same pool, same transaction, same events, but without `postProcessResponse` and
- * `wrapIdentifier`, which are for the application's own queries and would rename or freeze what we read.
+ * The caller's Knex as the statements see it: same pool, same transaction, same events; but what the application has Knex do to the
+ * names and results of its own queries (`wrapIdentifier`, `postProcessResponse`) does not reach ours, which are sent as they are written.
  */
 export class Database {
-  readonly client: KnexClient
-
   private constructor(
     private readonly knex: Knex,
-    client: KnexClient,
     /** After this many milliseconds a statement is given up and its connection is thrown away. */
     readonly timeoutMs: number
-  ) {
-    this.client = client
-  }
+  ) {}
 
   static of(knex: Knex, timeoutMs: number): Database {
-    // Inheriting, not copying: a pool that is destroyed and initialised again later is seen here too.
-    const client = Object.create(knex.client) as KnexClient
-    const config = { ...client.config, postProcessResponse: undefined, wrapIdentifier: undefined }
-    Object.defineProperty(client, 'config', { value: config })
-    return new Database(knex, client, timeoutMs)
+    return new Database(knex, timeoutMs)
+  }
+
+  get client(): KnexClient {
+    return this.knex.client
   }
 
   /** True inside a transaction of the caller: what is done here may be rolled back, and shares one connection with it. */

@@ -1,5 +1,6 @@
 import type { SessionData } from 'express-session'
 import type { ConnectionBudget } from '../batching/connection-budget'
+import type { WriteOrder } from '../batching/write-order'
 import type { SessionRecord } from '../dialects/dialect'
 import type { ScanRange, SessionTable } from '../table/session-table'
 
@@ -13,9 +14,10 @@ type Bound = <T>(operation: string, step: Promise<T>) => Promise<T>
 interface ScanParts {
   readonly table: SessionTable
   readonly budget: ConnectionBudget
+  readonly order: WriteOrder
 }
 
-/** What is asked of all sessions at once, page by page, so that no statement is long. */
+/** What is asked of all sessions at once, page by page, so that no statement is long; after the writes that were asked for before. */
 export class SessionScan {
   constructor(
     private readonly parts: ScanParts,
@@ -24,7 +26,8 @@ export class SessionScan {
   ) {}
 
   async sessions(open: (record: SessionRecord) => SessionData | null | Promise<SessionData | null>): Promise<SessionData[]> {
-    const { table, budget } = this.parts
+    const { table, budget, order } = this.parts
+    await this.bound('all', order.settled())
     const sessions: SessionData[] = []
     const next = (after: string) =>
       this.bound(
@@ -46,7 +49,8 @@ export class SessionScan {
     return ids.map((id) => id.slice(this.range.prefix.length))
   }
 
-  count(): Promise<number> {
+  async count(): Promise<number> {
+    await this.parts.order.settled()
     return this.parts.budget.use(() => this.parts.table.count(this.range))
   }
 
@@ -57,7 +61,8 @@ export class SessionScan {
   }
 
   private async *pagesOfIds(operation: string): AsyncGenerator<string[]> {
-    const { table, budget } = this.parts
+    const { table, budget, order } = this.parts
+    await this.bound(operation, order.settled())
     let after = ''
     for (;;) {
       const page = await this.bound(
