@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto'
-
 /** The layout this release reads and writes. A table of another layout is another table: the version is part of the registry key. */
 export const LAYOUT_VERSION = 1
 
@@ -47,11 +45,4 @@ export function quotedColumns({ columns }: TableDefinition, quote: (name: string
 /** The table as a person writes it, for messages. */
 export function displayName({ schemaName, tableName }: TableDefinition): string {
   return JSON.stringify(schemaName === undefined ? tableName : `${schemaName}.${tableName}`)
-}
-
-/** The name of an index of the table: readable, and cut with a hash where the database would cut it silently or refuse it. */
-export function indexName(table: TableDefinition, column: string, maxBytes: number): string {
-  const name = `${table.tableName}_${column}_index`
-  if (Buffer.byteLength(name) <= maxBytes) return name
-  return `sessions_${createHash('sha256').update(name).digest('hex').slice(0, 24)}_index`
 }
