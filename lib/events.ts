@@ -10,7 +10,7 @@ export interface SessionStoreEvents {
 
 export interface ConflictEvent {
   readonly policy: 'merge' | 'overwrite' | 'error'
-  /** Names of the keys that both sides changed, to different values. */
+  /** Names of the keys that both sides changed, to different values; only with the policy `merge`, which looks at them. */
   readonly keys: readonly string[]
 }
 
