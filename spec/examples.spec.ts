@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 
 let folder: string
@@ -49,6 +50,11 @@ it('the example application asks for a name, and shows names as text', async () 
   const cookie = (registered.headers.getSetCookie()[0] as string).split(';')[0] as string
   const html = await (await fetch(address, { headers: { cookie, accept: 'text/html' } })).text()
   expect(html).toContain('Hello &#60;b&#62;&#38;')
+})
+
+it('the example of the unit of work keeps the rows of a success and none of a failure', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['examples/unit-of-work/app.mjs'])
+  expect(stdout.trim().split('\n').at(-1)).toBe('/ [{"name":"ada"}]')
 })
 
 async function start(): Promise<{ app: ChildProcess; address: string }> {
