@@ -41,7 +41,7 @@ async function ifThere<T>(answer: PromiseLike<T>): Promise<T | undefined> {
   try {
     return await answer
   } catch (error) {
-    if (['ER_NO_SUCH_TABLE', '42P01'].includes((error as { code: string }).code)) return undefined
+    if (['ER_NO_SUCH_TABLE', 'ER_BAD_DB_ERROR', '42P01'].includes((error as { code: string }).code)) return undefined
     throw error
   }
 }
