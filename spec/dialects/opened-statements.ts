@@ -7,8 +7,6 @@ import { PostgresDialect } from '../../lib/dialects/postgres/postgres-dialect'
 import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from '../../lib/dialects/table-definition'
 import { type DatabaseName, databaseNamed, type OpenDatabase } from '../support/databases'
 
-const OLDER_DRIVER = 'by the older driver'
-
 /** A database together with a driver and its settings, as an application may have them. */
 export interface Setup {
   readonly title: string
@@ -39,17 +37,22 @@ export interface Names {
   readonly columns?: Partial<ColumnNames>
 }
 
-/** Why the driver cannot be used with this server, or undefined. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  ER_NOT_SUPPORTED_AUTH_MODE: 'the driver mysql knows no way to sign in that this server offers (MySQL 8.4 and later): use mysql2',
+  ER_WRONG_VALUE_FOR_VAR: 'the server has no such SQL mode: it is one of MariaDB alone'
+}
+
+/** Why the server cannot be used like this, or undefined. */
 export async function refusalOf(setup: Setup): Promise<string | undefined> {
-  if (!setup.title.endsWith(OLDER_DRIVER)) return undefined
+  if (setup.knex === undefined) return undefined
   await using opened = await databaseNamed(setup.database).open()
-  const knex = setup.knex?.(opened.config)
   try {
-    await opened.connect(knex).raw('SELECT 1')
+    await opened.connect(setup.knex(opened.config)).raw('SELECT 1')
     return undefined
   } catch (error) {
-    if ((error as { code?: unknown }).code !== 'ER_NOT_SUPPORTED_AUTH_MODE') throw error
-    return 'the driver mysql knows no way to sign in that this server offers (MySQL 8.4 and later): use mysql2'
+    const refusal = REFUSALS[(error as { code: string }).code]
+    if (refusal === undefined) throw error
+    return refusal
   }
 }
 
@@ -154,11 +157,12 @@ export const SETUPS: readonly Setup[] = [
   { title: 'postgres', database: 'postgres' },
   { title: 'postgres, unprepared', database: 'postgres', prepare: false },
   { title: 'mysql', database: 'mysql' },
-  { title: `mysql, ${OLDER_DRIVER}`, database: 'mysql', knex: (config) => ({ ...config, client: 'mysql' }) },
+  { title: 'mysql, by the older driver', database: 'mysql', knex: (config) => ({ ...config, client: 'mysql' }) },
   mysqlWith('with settings of the application', ODD_SETTINGS),
   mysqlWith('whose affected rows are those that changed', { flags: '-FOUND_ROWS' }),
   mysqlWith('on a latin1 connection', { charset: 'latin1_swedish_ci' }),
   mysqlWith('with ANSI_QUOTES', {}, `${SETTINGS}'ANSI_QUOTES,STRICT_ALL_TABLES,PIPES_AS_CONCAT,IGNORE_SPACE'`),
+  mysqlWith('with SIMULTANEOUS_ASSIGNMENT', {}, `${SETTINGS}'SIMULTANEOUS_ASSIGNMENT,EMPTY_STRING_IS_NULL'`),
   mysqlWith('with NO_BACKSLASH_ESCAPES', {}, `${SETTINGS}'NO_BACKSLASH_ESCAPES,TRADITIONAL'`),
   { title: "cockroach's statements on postgres", database: 'postgres', dialect: cockroachOnPostgres() },
   { title: 'cockroach', database: 'cockroach' }
