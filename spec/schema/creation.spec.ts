@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import {
   createSessionsTable,
   DatabaseUnreachableError,
@@ -286,15 +286,13 @@ describeDatabase('sqlite', 'the sessions table in memory', (database: Database) 
   })
 })
 
-describe('the sessions table in a file that is read-only', () => {
-  describeDatabase('sqlite', 'the error', (database: Database) => {
-    it('says so, and the table is used if it is there', async () => {
-      await using opened = await openStore(database)
-      const knex = opened.database.connect({ connection: { filename: opened.database.url, options: { readonly: true } } as never })
-      const store = opened.another({ knex })
-      await expect(store.get('a')).rejects.toBeInstanceOf(ReadOnlyDatabaseError)
-      await opened.store.set('a', handMade({ user: 'ada' }))
-      expect(await store.get('a')).toMatchObject({ user: 'ada' })
-    })
+describeDatabase('sqlite', 'the sessions table in a file that is read-only: the error', (database: Database) => {
+  it('says so, and the table is used if it is there', async () => {
+    await using opened = await openStore(database)
+    const knex = opened.database.connect({ connection: { filename: opened.database.url, options: { readonly: true } } as never })
+    const store = opened.another({ knex })
+    await expect(store.get('a')).rejects.toBeInstanceOf(ReadOnlyDatabaseError)
+    await opened.store.set('a', handMade({ user: 'ada' }))
+    expect(await store.get('a')).toMatchObject({ user: 'ada' })
   })
 })
