@@ -78,7 +78,7 @@ export class Unit implements Frame {
     void this.#outer?.outer
   }
 
-  /** @internal */
+  /** What this unit was begun within, as far as it is still open. */
   get outer(): Frame | undefined {
     // Nobody looks past this unit for one of the same owner.
     while (this.#outer?.owner === this.owner && this.#outer.isOver) this.#outer = this.#outer.outer

@@ -63,9 +63,9 @@ export class Site implements AsyncDisposable {
     return this.#process.exitCode !== null || this.#process.signalCode !== null
   }
 
-  /** What the process printed as it died. */
+  /** What the process printed as it died, without the folder it ran in: the results are published. */
   get lastWords(): string {
-    return this.#errors()
+    return this.#errors().replaceAll(`${process.cwd()}/`, '')
   }
 
   url(application: Application, path: string, query: Record<string, string | number> = {}): string {
