@@ -3,7 +3,6 @@
 //   npm run peers -- --from=spec/peers/results.json [--write]   the tables of an earlier run
 //   npm run peers -- --from=… --parts=contract,races [--only=…] [--write]   the same, with these parts measured anew
 // PostgreSQL, MariaDB and Redis are those of TEST_PG_URL, TEST_MYSQL_URL and TEST_REDIS_URL, or on this machine's usual ports.
-import { execFileSync } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -81,10 +80,7 @@ async function write(results) {
   const { rounds, node, versions, columns, measuredAt } = results
   const used = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
   const file = join(import.meta.dirname, 'results.json')
-  await writeFile(file, JSON.stringify(results))
-  execFileSync(process.execPath, [join(import.meta.dirname, '../../node_modules/@biomejs/biome/bin/biome'), 'format', '--write', file], {
-    stdio: 'ignore'
-  })
+  await writeFile(file, `${JSON.stringify(results, null, 2)}\n`)
   await writeFile(
     join(import.meta.dirname, 'RESULTS.md'),
     `# Races, outages and the contract: this store and its peers
