@@ -18,6 +18,8 @@ export interface Parts {
   readonly order: WriteOrder
   readonly budget: ConnectionBudget
   readonly pruner: Pruner | undefined
+  /** Deletes at most `limit` rows that are long dead, within the time, and answers how many. */
+  readonly prune: (limit: number) => Promise<number>
 }
 
 const partsOfClient = new WeakMap<object, Map<string, Parts>>()
@@ -53,6 +55,7 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const order = getOrMake(orderOfTable, entry, () => new WriteOrder())
   // Who closes a store waits for the round under way.
   const inTime = <T>(statement: () => Promise<T>) => withinTime(budget.use(statement), 'prune', timeoutMs)
+  const prune = (limit: number) => inTime(() => table.prune(limit))
   const pruner =
     pruneIntervalMs === false || db.isTransaction
       ? undefined
@@ -60,10 +63,10 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
           intervalMs: pruneIntervalMs,
           batchSize: pruneBatchSize,
           claim: (leaseMs) => inTime(() => table.claimPruning(leaseMs)),
-          prune: (limit) => inTime(() => table.prune(limit)),
+          prune,
           isAlive: () => db.client.pool !== undefined
         })
-  return { table, records, order, budget, pruner }
+  return { table, records, order, budget, pruner, prune }
 }
 
 function getOrMake<Key extends object, Value>(map: WeakMap<Key, Value>, key: Key, make: () => Value): Value {

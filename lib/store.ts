@@ -164,13 +164,8 @@ export class KnexSessionStore extends Store {
    * Gives how many went. For cron and serverless; otherwise it is done every `pruneIntervalMs`.
    */
   prune(): Promise<number> {
-    const step = (limit: number) =>
-      withinTime(
-        this.parts.budget.use(() => this.parts.table.prune(limit)),
-        'prune',
-        this.options.timeoutMs
-      )
-    return this.perform('prune', () => pruneAll(step, this.options.pruneBatchSize), undefined, Number.POSITIVE_INFINITY) as Promise<number>
+    const { prune } = this.parts
+    return this.perform('prune', () => pruneAll(prune, this.options.pruneBatchSize), undefined, Number.POSITIVE_INFINITY) as Promise<number>
   }
 
   /** Ends pruning and refuses new calls; resolves when the calls under way are answered. The application's Knex stays open. */

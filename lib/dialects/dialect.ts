@@ -128,6 +128,25 @@ export interface Dialect {
   readonly inFlight: { readonly reads: number; readonly writes: number }
 }
 
+/** A row as every dialect selects it: id, data, expiry, revision, beginning. Drivers give large numbers as texts. */
+export function toRecord([id, data, expiresAt, revision, createdAt]: readonly unknown[]): SessionRecord {
+  return {
+    id: id as string,
+    data: data as string,
+    expiresAt: Number(expiresAt),
+    revision: Number(revision),
+    createdAt: Number(createdAt)
+  }
+}
+
+/** Names quoted as the SQL standard has it, with dots between them. */
+export function doubleQuoted(...path: (string | undefined)[]): string {
+  return path
+    .filter((name) => name !== undefined)
+    .map((name) => `"${name.replaceAll('"', '""')}"`)
+    .join('.')
+}
+
 /** The driver's code of an error, if it has one: what may be shown of it. */
 export function driverCode(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code

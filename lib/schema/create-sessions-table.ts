@@ -3,7 +3,7 @@ import { Database } from '../dialects/database'
 import { detectDialect } from '../dialects/detect'
 import { LAYOUT_VERSION } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
-import { InvalidOptionError, isOurs } from '../errors'
+import { InvalidOptionError } from '../errors'
 import { resolveTable, TABLE_OPTIONS, type TableOptions } from '../table-options'
 import { refuseUnknown } from '../unknown-option'
 import { prepareTable } from './readiness'
@@ -49,7 +49,7 @@ export async function createSessionsTable(knex: Knex, options: SessionsTableOpti
   try {
     await prepareTable(db, dialect, entry.definition, { unlogged })
   } catch (error) {
-    throw isOurs(error) ? error : wrapDriverError(dialect, error, 'table creation')
+    throw wrapDriverError(dialect, error, 'table creation')
   }
   entry.ready = true
 }

@@ -5,7 +5,7 @@ import { type Dialect, driverCode } from '../dialects/dialect'
 import { identityBelowTransaction } from '../dialects/identity'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
-import { ForeignTableError, isOurs, TableMissingError } from '../errors'
+import { ForeignTableError, TableMissingError } from '../errors'
 import { type RegisteredTable, registeredIn } from './registry'
 
 /** Sees to it that the table is there before the first statement, and again when it was dropped behind our back. */
@@ -79,7 +79,7 @@ export class Readiness {
     try {
       await prepareTable(db, dialect, entry.definition, { whyNotCreate: this.whyNotCreate })
     } catch (error) {
-      throw isOurs(error) ? error : wrapDriverError(dialect, error, 'table check')
+      throw wrapDriverError(dialect, error, 'table check')
     }
     entry.ready = true
   }

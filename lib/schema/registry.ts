@@ -44,9 +44,7 @@ export function register(knex: Knex, definition: TableDefinition): RegisteredTab
 
 /** The entry of the table in the database of that identity, if there is one. */
 export function registeredIn(identity: DatabaseIdentity, definition: TableDefinition): RegisteredTable | undefined {
-  const { named, anonymous } = registry()
-  const tables = typeof identity === 'string' ? named.get(identity) : anonymous.get(identity)
-  return tables?.get(keyOf(definition))
+  return knownTablesOf(identity)?.get(keyOf(definition))
 }
 
 function registry(): Registry {
@@ -55,10 +53,15 @@ function registry(): Registry {
   return holder[REGISTRY]
 }
 
-function tablesOf(identity: DatabaseIdentity): Map<string, RegisteredTable> {
+function knownTablesOf(identity: DatabaseIdentity): Map<string, RegisteredTable> | undefined {
   const { named, anonymous } = registry()
-  const tables = typeof identity === 'string' ? named.get(identity) : anonymous.get(identity)
+  return typeof identity === 'string' ? named.get(identity) : anonymous.get(identity)
+}
+
+function tablesOf(identity: DatabaseIdentity): Map<string, RegisteredTable> {
+  const tables = knownTablesOf(identity)
   if (tables !== undefined) return tables
+  const { named, anonymous } = registry()
   const fresh = new Map<string, RegisteredTable>()
   if (typeof identity === 'string') named.set(identity, fresh)
   else anonymous.set(identity, fresh)

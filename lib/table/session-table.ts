@@ -1,5 +1,13 @@
 import type { Database } from '../dialects/database'
-import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialects/dialect'
+import {
+  type Dialect,
+  type RecordToPut,
+  type RecordToTouch,
+  type RecordToUpdate,
+  type SessionRecord,
+  type SessionStatements,
+  toRecord
+} from '../dialects/dialect'
 import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
@@ -49,9 +57,8 @@ export class SessionTable {
 
   load(ids: readonly string[]): Promise<(SessionRecord | null)[]> {
     return this.run('get', ids.length, async () => {
-      const byId = new Map<string, SessionRecord>()
-      for (const record of await this.statements.load(this.db, ids)) byId.set(record.id, record)
-      return ids.map((id) => byId.get(id) ?? null)
+      const found = await this.find(ids)
+      return ids.map((id) => found.get(id) ?? null)
     })
   }
 
@@ -80,9 +87,8 @@ export class SessionTable {
       const now = this.now()
       const alive = await this.statements.touch(this.db, records, now)
       if (alive === records.length) return records.map(() => true)
-      const found = new Map<string, SessionRecord>()
       const ids = records.map(({ id }) => id)
-      for (const record of await this.statements.load(this.db, ids)) found.set(record.id, record)
+      const found = await this.find(ids)
       return ids.map((id) => (found.get(id)?.expiresAt ?? 0) > now)
     })
   }
@@ -103,10 +109,7 @@ export class SessionTable {
         `SELECT ${this.dialect.text(id)}, ${this.dialect.text(data)}, ${expiresAt}, ${revision}, ${createdAt} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`,
         [...bindings, after, limit]
       )
-      return rows.map(([rowId, rowData, ...numbers]) => {
-        const [rowExpiresAt, rowRevision, rowCreatedAt] = numbers.map(Number) as [number, number, number]
-        return { id: rowId as string, data: rowData as string, expiresAt: rowExpiresAt, revision: rowRevision, createdAt: rowCreatedAt }
-      })
+      return rows.map(toRecord)
     })
   }
 
@@ -138,6 +141,11 @@ export class SessionTable {
   /** True for the one process that may prune for the next `leaseMs`. */
   claimPruning(leaseMs: number): Promise<boolean> {
     return this.run('prune', 1, () => this.statements.claim(this.db, LEASE_ID, leaseMs))
+  }
+
+  private async find(ids: readonly string[]): Promise<Map<string, SessionRecord>> {
+    const records = await this.statements.load(this.db, ids)
+    return new Map(records.map((record) => [record.id, record]))
   }
 
   private async run<T>(operation: string, batchSize: number, statement: () => Promise<T>): Promise<T> {

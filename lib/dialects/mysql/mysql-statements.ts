@@ -7,6 +7,7 @@ import {
   type RecordToUpdate,
   type SessionRecord,
   type SessionStatements,
+  toRecord,
   UNKNOWN_REVISION
 } from '../dialect'
 import type { TableDefinition } from '../table-definition'
@@ -31,13 +32,7 @@ export class MysqlStatements implements SessionStatements {
 
   async load(db: Database, ids: readonly string[]): Promise<SessionRecord[]> {
     const rows = await select(db, this.sql.load(ids, this.snapshotIsOld))
-    return rows.map(([id, data, expiresAt, revision, createdAt]) => ({
-      id: textOf(id),
-      data: textOf(data),
-      expiresAt: Number(expiresAt),
-      revision: Number(revision),
-      createdAt: Number(createdAt)
-    }))
+    return rows.map(([id, data, ...numbers]) => toRecord([textOf(id), textOf(data), ...numbers]))
   }
 
   async insert(db: Database, records: readonly RecordToPut[]): Promise<void> {

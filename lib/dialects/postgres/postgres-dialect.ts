@@ -1,5 +1,13 @@
 import type { Database } from '../database'
-import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements, type TableStorage } from '../dialect'
+import {
+  type Diagnosis,
+  type Dialect,
+  doubleQuoted,
+  driverCode,
+  NETWORK_CODES,
+  type SessionStatements,
+  type TableStorage
+} from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import type { SqlFlavour } from './postgres-sql'
 import { type PostgresOptions, PostgresStatements } from './postgres-statements'
@@ -40,12 +48,7 @@ export class PostgresDialect implements Dialect {
       : undefined
   }
 
-  quote(...path: (string | undefined)[]): string {
-    return path
-      .filter((name) => name !== undefined)
-      .map((name) => `"${name.replaceAll('"', '""')}"`)
-      .join('.')
-  }
+  readonly quote = doubleQuoted
 
   characters(expression: string): string {
     return `char_length(${expression})`

@@ -1,5 +1,14 @@
 import type { Database } from '../database'
-import type { Dialect, Durability, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
+import {
+  type Dialect,
+  type Durability,
+  type RecordToPut,
+  type RecordToTouch,
+  type RecordToUpdate,
+  type SessionRecord,
+  type SessionStatements,
+  toRecord
+} from '../dialect'
 import type { TableDefinition } from '../table-definition'
 import { type RowStatement, type SessionSql, type SqlFlavour, type Statement, sessionSql } from './postgres-sql'
 
@@ -114,16 +123,6 @@ async function updated(db: Database, statement: RowStatement, records: readonly 
   ])
   const hit = new Set(rows.map(([id]) => id))
   return records.map(({ id }) => hit.has(id))
-}
-
-function toRecord([id, data, expiresAt, revision, createdAt]: unknown[]): SessionRecord {
-  return {
-    id: id as string,
-    data: data as string,
-    expiresAt: Number(expiresAt),
-    revision: Number(revision),
-    createdAt: Number(createdAt)
-  }
 }
 
 function byId(rows: unknown[][]): Map<string, number> {

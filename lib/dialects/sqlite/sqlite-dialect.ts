@@ -1,5 +1,5 @@
 import type { Database } from '../database'
-import { type Diagnosis, type Dialect, driverCode, type SessionStatements } from '../dialect'
+import { type Diagnosis, type Dialect, doubleQuoted, driverCode, type SessionStatements } from '../dialect'
 import { DEFAULT_COLUMNS, quotedColumns, type TableDefinition } from '../table-definition'
 import { readEach, runScript } from './sqlite-connection'
 import { SqliteStatements } from './sqlite-statements'
@@ -20,12 +20,7 @@ export class SqliteDialect implements Dialect {
     return /^sqlite_/i.test(name) ? 'a name that does not begin with sqlite_ (SQLite keeps those for itself)' : undefined
   }
 
-  quote(...path: (string | undefined)[]): string {
-    return path
-      .filter((name) => name !== undefined)
-      .map((name) => `"${name.replaceAll('"', '""')}"`)
-      .join('.')
-  }
+  readonly quote = doubleQuoted
 
   characters(expression: string): string {
     return `length(${expression})`

@@ -1,5 +1,13 @@
 import type { Database } from '../database'
-import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
+import {
+  type Dialect,
+  type RecordToPut,
+  type RecordToTouch,
+  type RecordToUpdate,
+  type SessionRecord,
+  type SessionStatements,
+  toRecord
+} from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { type Outcome, readEach, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
 
@@ -95,18 +103,7 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
       this.loadRow,
       ids.map((id) => [id])
     )
-    const records: SessionRecord[] = []
-    for (const [row] of answers) {
-      if (row === undefined) continue
-      records.push({
-        id: row[0] as string,
-        data: row[1] as string,
-        expiresAt: Number(row[2]),
-        revision: Number(row[3]),
-        createdAt: Number(row[4])
-      })
-    }
-    return records
+    return answers.flat().map(toRecord)
   }
 
   async insert(db: Database, records: readonly RecordToPut[]): Promise<void> {
