@@ -32,8 +32,9 @@ export function assemble(options: ResolvedOptions): Parts {
   // A store with a clock or a transaction of its own shares nothing that depends on it.
   if (options.clock !== systemClock || options.knex.isTransaction) return build(options, entry)
   const parts = getOrMake(partsOfClient, options.knex.client, () => new Map<string, Parts>())
-  const { table, createTable, timeoutMs, prepare, batch, pruneIntervalMs, pruneBatchSize } = options
-  const key = JSON.stringify([table, createTable, timeoutMs, prepare, batch, pruneIntervalMs, pruneBatchSize])
+  // All that the parts are built from: stores that differ in any of it must not share them.
+  const { table, createTable, timeoutMs, prepare, durability, batch, pruneIntervalMs, pruneBatchSize } = options
+  const key = JSON.stringify([table, createTable, timeoutMs, prepare, durability, batch, pruneIntervalMs, pruneBatchSize])
   let shared = parts.get(key)
   if (shared === undefined) {
     shared = build(options, entry)
