@@ -1,3 +1,4 @@
+import { type Deadlines, Waiting } from './deadlines'
 import { TimeoutError } from './errors'
 
 /** A node-style callback. express-session's own types give it `any`, so the error is typed loosely here too. */
@@ -7,10 +8,12 @@ export type Callback<T> = (error?: any, value?: T) => void
 /** What a call needs to be answered. */
 export interface Call {
   readonly operation: string
-  /** Infinite for a call that is bounded step by step. */
-  readonly timeoutMs: number
+  /** None for a call that is bounded step by step, or otherwise. */
+  readonly deadlines: Deadlines | undefined
+  /** When it began, as `performance.now()` has it. */
+  readonly startedAt: number
   /** Told once how it ended: `undefined` for success. */
-  readonly settled: (error: unknown) => void
+  settled(error: unknown): void
   /** Told of the error of a call without callback. */
   readonly onError: (error: unknown) => void
 }
@@ -24,50 +27,95 @@ export interface Call {
  */
 export function answerInTime<T>(work: () => Promise<T>, call: Call, callback: Callback<T> | undefined): Promise<T> | undefined {
   if (callback !== undefined) {
-    settle(
-      work,
-      call,
-      (value) => process.nextTick(callback, null, value),
-      (error) => process.nextTick(callback, error)
-    )
+    settle(work, new CallbackAnswer(call, callback))
     return undefined
   }
-  const promise = new Promise<T>((resolve, reject) => settle(work, call, resolve, reject))
+  const promise = new Promise<T>((resolve, reject) => settle(work, new PromiseAnswer(call, resolve, reject)))
   promise.catch(call.onError)
   return promise
 }
 
 /** The same for work that is under way and bounded in time already. */
 export function answer<T>(work: Promise<T>, callback: Callback<T> | undefined, onError: (error: unknown) => void): Promise<T> | undefined {
-  const call = { operation: '', timeoutMs: Number.POSITIVE_INFINITY, settled: () => undefined, onError }
-  return answerInTime(() => work, call, callback)
+  return answerInTime(() => work, { operation: '', deadlines: undefined, startedAt: 0, settled: () => undefined, onError }, callback)
 }
 
-function settle<T>(work: () => Promise<T>, call: Call, resolve: (value: T) => void, reject: (error: unknown) => void): void {
-  let open = true
-  const close = (error: unknown): boolean => {
-    if (!open) return false
-    open = false
-    clearTimeout(timer)
-    call.settled(error)
+/** One answer that is still to be given. */
+abstract class PendingAnswer<T> extends Waiting {
+  private open = true
+
+  constructor(private readonly call: Call) {
+    super()
+    call.deadlines?.add(this, call.startedAt)
+  }
+
+  succeed(value: T): void {
+    if (this.close(undefined)) this.give(value)
+  }
+
+  fail(error: unknown): void {
+    if (this.close(error)) this.refuse(error)
+  }
+
+  /** Called by the deadlines, which have removed it. */
+  override expire(): void {
+    const { operation, deadlines } = this.call
+    const error = new TimeoutError(operation, deadlines?.timeoutMs ?? Number.POSITIVE_INFINITY)
+    this.open = false
+    this.call.settled(error)
+    this.refuse(error)
+  }
+
+  protected abstract give(value: T): void
+  protected abstract refuse(error: unknown): void
+
+  private close(error: unknown): boolean {
+    if (!this.open) return false
+    this.open = false
+    this.call.deadlines?.remove(this)
+    this.call.settled(error)
     return true
   }
-  const fail = (error: unknown) => {
-    if (close(error)) reject(error)
+}
+
+class CallbackAnswer<T> extends PendingAnswer<T> {
+  constructor(
+    call: Call,
+    private readonly callback: Callback<T>
+  ) {
+    super(call)
   }
-  const timer =
-    call.timeoutMs === Number.POSITIVE_INFINITY
-      ? undefined
-      : setTimeout(() => fail(new TimeoutError(call.operation, call.timeoutMs)), call.timeoutMs)
+
+  protected give(value: T): void {
+    process.nextTick(this.callback, null, value)
+  }
+
+  protected refuse(error: unknown): void {
+    process.nextTick(this.callback, error)
+  }
+}
+
+class PromiseAnswer<T> extends PendingAnswer<T> {
+  constructor(
+    call: Call,
+    protected readonly give: (value: T) => void,
+    protected readonly refuse: (error: unknown) => void
+  ) {
+    super(call)
+  }
+}
+
+function settle<T>(work: () => Promise<T>, pending: PendingAnswer<T>): void {
   let promise: Promise<T>
   try {
     promise = work()
   } catch (error) {
     promise = Promise.reject(error)
   }
-  promise.then((value) => {
-    if (close(undefined)) resolve(value)
-  }, fail)
+  promise.then(
+    (value) => pending.succeed(value),
+    (error) => pending.fail(error)
+  )
 }
 
 /** The outcome of `work`, or a {@link TimeoutError} after `timeoutMs`, whichever comes first. */
@@ -85,4 +133,22 @@ export function withinTime<T>(work: Promise<T>, operation: string, timeoutMs: nu
       }
     )
   })
+}
+
+/** Does `work` when all that this turn of the event loop brings is done. */
+export function afterThisTurn(work: () => void): void {
+  setImmediate(work)
+}
+
+/** What may be there at once. */
+export type Soon<T> = T | Promise<T>
+
+/** Not by instanceof: under Jest the promises of Node's own modules are of another realm. */
+export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as { then?: unknown } | null)?.then === 'function'
+}
+
+/** What `next` makes of the value: at once if the value is there, because a turn of the promise queue costs as much as small work does. */
+export function after<T, Next>(value: Soon<T>, next: (value: T) => Soon<Next>): Soon<Next> {
+  return isPromiseLike(value) ? value.then(next) : next(value)
 }

@@ -1,7 +1,8 @@
 import { type Session, type SessionData, Store } from 'express-session'
 import type { Knex } from 'knex'
 import { assemble, type Parts } from './assemble'
-import { answerInTime, type Callback, withinTime } from './callbacks'
+import { answerInTime, type Call, type Callback, withinTime } from './callbacks'
+import { Deadlines } from './deadlines'
 import { StoreClosedError } from './errors'
 import type { SessionStoreEvents } from './events'
 import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options'
@@ -51,6 +52,7 @@ export class KnexSessionStore extends Store {
   private readonly revisions: Revisions
   private readonly sessions: Sessions
   private readonly scan: SessionScan
+  private readonly deadlines: Deadlines
   private closed = false
   private joined = false
   private readonly statistics = new Statistics()
@@ -74,6 +76,7 @@ export class KnexSessionStore extends Store {
     this.given = { ...options }
     this.parts = assemble(this.options)
     this.revisions = parent?.revisions ?? new Revisions()
+    this.deadlines = new Deadlines(this.options.timeoutMs)
     const announcer = parent ?? this
     this.sessions = new Sessions({
       ...this.parts,
@@ -92,7 +95,7 @@ export class KnexSessionStore extends Store {
   override get(sessionId: string): Promise<SessionData | null>
   override get(sessionId: string, callback: Callback<SessionData | null>): void
   override get(sessionId: string, callback?: Callback<SessionData | null>): Promise<SessionData | null> | undefined {
-    return this.perform('get', () => this.sessions.load(sessionId), callback)
+    return this.perform('get', () => this.sessions.load(sessionId), callback, this.deadlines)
   }
 
   /**
@@ -102,21 +105,21 @@ export class KnexSessionStore extends Store {
   override set(sessionId: string, session: SessionData): Promise<void>
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('set', () => this.sessions.save(sessionId, session), callback)
+    return this.perform('set', () => this.sessions.save(sessionId, session), callback, this.deadlines)
   }
 
   /** Renews the session's expiry; costs no statement where that moves it by less than `touchAfterMs`. Never brings a session back. */
   override touch(sessionId: string, session: SessionData): Promise<void>
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('touch', () => this.sessions.touch(sessionId, session), callback)
+    return this.perform('touch', () => this.sessions.touch(sessionId, session), callback, this.deadlines)
   }
 
   /** Ends the session, also for requests that hold it now. Without error if there is none. */
   override destroy(sessionId: string): Promise<void>
   override destroy(sessionId: string, callback?: Callback<void>): void
   override destroy(sessionId: string, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('destroy', () => this.sessions.destroy(sessionId), callback)
+    return this.perform('destroy', () => this.sessions.destroy(sessionId), callback, this.deadlines)
   }
 
   /** express-session's own: makes the session object of a request from what `get` gave. It stands for the same revision. */
@@ -130,33 +133,33 @@ export class KnexSessionStore extends Store {
   override all(): Promise<SessionData[]>
   override all(callback: Callback<SessionData[]>): void
   override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> | undefined {
-    return this.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, Number.POSITIVE_INFINITY)
+    return this.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, undefined)
   }
 
   /** Gives the stored ids, without prefix, of all live sessions: hashes, or with `storedId: 'plain'` the session ids. */
   ids(): Promise<string[]>
   ids(callback: Callback<string[]>): void
   ids(callback?: Callback<string[]>): Promise<string[]> | undefined {
-    return this.perform('ids', () => this.scan.ids(), callback, Number.POSITIVE_INFINITY)
+    return this.perform('ids', () => this.scan.ids(), callback, undefined)
   }
 
   /** Gives the number of live sessions with this store's prefix. */
   override length(): Promise<number>
   override length(callback: Callback<number>): void
   override length(callback?: Callback<number>): Promise<number> | undefined {
-    return this.perform('length', () => this.scan.count(), callback)
+    return this.perform('length', () => this.scan.count(), callback, this.deadlines)
   }
 
   /** Ends all sessions with this store's prefix. */
   override clear(): Promise<void>
   override clear(callback?: Callback<void>): void
   override clear(callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('clear', () => this.scan.clear((storedId) => this.sessions.end(storedId)), callback, Number.POSITIVE_INFINITY)
+    return this.perform('clear', () => this.scan.clear((storedId) => this.sessions.end(storedId)), callback, undefined)
   }
 
   /** Resolves when the table is there: for an application that wants to know at its start. */
   ready(): Promise<void> {
-    return this.perform('ready', () => this.parts.budget.use(() => this.parts.table.ready()), undefined) as Promise<void>
+    return this.perform('ready', () => this.parts.budget.use(() => this.parts.table.ready()), undefined, this.deadlines) as Promise<void>
   }
 
   /**
@@ -165,7 +168,7 @@ export class KnexSessionStore extends Store {
    */
   prune(): Promise<number> {
     const { prune } = this.parts
-    return this.perform('prune', () => pruneAll(prune, this.options.pruneBatchSize), undefined, Number.POSITIVE_INFINITY) as Promise<number>
+    return this.perform('prune', () => pruneAll(prune, this.options.pruneBatchSize), undefined, undefined) as Promise<number>
   }
 
   /** Ends pruning and refuses new calls; resolves when the calls under way are answered. The application's Knex stays open. */
@@ -222,31 +225,49 @@ export class KnexSessionStore extends Store {
     process.nextTick(() => this.emit(name, ...event))
   }
 
+  /** @param deadlines none for what is bounded step by step */
   private perform<T>(
     operation: string,
     work: () => Promise<T>,
     callback: Callback<T> | undefined,
-    timeoutMs = this.options.timeoutMs
+    deadlines: Deadlines | undefined
   ): Promise<T> | undefined {
     if (!this.joined) this.join()
-    const observation = new Observation(operationChannel, { operation, dialect: this.options.dialect.name }, this.statistics)
+    const call = new StoreCall(operation, deadlines, this.options, this.statistics, this.ended)
     this.underWay++
-    const settled = (error: unknown) => {
-      observation.end(error)
-      this.underWay--
-      if (this.underWay === 0) this.idle?.()
-    }
-    const begin = () => (this.closed ? Promise.reject(new StoreClosedError(operation)) : observation.start(work))
-    return answerInTime(
-      begin,
-      { operation, timeoutMs, settled, onError: this.options.onError },
-      typeof callback === 'function' ? callback : undefined
-    )
+    const begin = this.closed ? () => Promise.reject(new StoreClosedError(operation)) : call.isHeard ? () => call.start(work) : work
+    return answerInTime(begin, call, typeof callback === 'function' ? callback : undefined)
+  }
+
+  private readonly ended = () => {
+    this.underWay--
+    if (this.underWay === 0) this.idle?.()
   }
 
   /** Pruning begins with the first call, not with the constructor. */
   private join(): void {
     this.joined = true
     if (!this.closed) this.parts.pruner?.join(this.options)
+  }
+}
+
+/** A call as it is counted, bounded in time, and told to those who listen. */
+class StoreCall extends Observation implements Call {
+  readonly onError: (error: unknown) => void
+
+  constructor(
+    operation: string,
+    readonly deadlines: Deadlines | undefined,
+    { dialect, onError }: ResolvedOptions,
+    statistics: Statistics,
+    private readonly ended: () => void
+  ) {
+    super(operationChannel, statistics, operation, dialect.name)
+    this.onError = onError
+  }
+
+  settled(error: unknown): void {
+    this.end(error)
+    this.ended()
   }
 }

@@ -26,21 +26,29 @@ export const statementChannel: TracingChannel = tracingChannel('knex-session-sto
  * result, a session.
  */
 export class Observation {
-  private readonly startedAt = performance.now()
-  private readonly heard: boolean
+  readonly startedAt = performance.now()
+  /** What the subscribers are given; none where nobody listens. */
+  private readonly trace: SessionTrace | undefined
 
   constructor(
     private readonly channel: TracingChannel,
-    private readonly trace: SessionTrace,
-    private readonly statistics: Statistics
+    private readonly statistics: Statistics,
+    readonly operation: string,
+    dialect: string,
+    private readonly batchSize?: number
   ) {
-    this.heard = channel.hasSubscribers
+    if (channel.hasSubscribers) this.trace = { operation, dialect, ...(batchSize !== undefined && { batchSize }) }
+  }
+
+  /** True if there are subscribers; where there are none, `start` does nothing but the work. */
+  get isHeard(): boolean {
+    return this.trace !== undefined
   }
 
   /** Within the stores that subscribers have bound, so that a span can be the parent of what happens inside. */
-  start<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.heard) return work()
+  start<T>(work: () => T): T {
     const { channel, trace } = this
+    if (trace === undefined) return work()
     return channel.start.runStores(trace, () => {
       try {
         return work()
@@ -53,8 +61,8 @@ export class Observation {
   end(error: unknown): void {
     const { channel, trace } = this
     const ms = performance.now() - this.startedAt
-    this.statistics.record(trace.operation, ms, error !== undefined, trace.batchSize)
-    if (!this.heard) return
+    this.statistics.record(this.operation, ms, error !== undefined, this.batchSize)
+    if (trace === undefined) return
     trace.durationMs = ms
     if (error !== undefined) {
       trace.error = error

@@ -82,7 +82,7 @@ const RULES: readonly RuleSpec[] = [
     }
   },
   {
-    title: 'a timer lives in the pruner, in batching/ or in callbacks.ts',
+    title: 'a timer lives in the pruner, in batching/, in callbacks.ts or in deadlines.ts',
     rule: noTimer,
     except: {
       'testing/contract/waiting.ts': 'the contract suite waits as a visitor does; it serves tests and runs in no application'
@@ -97,6 +97,7 @@ const RULES: readonly RuleSpec[] = [
       'pruner.ts': 'setTimeout(f, 5)',
       'batching/lane.ts': 'setImmediate(f)',
       'callbacks.ts': 'setTimeout(f)',
+      'deadlines.ts': 'setTimeout(f)',
       'store.ts': 'query.timeout(5)'
     }
   },

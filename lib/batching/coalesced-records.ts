@@ -1,3 +1,4 @@
+import { after, type Soon } from '../callbacks'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
 import type { SessionRecords } from '../table/session-records'
 import type { SessionTable } from '../table/session-table'
@@ -25,22 +26,22 @@ export class CoalescedRecords implements SessionRecords {
   private readonly updatesWithExpiry: Lane<RecordToUpdate, boolean>
   private readonly touches: Lane<RecordToTouch, boolean>
   private readonly removals: Lane<string, undefined>
-  /** Loads that wait for a statement; one that is under way is not joined, since its answer may already be out of date. */
-  private readonly coalescing = new Map<string, Promise<SessionRecord | null>>()
 
   constructor(table: SessionTable, { maxBatch, inFlight }: BatchLimits, budget: ConnectionBudget, timeoutMs: number) {
     const shared = { maxBatch, maxBatchBytes: MAX_BATCH_BYTES, budget, timeoutMs }
-    const writes = { ...shared, maxInFlight: inFlight.writes }
+    const writes = { ...shared, sameId: 'in-turn' as const, maxInFlight: inFlight.writes }
     const large = { idOf, sizeOf: ({ data }: { data: string }) => data.length }
     const put: Pick<LaneOptions<RecordToPut, unknown>, 'idOf' | 'sizeOf'> = large
     const small = { sizeOf: () => 0 }
+    const ids = { idOf: (id: string) => id }
     this.loads = new Lane({
       ...shared,
       ...small,
+      ...ids,
       operation: 'get',
-      idOf: (id) => id,
+      // Of those who wait; a load that is under way is not joined, since its answer may already be out of date.
+      sameId: 'shared',
       maxInFlight: inFlight.reads,
-      leaving: (id) => this.coalescing.delete(id),
       run: (ids) => table.load(ids)
     })
     this.inserts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => each(records, table.insert(records)) })
@@ -54,13 +55,7 @@ export class CoalescedRecords implements SessionRecords {
       run: (records: RecordToUpdate[]) => table.updateWithExpiry(records)
     })
     this.touches = new Lane({ ...writes, ...small, idOf, operation: 'touch', run: (records: RecordToTouch[]) => table.touch(records) })
-    this.removals = new Lane({
-      ...writes,
-      ...small,
-      idOf: (id: string) => id,
-      operation: 'destroy',
-      run: (ids: string[]) => each(ids, table.remove(ids))
-    })
+    this.removals = new Lane({ ...writes, ...small, ...ids, operation: 'destroy', run: (ids) => each(ids, table.remove(ids)) })
   }
 
   get waiting(): number {
@@ -69,11 +64,7 @@ export class CoalescedRecords implements SessionRecords {
   }
 
   load(id: string): Promise<SessionRecord | null> {
-    const waiting = this.coalescing.get(id)
-    if (waiting !== undefined) return waiting
-    const load = this.loads.submit(id)
-    this.coalescing.set(id, load)
-    return load
+    return this.loads.submit(id)
   }
 
   insert(record: RecordToPut): Promise<void> {
@@ -106,9 +97,8 @@ export class CoalescedRecords implements SessionRecords {
 }
 
 /** The same answer, nothing, for each. */
-async function each(items: readonly unknown[], work: Promise<void>): Promise<undefined[]> {
-  await work
-  return items.map(() => undefined)
+function each(items: readonly unknown[], work: Soon<void>): Soon<undefined[]> {
+  return after(work, () => items.map(() => undefined))
 }
 
 function idOf({ id }: { id: string }): string {

@@ -1,3 +1,5 @@
+import type { Soon } from '../callbacks'
+
 /** Whoever waits for a connection of the budget. */
 export interface Waiting {
   /** Called when a connection may be had. */
@@ -37,7 +39,7 @@ export class ConnectionBudget {
   }
 
   /** Runs `work` with one connection of the budget. */
-  async use<T>(work: () => Promise<T>): Promise<T> {
+  async use<T>(work: () => Soon<T>): Promise<T> {
     await new Promise<void>((resolve) => {
       const waiting = { proceed: () => (this.take(waiting) ? resolve() : undefined) }
       waiting.proceed()

@@ -1,3 +1,4 @@
+import { afterThisTurn, isPromiseLike, type Soon } from '../callbacks'
 import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, TimeoutError, TransientDatabaseError } from '../errors'
 import type { ConnectionBudget, Waiting } from './connection-budget'
 
@@ -7,18 +8,22 @@ const BACKOFF_MS = 10
 
 /** Two statements keep both sides busy; more of them are smaller, and cost more than they gain. */
 const WORTH_SPLITTING_FOR = 2
-/** Fewer rows are not worth a statement of their own. */
+/** Fewer rows are not worth a statement of their own where others wait. */
 const SMALL_BATCH = 16
+/** While a statement is under way, fewer than this part of its rows wait for it, or for more to come … */
+const STRAGGLERS = 1 / 4
+/** … but no longer than this: it may take long. */
+const HOLD_MS = 3
 
 /** What a lane needs to know. */
 export interface LaneOptions<Item, Result> {
   /** For messages. */
   readonly operation: string
   /** Runs one statement for all items and answers for each, in order. No two items have the same id. */
-  readonly run: (items: Item[]) => Promise<readonly Result[]>
+  readonly run: (items: Item[]) => Soon<readonly Result[]>
   readonly idOf: (item: Item) => string
-  /** Told of each item that waits no more: it is sent, or was given up. */
-  readonly leaving?: (item: Item) => void
+  /** What of those that have the same id goes in one statement: the first, and the others later; or one for all, who share its answer. */
+  readonly sameId: 'in-turn' | 'shared'
   /** Bytes, about: so that a few large rows make a statement of their own. */
   readonly sizeOf: (item: Item) => number
   readonly maxBatch: number
@@ -36,6 +41,8 @@ interface Entry<Item, Result> {
   readonly since: number
   readonly resolve: (result: Result) => void
   readonly reject: (error: unknown) => void
+  /** Those who share its answer. */
+  twins: Entry<Item, Result>[] | undefined
 }
 
 /**
@@ -45,7 +52,10 @@ interface Entry<Item, Result> {
 export class Lane<Item, Result> implements Waiting {
   private queue: Entry<Item, Result>[] = []
   private inFlight = 0
+  private rowsInFlight = 0
   private scheduled = false
+  private pumping = false
+  private holding: NodeJS.Timeout | undefined
 
   constructor(private readonly options: LaneOptions<Item, Result>) {}
 
@@ -56,7 +66,7 @@ export class Lane<Item, Result> implements Waiting {
 
   submit(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.queue.push({ item, id: this.options.idOf(item), since: performance.now(), resolve, reject })
+      this.queue.push({ item, id: this.options.idOf(item), since: performance.now(), resolve, reject, twins: undefined })
       this.schedule()
     })
   }
@@ -76,40 +86,74 @@ export class Lane<Item, Result> implements Waiting {
     })
   }
 
+  /** Sends what is worth a statement now. */
   private pump(): void {
+    // A database in this process answers before `sendNext` returns; that must not pump again, deeper and deeper.
+    if (this.pumping) return
+    this.pumping = true
     while (this.queue.length > 0 && this.inFlight < this.options.maxInFlight) {
-      if (!this.options.budget.take(this)) return
-      const batch = this.nextBatch()
-      if (batch.length === 0) {
-        this.options.budget.giveBack()
-        return
+      if (this.queue.length < this.rowsInFlight * STRAGGLERS) {
+        this.holding ??= setTimeout(() => this.sendHeld(), HOLD_MS)
+        break
       }
-      this.inFlight++
-      this.send(batch, 1).finally(() => {
-        this.inFlight--
-        this.options.budget.giveBack()
-        this.pump()
-      })
+      if (!this.sendNext()) break
     }
+    this.pumping = false
+  }
+
+  private sendHeld(): void {
+    this.holding = undefined
+    if (this.queue.length > 0 && this.inFlight < this.options.maxInFlight) this.sendNext()
+  }
+
+  /** False if nothing could be sent: no connection may be had now, or nobody is left who waits. */
+  private sendNext(): boolean {
+    const { budget } = this.options
+    if (!budget.take(this)) return false
+    const batch = this.nextBatch()
+    if (this.queue.length === 0 && this.holding !== undefined) {
+      clearTimeout(this.holding)
+      this.holding = undefined
+    }
+    if (batch.length === 0) {
+      budget.giveBack()
+      return false
+    }
+    this.inFlight++
+    this.rowsInFlight += batch.length
+    this.send(batch, 1, () => {
+      this.inFlight--
+      this.rowsInFlight -= batch.length
+      budget.giveBack()
+      this.continueAfter(batch.length)
+    })
+    return true
+  }
+
+  /** A few who wait while many are about to be answered go together with what those will ask next. */
+  private continueAfter(rows: number): void {
+    if (this.queue.length === 0) return
+    if (this.queue.length >= rows * STRAGGLERS) this.pump()
+    else afterThisTurn(() => this.pump())
   }
 
   /**
    * How many of those who wait go in the next statement. Not all of them while another statement may go at the same time: then this
-   * process and the database would take turns at being idle.
+   * process and the database would take turns at being idle. Nor many more than are under way: uneven statements stay uneven.
    */
   private fairShare(): number {
     const { maxBatch, maxInFlight } = this.options
-    const free = Math.min(WORTH_SPLITTING_FOR, maxInFlight) - this.inFlight
-    if (free <= 1) return maxBatch
-    return Math.min(maxBatch, Math.max(SMALL_BATCH, Math.ceil(this.queue.length / free)))
+    if (maxInFlight === 1) return maxBatch
+    return Math.min(maxBatch, Math.max(SMALL_BATCH, Math.ceil((this.queue.length + this.rowsInFlight) / WORTH_SPLITTING_FOR)))
   }
 
   private nextBatch(): Entry<Item, Result>[] {
-    const { maxBatchBytes, sizeOf } = this.options
+    const { maxBatchBytes, sizeOf, sameId } = this.options
     const maxBatch = this.fairShare()
     const batch: Entry<Item, Result>[] = []
     const held: Entry<Item, Result>[] = []
-    const ids = new Set<string>()
+    // A map for each batch. One that lived on, through whose buckets all calls pass, would keep old answers from being collected early.
+    const firstOf = new Map<string, Entry<Item, Result>>()
     const now = performance.now()
     let bytes = 0
     let taken = 0
@@ -119,39 +163,45 @@ export class Lane<Item, Result> implements Waiting {
       if (batch.length > 0 && bytes + size > maxBatchBytes) break
       taken++
       if (this.rejectIfLate(entry, now)) continue
-      if (ids.has(entry.id)) {
-        held.push(entry)
-      } else {
-        ids.add(entry.id)
+      const first = firstOf.get(entry.id)
+      if (first === undefined) {
+        firstOf.set(entry.id, entry)
         bytes += size
         batch.push(entry)
-      }
+      } else if (sameId === 'shared') addTwin(first, entry)
+      else held.push(entry)
     }
     this.queue = taken === this.queue.length ? held : [...held, ...this.queue.slice(taken)]
-    const { leaving } = this.options
-    if (leaving !== undefined) for (const { item } of batch) leaving(item)
     // The same order in every process: two statements that lock the same rows in different orders block each other.
-    return batch.length > 1 ? batch.sort((a, b) => (a.id < b.id ? -1 : 1)) : batch
+    return sameId === 'in-turn' && batch.length > 1 ? batch.sort((a, b) => (a.id < b.id ? -1 : 1)) : batch
   }
 
-  private async send(batch: Entry<Item, Result>[], tries: number): Promise<void> {
-    let results: readonly Result[]
-    try {
-      results = await this.options.run(batch.map(({ item }) => item))
-    } catch (error) {
-      return this.recover(batch, error, tries)
+  /** @param ended called before anybody is answered: what waits may be sent while they look at their answers */
+  private send(batch: Entry<Item, Result>[], tries: number, ended: () => void): void {
+    const answered = (results: readonly Result[]) => {
+      ended()
+      for (let index = 0; index < batch.length; index++) {
+        const entry = batch[index] as Entry<Item, Result>
+        const result = results[index] as Result
+        entry.resolve(result)
+        if (entry.twins !== undefined) for (const twin of entry.twins) twin.resolve(result)
+      }
     }
-    for (let index = 0; index < batch.length; index++) (batch[index] as Entry<Item, Result>).resolve(results[index] as Result)
+    const failed = (error: unknown) => this.recover(batch, error, tries, ended)
+    try {
+      const results = this.options.run(batch.map(({ item }) => item))
+      if (isPromiseLike(results)) results.then(answered, failed)
+      else answered(results)
+    } catch (error) {
+      failed(error)
+    }
   }
 
-  private async recover(batch: Entry<Item, Result>[], error: unknown, tries: number): Promise<void> {
+  private recover(batch: Entry<Item, Result>[], error: unknown, tries: number, ended: () => void): void {
     const again = error instanceof TransientDatabaseError || (error instanceof DatabaseUnreachableError && tries < 3)
     if (again && tries < MAX_TRIES) {
       // Jitter: those who collided must not meet again.
-      await new Promise((resolve) => setTimeout(resolve, BACKOFF_MS * tries * (0.5 + Math.random())))
-      const now = performance.now()
-      const waited = batch.filter((entry) => !this.rejectIfLate(entry, now))
-      if (waited.length > 0) await this.send(waited, tries + 1)
+      setTimeout(() => this.sendAgain(batch, tries + 1, ended), BACKOFF_MS * tries * (0.5 + Math.random()))
       return
     }
     const allRowsFault = again || error instanceof DatabaseUnreachableError || error instanceof ReadOnlyDatabaseError
@@ -159,18 +209,41 @@ export class Lane<Item, Result> implements Waiting {
     if (batch.length > 1 && oneRowsFault) {
       // One poisoned row fails alone.
       const middle = batch.length >> 1
-      await this.send(batch.slice(0, middle), MAX_TRIES)
-      return this.send(batch.slice(middle), MAX_TRIES)
+      this.send(batch.slice(0, middle), MAX_TRIES, () => this.send(batch.slice(middle), MAX_TRIES, ended))
+      return
     }
-    for (const { reject } of batch) reject(error)
+    ended()
+    for (const { reject } of batch.flatMap(withTwins)) reject(error)
+  }
+
+  private sendAgain(batch: Entry<Item, Result>[], tries: number, ended: () => void): void {
+    const now = performance.now()
+    const waiting = batch.flatMap(withTwins).filter((entry) => !this.rejectIfLate(entry, now))
+    const firstOf = new Map<string, Entry<Item, Result>>()
+    for (const entry of waiting) {
+      entry.twins = undefined
+      const first = firstOf.get(entry.id)
+      if (first === undefined) firstOf.set(entry.id, entry)
+      else addTwin(first, entry)
+    }
+    if (firstOf.size > 0) this.send([...firstOf.values()], tries, ended)
+    else ended()
   }
 
   /** True for one whose caller has a TimeoutError already: nothing is sent whose result would be thrown away. */
-  private rejectIfLate({ item, since, reject }: Entry<Item, Result>, now: number): boolean {
+  private rejectIfLate({ since, reject }: Entry<Item, Result>, now: number): boolean {
     const { operation, timeoutMs } = this.options
     if (since >= now - timeoutMs) return false
-    this.options.leaving?.(item)
     reject(new TimeoutError(operation, timeoutMs))
     return true
   }
+}
+
+function addTwin<Item, Result>(first: Entry<Item, Result>, twin: Entry<Item, Result>): void {
+  if (first.twins === undefined) first.twins = [twin]
+  else first.twins.push(twin)
+}
+
+function withTwins<Item, Result>(entry: Entry<Item, Result>): Entry<Item, Result>[] {
+  return entry.twins === undefined ? [entry] : [entry, ...entry.twins]
 }

@@ -1,23 +1,8 @@
 import type { Knex } from 'knex'
 import { withinTime } from '../callbacks'
 import { TimeoutError } from '../errors'
-
-/** The parts of Knex's client that Knex does not type but keeps stable; see https://knexjs.org and knex/lib/client.js. */
-export interface KnexClient {
-  readonly transacting?: boolean
-  readonly driverName: string
-  readonly config: Knex.Config
-  readonly connectionSettings?: object
-  readonly pool?: object
-  raw(sql: string): Knex.Raw
-  query(connection: unknown, statement: object): Promise<{ response: unknown }>
-  emit(event: string, ...values: unknown[]): boolean
-  acquireConnection(): Promise<unknown>
-  releaseConnection(connection: unknown): Promise<void>
-  /** A connection that is none of the pool's. */
-  acquireRawConnection(): Promise<unknown>
-  destroyRawConnection(connection: unknown): Promise<void>
-}
+import { BorrowedConnections } from './borrowed-connections'
+import type { Connection, KnexClient } from './knex-client'
 
 /** What one statement needs besides its text and bindings. */
 export interface StatementOptions {
@@ -30,11 +15,15 @@ export interface StatementOptions {
  * names and results of its own queries (`wrapIdentifier`, `postProcessResponse`) does not reach ours, which are sent as they are written.
  */
 export class Database {
+  private readonly borrowed: BorrowedConnections
+
   private constructor(
     private readonly knex: Knex,
     /** After this many milliseconds a statement is given up and its connection is thrown away. */
     readonly timeoutMs: number
-  ) {}
+  ) {
+    this.borrowed = BorrowedConnections.of(knex.client)
+  }
 
   static of(knex: Knex, timeoutMs: number): Database {
     return new Database(knex, timeoutMs)
@@ -49,25 +38,28 @@ export class Database {
     return this.client.transacting === true
   }
 
-  /**
-   * Runs one statement; `?` marks a binding. Answers what the driver answers.
-   *
-   * By hand what `knex.raw` does, on the connection that Knex's pool hands out: for a statement of a tenth of a millisecond, its builder,
-   * runner and response events cost as much as the driver. The application's `query` events are the same.
-   */
-  async run(sql: string, bindings: readonly unknown[] = [], options: StatementOptions = {}): Promise<unknown> {
-    const { client, timeoutMs } = this
-    const connection = (await client.acquireConnection()) as { __knex__disposed?: unknown }
-    try {
-      const query = client.query(connection, { method: 'raw', sql, bindings, options: options.driver ?? {} })
-      const { response } = await withinTime(query, 'statement', timeoutMs)
+  /** Runs one statement; `?` marks a binding. Answers what the driver answers. */
+  run(sql: string, bindings: readonly unknown[] = [], options: StatementOptions = {}): Promise<unknown> {
+    return this.use(async (connection) => {
+      // By hand what `knex.raw` does: its builder, runner and response events cost as much as the driver. The `query` events are the same.
+      const { response } = await this.client.query(connection, { method: 'raw', sql, bindings, options: options.driver ?? {} })
       return response
+    })
+  }
+
+  /** Does `work` on a connection of Knex's pool, within the time. */
+  async use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    const { borrowed } = this
+    const acquired = borrowed.acquire()
+    const connection = acquired instanceof Promise ? await acquired : acquired
+    try {
+      return await withinTime(work(connection), 'statement', this.timeoutMs)
     } catch (error) {
       // Its answer may still come, and must not be taken for that of the next statement: the pool destroys such a connection.
       if (error instanceof TimeoutError) connection.__knex__disposed = error
       throw error
     } finally {
-      client.releaseConnection(connection)
+      borrowed.giveBack(connection)
     }
   }
 

@@ -1,3 +1,4 @@
+import type { Soon } from '../callbacks'
 import type { Database } from './database'
 import type { TableDefinition } from './table-definition'
 
@@ -63,29 +64,29 @@ export const UNKNOWN_REVISION = 0
 
 /**
  * The statements that are run for every request, for one table. Each takes many rows and answers for each of them, in the order given;
- * no id occurs twice in one call. `now` is the store's clock, in milliseconds since the epoch.
+ * no id occurs twice in one call. Answers are there at once where the database is in this process. `now` is the store's clock, in milliseconds since the epoch.
  */
 export interface SessionStatements {
   /** The rows that exist, dead or alive, in any order. */
-  load(db: Database, ids: readonly string[]): Promise<SessionRecord[]>
+  load(db: Database, ids: readonly string[]): Soon<SessionRecord[]>
   /** Inserts the rows whose id is not there yet, dead or alive. */
-  insert(db: Database, records: readonly RecordToPut[]): Promise<void>
+  insert(db: Database, records: readonly RecordToPut[]): Soon<void>
   /** Inserts or overwrites. Answers the revision each row has now, or {@link UNKNOWN_REVISION}. */
-  put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]>
+  put(db: Database, records: readonly RecordToPut[], now: number): Soon<number[]>
   /** Inserts, or overwrites a live row. Answers the same, or null where the row is that of a dead session and stays as it is. */
-  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Promise<(number | null)[]>
+  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Soon<(number | null)[]>
   /** Overwrites live rows at the given revision; the later expiry stays. Answers which rows were hit. */
-  update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]>
+  update(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]>
   /** The same, with exactly the expiry given: for a session whose life was shortened on purpose. */
-  updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]>
+  updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]>
   /** Renews the expiry of live rows. Answers how many were alive. */
-  touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number>
+  touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number>
   /** Blanks the rows and ends their life. They stay until pruned, so that nobody revives them meanwhile. */
-  remove(db: Database, ids: readonly string[], pruneHour: number): Promise<void>
+  remove(db: Database, ids: readonly string[], pruneHour: number): Soon<void>
   /** Deletes at most `limit` rows that ended more than `graceMs` ago by the database's clock. Answers how many. */
-  prune(db: Database, graceMs: number, limit: number): Promise<number>
+  prune(db: Database, graceMs: number, limit: number): Soon<number>
   /** Takes or renews the lease `id`, kept as a dead row of the table, for `leaseMs` by the database's clock. False if another holds it. */
-  claim(db: Database, id: string, leaseMs: number): Promise<boolean>
+  claim(db: Database, id: string, leaseMs: number): Soon<boolean>
 }
 
 /** How a table is kept, apart from its layout. */
@@ -129,13 +130,13 @@ export interface Dialect {
 }
 
 /** A row as every dialect selects it: id, data, expiry, revision, beginning. Drivers give large numbers as texts. */
-export function toRecord([id, data, expiresAt, revision, createdAt]: readonly unknown[]): SessionRecord {
+export function toRecord(row: readonly unknown[]): SessionRecord {
   return {
-    id: id as string,
-    data: data as string,
-    expiresAt: Number(expiresAt),
-    revision: Number(revision),
-    createdAt: Number(createdAt)
+    id: row[0] as string,
+    data: row[1] as string,
+    expiresAt: Number(row[2]),
+    revision: Number(row[3]),
+    createdAt: Number(row[4])
   }
 }
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Knex } from 'knex'
-import type { KnexClient } from './database'
+import type { KnexClient } from './knex-client'
 
 /** Two Knex instances with equal identities reach the same tables. An object stands only for itself. */
 export type DatabaseIdentity = string | object

@@ -1,4 +1,5 @@
 import type { SessionData } from 'express-session'
+import { isPromiseLike, type Soon } from '../callbacks'
 import { SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
 
 /**
@@ -36,35 +37,42 @@ export interface EncodedSession {
   readonly comparable: string
 }
 
-/** Encodes, and turns whatever the codec or the session's own `toJSON` throws into one clear error that shows none of the session. */
-export async function encode(codec: SessionCodec, session: SessionData, storedId: string): Promise<EncodedSession> {
+/**
+ * Encodes, and turns whatever the codec or the session's own `toJSON` throws into one clear error that shows none of the session. A promise
+ * only where the codec gives one: the default codec must not pay for a turn of the promise queue.
+ */
+export function encode(codec: SessionCodec, session: SessionData, storedId: string): Soon<EncodedSession> {
   try {
     const encoded = codec.encode(session, storedId)
-    // Without this test the default codec would pay for a turn of the promise queue.
-    const data = typeof encoded === 'string' ? encoded : await encoded
-    if (codec !== json || data === undefined) refuseUnstorable(data)
-    return { data, comparable: codec.comparable?.(session) ?? data }
+    if (!isPromiseLike(encoded)) return checked(codec, session, encoded)
+    return Promise.resolve(encoded)
+      .then((data) => checked(codec, session, data))
+      .catch(unserializable)
   } catch (error) {
-    throw error instanceof SessionStoreError ? error : new UnserializableSessionError(reasonOf(error))
+    return unserializable(error)
   }
+}
+
+function checked(codec: SessionCodec, session: SessionData, data: string): EncodedSession {
+  if (codec !== json || data === undefined) refuseUnstorable(data)
+  return { data, comparable: codec.comparable?.(session) ?? data }
+}
+
+function unserializable(error: unknown): never {
+  throw error instanceof SessionStoreError ? error : new UnserializableSessionError(reasonOf(error))
 }
 
 /**
  * Decodes and checks. Throws, or rejects, with {@link UnreadableSessionError} for whatever is not a session. A promise only where the
  * codec gives one: the default codec must not pay for a turn of the promise queue.
  */
-export function decode(codec: SessionCodec, data: string, storedId: string): SessionData | Promise<SessionData> {
+export function decode(codec: SessionCodec, data: string, storedId: string): Soon<SessionData> {
   try {
     const decoded = codec.decode(data, storedId)
     return isPromiseLike(decoded) ? Promise.resolve(decoded).then(asSession).catch(unreadable) : asSession(decoded)
   } catch (error) {
     return unreadable(error)
   }
-}
-
-/** Not by instanceof: under Jest the promises of node:crypto are of another realm. */
-export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof (value as { then?: unknown } | null)?.then === 'function'
 }
 
 function unreadable(error: unknown): never {

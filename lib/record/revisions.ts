@@ -29,7 +29,8 @@ export interface KnownRevision {
  */
 export class Revisions {
   private readonly key = Symbol('revision')
-  private readonly ofFrozen = new WeakMap<object, KnownRevision>()
+  /** None until it is needed: to ask it costs each session that is not known. */
+  private ofFrozen: WeakMap<object, KnownRevision> | undefined
 
   of(session: object, storedId: string): KnownRevision | undefined {
     const known = this.find(session)
@@ -40,7 +41,10 @@ export class Revisions {
     const box = (session as Boxed)[this.key]
     if (box !== undefined && Object.hasOwn(session, this.key)) box.known = known
     else if (Object.isExtensible(session)) Object.defineProperty(session, this.key, { value: { known } })
-    else this.ofFrozen.set(session, known)
+    else {
+      this.ofFrozen ??= new WeakMap()
+      this.ofFrozen.set(session, known)
+    }
   }
 
   /** The new object stands for the same loaded session as the old one. */
@@ -51,7 +55,7 @@ export class Revisions {
 
   private find(session: object): KnownRevision | undefined {
     // What is given as a session may be anything, even null: that is refused where it is encoded.
-    return (session as Boxed | null)?.[this.key]?.known ?? this.ofFrozen.get(session)
+    return (session as Boxed | null)?.[this.key]?.known ?? this.ofFrozen?.get(session)
   }
 }
 

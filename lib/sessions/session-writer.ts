@@ -38,7 +38,7 @@ interface Version {
 export class SessionWriter {
   constructor(private readonly parts: SessionsParts) {}
 
-  async write(draft: Draft, encoded: EncodedSession): Promise<void> {
+  write(draft: Draft, encoded: EncodedSession): Promise<void> {
     this.refuseTooLarge(encoded.data)
     const known = this.parts.revisions.of(draft.session, draft.storedId)
     if (known === undefined) return this.put(draft, encoded)
@@ -59,22 +59,25 @@ export class SessionWriter {
   }
 
   /** Renews the expiry of a session that is alive. */
-  async renew(storedId: string, session: SessionData, expiresAt: number): Promise<void> {
+  renew(storedId: string, session: SessionData, expiresAt: number): Promise<void> {
     const { records, revisions, announce } = this.parts
-    const alive = await records.touch({ id: storedId, expiresAt })
-    const known = revisions.of(session, storedId)
-    if (known === undefined) return
-    if (alive) revisions.remember(session, { ...known, expiresAt: Math.max(known.expiresAt, expiresAt) })
-    else announce('dropped', { operation: 'touch' })
+    return records.touch({ id: storedId, expiresAt }).then((alive) => {
+      const known = revisions.of(session, storedId)
+      if (known === undefined) return
+      if (alive) revisions.remember(session, { ...known, expiresAt: Math.max(known.expiresAt, expiresAt) })
+      else announce('dropped', { operation: 'touch' })
+    })
   }
 
   /** A session that was never loaded: new, or given by hand. */
-  private async put(draft: Draft, encoded: EncodedSession): Promise<void> {
+  private put(draft: Draft, encoded: EncodedSession): Promise<void> {
     const { records, announce } = this.parts
     const record = { id: draft.storedId, data: encoded.data, expiresAt: draft.expiresAt, ownerId: draft.ownerId, createdAt: draft.now }
-    const revision = mayBeStale(draft.session) ? await records.putUnlessDead(record) : await records.put(record)
-    if (revision === null) announce('dropped', { operation: 'set' })
-    else this.remember(draft, encoded, { revision, data: encoded.data, createdAt: draft.now })
+    const written: Promise<number | null> = mayBeStale(draft.session) ? records.putUnlessDead(record) : records.put(record)
+    return written.then((revision) => {
+      if (revision === null) announce('dropped', { operation: 'set' })
+      else this.remember(draft, encoded, { revision, data: encoded.data, createdAt: draft.now })
+    })
   }
 
   /** A loaded session: written if it is still at the revision that was loaded, else by the conflict policy; never if it is dead. */

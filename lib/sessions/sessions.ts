@@ -1,7 +1,8 @@
 import type { SessionData } from 'express-session'
+import { isPromiseLike, type Soon } from '../callbacks'
 import type { SessionRecord } from '../dialects/dialect'
 import { isOurs, UnreadableSessionError } from '../errors'
-import { decode, encode, isPromiseLike } from '../record/codec'
+import { decode, encode } from '../record/codec'
 import { expiryOf, touchThreshold } from '../record/expiry'
 import type { KnownRevision } from '../record/revisions'
 import { cookieOf, maxAgeChanged, toStorable, withExpiry } from '../record/storable'
@@ -40,13 +41,14 @@ export class Sessions {
     const draft = this.draft(storedId, session)
     // The caller may change the session while we wait for our turn: what is written is what it was now.
     const encoded = encode(this.parts.options.codec, draft.storable, storedId)
+    if (!isPromiseLike(encoded)) return this.parts.order.write(storedId, () => this.writer.write(draft, encoded))
     encoded.catch(() => undefined)
     return this.parts.order.write(storedId, async () => this.writer.write(draft, await encoded))
   }
 
   /** Renews the expiry, if that moves it far enough to be worth a statement. */
-  async touch(sessionId: string, session: SessionData): Promise<void> {
-    if (!this.canExist(sessionId)) return
+  touch(sessionId: string, session: SessionData): Promise<void> {
+    if (!this.canExist(sessionId)) return Promise.resolve()
     const { originalMaxAge } = cookieOf(session)
     const { options, order } = this.parts
     const storedId = this.storedId(sessionId)
@@ -58,7 +60,7 @@ export class Sessions {
       // express-session calls touch, not set, when only the cookie was changed.
       if (shortened || maxAgeChanged(originalMaxAge, known.maxAge)) return this.save(sessionId, session)
       const moved = expiresAt - known.expiresAt
-      if (moved < touchThreshold(options.touchAfterMs, expiresAt - now)) return
+      if (moved < touchThreshold(options.touchAfterMs, expiresAt - now)) return Promise.resolve()
     }
     return order.write(storedId, () => this.writer.renew(storedId, session, expiresAt))
   }
@@ -80,7 +82,7 @@ export class Sessions {
   }
 
   /** The session in a row, or null, and an event, if it is not one. A promise only where the codec is async. */
-  open(record: SessionRecord): SessionData | null | Promise<SessionData | null> {
+  open(record: SessionRecord): Soon<SessionData | null> {
     try {
       const decoded = decode(this.parts.options.codec, record.data, record.id)
       if (!isPromiseLike(decoded)) return this.opened(decoded, record)
@@ -90,7 +92,7 @@ export class Sessions {
     }
   }
 
-  private opened(session: SessionData, record: SessionRecord): SessionData | Promise<SessionData> {
+  private opened(session: SessionData, record: SessionRecord): Soon<SessionData> {
     const { codec } = this.parts.options
     const { id: storedId, data, revision, expiresAt, createdAt } = record
     const rewrite = codec.rewrite?.(data) ?? 'not'

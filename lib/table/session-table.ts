@@ -1,3 +1,4 @@
+import { after, isPromiseLike, type Soon } from '../callbacks'
 import type { Database } from '../dialects/database'
 import {
   type Dialect,
@@ -55,52 +56,49 @@ export class SessionTable {
     if (!this.keeper.isReady) await this.keeper.ensure()
   }
 
-  load(ids: readonly string[]): Promise<(SessionRecord | null)[]> {
-    return this.run('get', ids.length, async () => {
-      const found = await this.find(ids)
-      return ids.map((id) => found.get(id) ?? null)
-    })
+  load(ids: readonly string[]): Soon<(SessionRecord | null)[]> {
+    return this.run('get', ids.length, () => after(this.find(ids), (found) => ids.map((id) => found.get(id) ?? null)))
   }
 
-  insert(records: readonly RecordToPut[]): Promise<void> {
+  insert(records: readonly RecordToPut[]): Soon<void> {
     return this.run('set', records.length, () => this.statements.insert(this.db, records))
   }
 
-  put(records: readonly RecordToPut[]): Promise<number[]> {
+  put(records: readonly RecordToPut[]): Soon<number[]> {
     return this.run('set', records.length, () => this.statements.put(this.db, records, this.now()))
   }
 
-  putUnlessDead(records: readonly RecordToPut[]): Promise<(number | null)[]> {
+  putUnlessDead(records: readonly RecordToPut[]): Soon<(number | null)[]> {
     return this.run('set', records.length, () => this.statements.putUnlessDead(this.db, records, this.now()))
   }
 
-  update(records: readonly RecordToUpdate[]): Promise<boolean[]> {
+  update(records: readonly RecordToUpdate[]): Soon<boolean[]> {
     return this.run('set', records.length, () => this.statements.update(this.db, records, this.now()))
   }
 
-  updateWithExpiry(records: readonly RecordToUpdate[]): Promise<boolean[]> {
+  updateWithExpiry(records: readonly RecordToUpdate[]): Soon<boolean[]> {
     return this.run('set', records.length, () => this.statements.updateWithExpiry(this.db, records, this.now()))
   }
 
-  touch(records: readonly RecordToTouch[]): Promise<boolean[]> {
-    return this.run('touch', records.length, async () => {
+  touch(records: readonly RecordToTouch[]): Soon<boolean[]> {
+    return this.run('touch', records.length, () => {
       const now = this.now()
-      const alive = await this.statements.touch(this.db, records, now)
-      if (alive === records.length) return records.map(() => true)
-      const ids = records.map(({ id }) => id)
-      const found = await this.find(ids)
-      return ids.map((id) => (found.get(id)?.expiresAt ?? 0) > now)
+      return after(this.statements.touch(this.db, records, now), (alive) => {
+        if (alive === records.length) return records.map(() => true)
+        const ids = records.map(({ id }) => id)
+        return after(this.find(ids), (found) => ids.map((id) => (found.get(id)?.expiresAt ?? 0) > now))
+      })
     })
   }
 
-  remove(ids: readonly string[]): Promise<void> {
+  remove(ids: readonly string[]): Soon<void> {
     // One hour more than the grace needs, because an hour is as exact as the column is.
     const pruneHour = Math.ceil((this.now() + GRACE_MS) / HOUR) + 1
     return this.run('destroy', ids.length, () => this.statements.remove(this.db, ids, pruneHour))
   }
 
   /** A page of live rows in the order of their ids, after the id given. */
-  page(range: ScanRange, after: string, limit: number): Promise<SessionRecord[]> {
+  page(range: ScanRange, after: string, limit: number): Soon<SessionRecord[]> {
     const { id, data, expiresAt, revision, createdAt } = quotedColumns(this.table, this.dialect.quote)
     const { condition, bindings } = this.live(range)
     return this.run('scan', 1, async () => {
@@ -114,7 +112,7 @@ export class SessionTable {
   }
 
   /** A page of the ids of live rows. */
-  pageOfIds(range: ScanRange, after: string, limit: number): Promise<string[]> {
+  pageOfIds(range: ScanRange, after: string, limit: number): Soon<string[]> {
     const { id } = quotedColumns(this.table, this.dialect.quote)
     const { condition, bindings } = this.live(range)
     const sql = `SELECT ${this.dialect.text(id)} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`
@@ -125,7 +123,7 @@ export class SessionTable {
   }
 
   /** How many rows are alive. */
-  count(range: ScanRange): Promise<number> {
+  count(range: ScanRange): Soon<number> {
     const { condition, bindings } = this.live(range)
     return this.run('length', 1, async () => {
       const rows = await this.dialect.select(this.db, `SELECT count(*) FROM ${this.name} WHERE ${condition}`, bindings)
@@ -134,45 +132,60 @@ export class SessionTable {
   }
 
   /** Deletes at most `limit` rows that have been dead for the grace. */
-  prune(limit: number): Promise<number> {
+  prune(limit: number): Soon<number> {
     return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit))
   }
 
   /** True for the one process that may prune for the next `leaseMs`. */
-  claimPruning(leaseMs: number): Promise<boolean> {
+  claimPruning(leaseMs: number): Soon<boolean> {
     return this.run('prune', 1, () => this.statements.claim(this.db, LEASE_ID, leaseMs))
   }
 
-  private async find(ids: readonly string[]): Promise<Map<string, SessionRecord>> {
-    const records = await this.statements.load(this.db, ids)
-    return new Map(records.map((record) => [record.id, record]))
+  private find(ids: readonly string[]): Soon<Map<string, SessionRecord>> {
+    return after(this.statements.load(this.db, ids), (records) => new Map(records.map((record) => [record.id, record])))
   }
 
-  private async run<T>(operation: string, batchSize: number, statement: () => Promise<T>): Promise<T> {
-    const observation = new Observation(statementChannel, { operation, dialect: this.dialect.name, batchSize }, this.statistics)
-    try {
-      const result = await observation.start(() => this.runReady(operation, statement))
+  private run<T>(operation: string, batchSize: number, statement: () => Soon<T>): Soon<T> {
+    const observation = new Observation(statementChannel, this.statistics, operation, this.dialect.name, batchSize)
+    const ended = (value: T) => {
       observation.end(undefined)
-      return result
-    } catch (error) {
+      return value
+    }
+    const failed = (error: unknown) => {
       observation.end(error)
       throw error
     }
+    try {
+      const answer = observation.start(() => this.runReady(operation, statement))
+      return isPromiseLike(answer) ? answer.then(ended, failed) : ended(answer)
+    } catch (error) {
+      return failed(error)
+    }
   }
 
-  private async runReady<T>(operation: string, statement: () => Promise<T>): Promise<T> {
-    if (!this.keeper.isReady) await this.keeper.ensure()
+  private runReady<T>(operation: string, statement: () => Soon<T>): Soon<T> {
+    if (!this.keeper.isReady) return this.keeper.ensure().then(() => this.attempt(operation, statement))
+    return this.attempt(operation, statement)
+  }
+
+  private attempt<T>(operation: string, statement: () => Soon<T>): Soon<T> {
     try {
-      return await statement()
+      const answer = statement()
+      return isPromiseLike(answer) ? answer.catch((error) => this.again(operation, statement, error)) : answer
     } catch (error) {
-      const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
-      if (diagnosis !== 'table-missing' && diagnosis !== 'table-perhaps-missing') throw wrapDriverError(this.dialect, error, operation)
+      return this.again(operation, statement, error)
     }
+  }
+
+  /** After a statement failed: makes the table, if that was missing, and tries once more. */
+  private async again<T>(operation: string, statement: () => Soon<T>, error: unknown): Promise<T> {
+    const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
+    if (diagnosis !== 'table-missing' && diagnosis !== 'table-perhaps-missing') throw wrapDriverError(this.dialect, error, operation)
     await this.keeper.heal()
     try {
       return await statement()
-    } catch (error) {
-      throw wrapDriverError(this.dialect, error, operation)
+    } catch (secondError) {
+      throw wrapDriverError(this.dialect, secondError, operation)
     }
   }
 

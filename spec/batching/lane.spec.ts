@@ -26,6 +26,7 @@ function laneWith(options: Partial<LaneOptions<string, string>> = {}) {
   const lane = new Lane<string, string>({
     operation: 'get',
     idOf: (item) => item.split(':')[0] as string,
+    sameId: 'in-turn',
     sizeOf: (item) => item.length,
     maxBatch: 256,
     maxBatchBytes: 1_000_000,
@@ -199,6 +200,167 @@ describe('a lane', () => {
       ),
       { numRuns: 50 }
     )
+  })
+})
+
+describe('a lane under load', () => {
+  const many = (count: number, from = 0) => Array.from({ length: count }, (_, number) => `i${from + number}`)
+  const sizes = (sent: readonly Sent[]) => sent.map(({ items }) => items.length)
+
+  it('sends two halves rather than all at once: while one is answered, the other is looked at', async () => {
+    const { lane, sent } = laneWith({ maxInFlight: 2 })
+    const calls = many(64).map((item) => lane.submit(item))
+    await settle()
+    expect(sizes(sent)).toEqual([32, 32])
+    for (const { answer } of sent) await answer()
+    await Promise.all(calls)
+  })
+
+  it('makes uneven statements even again', async () => {
+    const { lane, sent } = laneWith({ maxInFlight: 2 })
+    const few = many(10).map((item) => lane.submit(item))
+    await settle()
+    const rest = many(110, 10).map((item) => lane.submit(item))
+    await settle()
+    // Half of the 120 that wait or are under way.
+    expect(sizes(sent)).toEqual([10, 60])
+    await sent[0]?.answer()
+    expect(sizes(sent)).toEqual([10, 60, 50])
+    for (const { answer } of sent.slice(1)) await answer()
+    await Promise.all([...few, ...rest])
+  })
+
+  it('lets a few wait for those who are about to be answered, and go with what these ask next', async () => {
+    const { lane, sent } = laneWith({ maxInFlight: 2 })
+    const first = Promise.all(many(31).map((item) => lane.submit(item))).then(() =>
+      Promise.all(many(31, 100).map((item) => lane.submit(item)))
+    )
+    await settle()
+    // 31 are not split: each half would be small. Of what comes now, less than a quarter of them waits.
+    const straggler = lane.submit('straggler')
+    await settle()
+    const sent31 = sizes(sent)
+    for (const { answer } of [...sent]) await answer()
+    await settle()
+    expect(sizes(sent).reduce((sum, size) => sum + size)).toBe(63)
+    expect(
+      sizes(sent)
+        .slice(sent31.length)
+        .every((size) => size > 1)
+    ).toBe(true)
+    for (const { answer } of sent.slice(sent31.length)) await answer()
+    await Promise.all([first, straggler])
+  })
+
+  it('lets them wait for a moment only: what is under way may take long', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const { lane, sent } = laneWith({ maxInFlight: 2 })
+      const blocked = many(16).map((item) => lane.submit(item))
+      await settle()
+      const call = lane.submit('a few')
+      await settle()
+      expect(sizes(sent)).toEqual([16])
+      vi.advanceTimersByTime(3)
+      expect(sizes(sent)).toEqual([16, 1])
+      await sent[1]?.answer()
+      expect(await call).toBe('answer to a few')
+      await sent[0]?.answer()
+      await Promise.all(blocked)
+      expect(vi.getTimerCount()).toBe(0)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('lets nobody wait where little is under way', async () => {
+    const { lane, sent } = laneWith({ maxInFlight: 4 })
+    const calls: Promise<string>[] = []
+    for (const item of ['a', 'b', 'c', 'd']) {
+      calls.push(lane.submit(item))
+      await settle()
+    }
+    expect(sizes(sent)).toEqual([1, 1, 1, 1])
+    for (const { answer } of sent) await answer()
+    await Promise.all(calls)
+  })
+
+  it('sends what waits before those who were answered look at their answers', async () => {
+    const { lane, sent } = laneWith()
+    const order: string[] = []
+    const first = lane.submit('a').then(() => order.push(`answered, ${sent.length} sent`))
+    await settle()
+    const second = lane.submit('b')
+    await sent[0]?.answer()
+    await first
+    expect(order).toEqual(['answered, 2 sent'])
+    await sent[1]?.answer()
+    await second
+  })
+})
+
+describe('a lane whose calls for the same share an answer', () => {
+  it('asks once for those who wait together, and anew for who comes later', async () => {
+    const { lane, sent, batches } = laneWith({ sameId: 'shared' })
+    const together = ['x:1', 'y:1', 'x:2', 'x:3'].map((item) => lane.submit(item))
+    await settle()
+    const later = lane.submit('x:4')
+    await settle()
+    await sent[0]?.answer()
+    expect(batches()).toEqual([['x:1', 'y:1'], ['x:4']])
+    await sent[1]?.answer()
+    expect(await Promise.all([...together, later])).toEqual(['x:1', 'y:1', 'x:1', 'x:1', 'x:4'].map((item) => `answer to ${item}`))
+  })
+
+  it('gives all of them the error, and tries again for those who still wait', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] })
+    try {
+      const batches: string[][] = []
+      const { lane } = laneWith({
+        sameId: 'shared',
+        timeoutMs: 1000,
+        run: async (items) => {
+          batches.push([...items])
+          await new Promise((resolve) => setTimeout(resolve, 995))
+          if (batches.length === 1) throw new TransientDatabaseError('get', 'sqlite', 'BUSY')
+          throw new DatabaseError('get', 'sqlite', 'CONSTRAINT')
+        }
+      })
+      const holding = lane.submit('other')
+      await vi.advanceTimersByTimeAsync(500)
+      const first = lane.submit('x:1')
+      await vi.advanceTimersByTimeAsync(400)
+      const twin = lane.submit('x:2')
+      const answers = outcomes([holding, first, twin])
+      await vi.advanceTimersByTimeAsync(10_000)
+      expect((await answers).map((error) => (error as unknown as { code: string }).code)).toEqual([
+        'ERR_SESSION_TIMEOUT',
+        'ERR_SESSION_DATABASE',
+        'ERR_SESSION_DATABASE'
+      ])
+      expect(batches.flat()).not.toContain('x:2')
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+})
+
+describe('a lane of a database in this process', () => {
+  it('answers at once, however much waits', async () => {
+    const { lane } = laneWith({ maxBatch: 1, run: (items) => items.map((item) => `answer to ${item}`) })
+    const items = Array.from({ length: 20_000 }, (_, number) => `i${number}`)
+    expect(await Promise.all(items.map((item) => lane.submit(item)))).toEqual(items.map((item) => `answer to ${item}`))
+  })
+
+  it('fails alone what it refuses', async () => {
+    const refused = new DatabaseError('set', 'sqlite', 'CONSTRAINT')
+    const { lane } = laneWith({
+      run: (items) => {
+        if (items.includes('b')) throw refused
+        return items.map((item) => item.toUpperCase())
+      }
+    })
+    expect(await outcomes(['a', 'b', 'c'].map((item) => lane.submit(item)))).toEqual(['A', refused, 'C'])
   })
 })
 

@@ -55,7 +55,7 @@ describe('encoding', () => {
       'its codec or a toJSON in it threw'
     ]
   ])('of %s is one clear error, which shows nothing of the session', async (_what, data, why) => {
-    const error = await refusalOf(encode(json, session(data), 'id'))
+    const error = await refusalOf((async () => encode(json, session(data), 'id'))())
     expect(error).toEqual(new UnserializableSessionError(why))
     expect(error.message).toBe(`the session cannot be stored: ${why}`)
     expect(error).not.toHaveProperty('cause')
@@ -70,7 +70,7 @@ describe('encoding', () => {
     ['half of a surrogate pair', 'a\ud800', 'the codec gave half of a surrogate pair']
   ])('by a codec that gives %s is an error', async (_what, text, why) => {
     for (const encodeWith of [() => text, async () => text]) {
-      expect(await refusalOf(encode(codecThat({ encode: encodeWith as SessionCodec['encode'] }), session(), 'id'))).toEqual(
+      expect(await refusalOf((async () => encode(codecThat({ encode: encodeWith as SessionCodec['encode'] }), session(), 'id'))())).toEqual(
         new UnserializableSessionError(why)
       )
     }

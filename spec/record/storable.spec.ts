@@ -1,7 +1,8 @@
 import { Cookie, type SessionData } from 'express-session'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { UnserializableSessionError } from '../../lib/errors'
-import { cookieOf, maxAgeChanged, toStorable, withExpiry } from '../../lib/record/storable'
+import { cookieOf, isoOf, maxAgeChanged, toStorable, withExpiry } from '../../lib/record/storable'
 
 const hour = 3_600_000
 const make = (cookie: object, data: object = {}) => ({ cookie, ...data }) as unknown as SessionData
@@ -128,4 +129,16 @@ it.each([
   [hour, undefined, true]
 ])('a maxAge of %s after %s was loaded is a change: %s', (now, loaded, changed) => {
   expect(maxAgeChanged(now, loaded)).toBe(changed)
+})
+
+describe('a moment as text', () => {
+  it('is what Date writes, for every moment that a session can end at', () => {
+    const moment = fc.oneof(fc.integer({ min: 1, max: 4_102_444_800_000 }), fc.integer({ min: 1, max: 7_730_941_129_200_000 }))
+    fc.assert(
+      fc.property(moment, (at) => {
+        expect(isoOf(at)).toBe(new Date(at).toISOString())
+      }),
+      { numRuns: 2000, examples: [[86_399_999], [86_400_000], [999], [253_402_300_799_999], [253_402_300_800_000]] }
+    )
+  })
 })

@@ -45,7 +45,7 @@ describeDatabases('the sessions table', (database) => {
     expect(await Promise.all(calls)).toEqual(calls.map((_, visitor) => expect.objectContaining({ visitor })))
     expect(creations(log)).toBe(1)
     // The look, and the creation.
-    const perSession = /insert into|update |select .* where ("id"|`id`) (=|in)|^begin|^commit/i
+    const perSession = /insert into|update |select .* (where |on s\.)("id"|`id`) (=|in)|^begin|^commit/i
     expect(log.statements.filter((sql) => CREATES.test(sql) || !perSession.test(sql))).toHaveLength(2)
   })
 

@@ -29,7 +29,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['options'],
   ['table-options'],
   ['dialects'],
-  ['record', 'statistics', 'tracing', 'callbacks', 'debug', 'events', 'unknown-option', 'errors']
+  ['record', 'statistics', 'tracing', 'callbacks', 'deadlines', 'debug', 'events', 'unknown-option', 'errors']
 ]
 const GROUND_FLOOR = FLOORS.length - 1
 
@@ -79,10 +79,10 @@ export const noDatabaseName: Rule = (files) =>
     .filter(({ path }) => !/^(unit-of-work\/)?dialects\//.test(path))
     .flatMap((file) => tokensOf(file, ({ text }) => namesDatabase(text)))
 
-/** A timer has one of three homes, where it is unref'ed and stopped. */
+/** A timer has one of four homes, where it is stopped. */
 export const noTimer: Rule = (files) =>
   files
-    .filter(({ path }) => !['pruner', 'batching', 'callbacks'].includes(roomOf(path)))
+    .filter(({ path }) => !['pruner', 'batching', 'callbacks', 'deadlines'].includes(roomOf(path)))
     .flatMap((file) =>
       tokensOf(
         file,

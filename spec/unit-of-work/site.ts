@@ -65,5 +65,7 @@ export async function withSite(options: SiteOptions, use: (site: Site) => Promis
       return { status: response.status, text: await response.text(), headers: response.headers }
     }
   })
+  // A store keeps a connection for the rest of the turn in which it was answered.
+  await new Promise((resolve) => setImmediate(resolve))
   if (usedConnections(opened.knex) > 0) throw new Error(`${usedConnections(opened.knex)} connections are still held`)
 }

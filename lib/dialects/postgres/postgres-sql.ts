@@ -1,12 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Dialect, Durability } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
-
-/** A statement with the name under which each connection prepares it once. */
-export interface Statement {
-  readonly sql: string
-  readonly driver: Readonly<Record<string, unknown>>
-}
+import type { Statement } from './prepared-query'
 
 /** The same statement for one row and for many: one row needs no list, and costs the server less. */
 export interface RowStatement {
@@ -28,22 +23,25 @@ export interface SessionSql {
   readonly claimLease: Statement
 }
 
-/** Columns of the rows `w` that a statement is given, with their types in the database. */
+/**
+ * Columns of the rows `w` that a statement is given, with their types in the database. The large one last: the driver's buffer grows by
+ * copying what it holds.
+ */
 type GivenColumns = readonly (readonly [name: string, type: string])[]
 
 const PUT_COLUMNS: GivenColumns = [
   ['id', 'text'],
-  ['data', 'text'],
   ['expires_at', 'bigint'],
   ['owner_id', 'text'],
-  ['created_at', 'bigint']
+  ['created_at', 'bigint'],
+  ['data', 'text']
 ]
 const UPDATE_COLUMNS: GivenColumns = [
   ['id', 'text'],
   ['revision', 'integer'],
-  ['data', 'text'],
   ['expires_at', 'bigint'],
-  ['owner_id', 'text']
+  ['owner_id', 'text'],
+  ['data', 'text']
 ]
 const TOUCH_COLUMNS: GivenColumns = [
   ['id', 'text'],
@@ -81,12 +79,17 @@ export function sessionSql(
   })
   const idStatement = (sql: (matching: string) => string): RowStatement => ({
     one: statement(sql('= ?')),
-    many: statement(sql("= ANY(string_to_array(?, chr(30), ''))"))
+    many: statement(sql('= ANY(?::text[])'))
   })
 
-  const loadRows = idStatement(
-    (matching) => `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} ${matching}`
-  )
+  const selected = [id, data, expiresAt, revision, createdAt]
+  const loadRows: RowStatement = {
+    one: statement(`SELECT ${selected.join(', ')} FROM ${name} WHERE ${id} = ?`),
+    // A join, not = ANY, for which the server first makes a map of the pages.
+    many: statement(
+      `SELECT ${selected.map((column) => `s.${column}`).join(', ')} FROM ${manyRows([['id', 'text']])} JOIN ${name} AS s ON s.${id} = w.id`
+    )
+  }
 
   const insert = (rows: string) => `
     INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt})
@@ -146,19 +149,18 @@ export function sessionSql(
 }
 
 function toStatement(sql: string, prepare: boolean): Statement {
+  let count = 0
   // A name may have two spaces in a row.
-  const text = sql.replace(/("[^"]*")|\s+/g, (_, name) => name ?? ' ').trim()
-  const named = prepare ? { name: `sessions_${createHash('sha256').update(text).digest('hex').slice(0, 16)}` } : {}
-  return { sql: text, driver: { ...named, rowMode: 'array' } }
+  const text = sql.replace(/("[^"]*")|\s+|\?/g, (found, name) => name ?? (found === '?' ? `$${++count}` : ' ')).trim()
+  return { sql: text, name: prepare ? `sessions_${createHash('sha256').update(text).digest('hex').slice(0, 16)}` : undefined }
 }
 
-/** One row, from plain parameters; an owner that is empty is none, as it is in a list. */
+/** One row, from plain parameters. */
 function oneRow(columns: GivenColumns): string {
-  const values = columns.map(([name, type]) => `${name === 'owner_id' ? "NULLIF(?, '')" : '?'}::${type} AS ${name}`)
-  return `(SELECT ${values.join(', ')}) AS w`
+  return `(SELECT ${columns.map(([name, type]) => `?::${type} AS ${name}`).join(', ')}) AS w`
 }
 
+/** Many rows, from one array a column. In the select list, where they come row by row; FROM unnest(…) would be put by first. */
 function manyRows(columns: GivenColumns): string {
-  const lists = columns.map(([, type]) => `string_to_array(?, chr(30), '')${type === 'text' ? '' : `::${type}[]`}`)
-  return `unnest(${lists.join(', ')}) AS w(${columns.map(([name]) => name).join(', ')})`
+  return `(SELECT ${columns.map(([name, type]) => `unnest(?::${type}[]) AS ${name}`).join(', ')}) AS w`
 }

@@ -10,7 +10,9 @@ import {
   toRecord
 } from '../dialect'
 import type { TableDefinition } from '../table-definition'
-import { type RowStatement, type SessionSql, type SqlFlavour, type Statement, sessionSql } from './postgres-sql'
+import { int4Array, int8Array, textArray } from './binary-array'
+import { type RowStatement, type SessionSql, type SqlFlavour, sessionSql } from './postgres-sql'
+import { type Binding, runPrepared, type Statement } from './prepared-query'
 
 /** How statements are sent and committed. */
 export interface PostgresOptions {
@@ -19,17 +21,7 @@ export interface PostgresOptions {
   readonly durability: Durability
 }
 
-interface Result {
-  readonly rows: unknown[][]
-  readonly rowCount: number
-}
-
-/**
- * Many rows travel as one text parameter a column, joined by U+001E and split by the server: JavaScript arrays as parameters halve the
- * speed of writes, because the driver escapes each element. The separator occurs in no value: see `record/`.
- */
-const SEPARATOR = '\u001e'
-
+/** Each statement in two forms: for one row, from plain parameters, and for many, from one array a column. */
 export class PostgresStatements implements SessionStatements {
   private readonly autocommit: SessionSql
   private readonly inTransaction: SessionSql
@@ -40,49 +32,50 @@ export class PostgresStatements implements SessionStatements {
   }
 
   async load(db: Database, ids: readonly string[]): Promise<SessionRecord[]> {
-    const { rows } = await run(db, pick(this.sql(db).loadRows, ids), [ids.join(SEPARATOR)])
+    const { rows } = await runPrepared(db, pick(this.sql(db).loadRows, ids), [texts(ids, itself)])
     return rows.map(toRecord)
   }
 
   async insert(db: Database, records: readonly RecordToPut[]): Promise<void> {
-    await run(db, pick(this.sql(db).insertRows, records), putBindings(records))
+    await runPrepared(db, pick(this.sql(db).insertRows, records), putBindings(records))
   }
 
   async put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]> {
-    const { rows } = await run(db, pick(this.sql(db).putRows, records), [...putBindings(records), now])
+    const { rows } = await runPrepared(db, pick(this.sql(db).putRows, records), [...putBindings(records), String(now)])
     const revisions = byId(rows)
     return records.map(({ id }) => revisions.get(id) as number)
   }
 
   async putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Promise<(number | null)[]> {
-    const { rows } = await run(db, pick(this.sql(db).putLiveRows, records), [...putBindings(records), now, now])
+    const bindings = [...putBindings(records), String(now), String(now)]
+    const { rows } = await runPrepared(db, pick(this.sql(db).putLiveRows, records), bindings)
     const revisions = byId(rows)
     return records.map(({ id }) => revisions.get(id) ?? null)
   }
 
   update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updated(db, this.sql(db).updateRows, records, now)
+    return updated(db, pick(this.sql(db).updateRows, records), records, now)
   }
 
   updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updated(db, this.sql(db).updateRowsWithExpiry, records, now)
+    return updated(db, pick(this.sql(db).updateRowsWithExpiry, records), records, now)
   }
 
   async touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number> {
-    const statement = pick(this.sql(db).touchRows, records)
-    return (await run(db, statement, [join(records, 'id'), join(records, 'expiresAt'), now])).rowCount
+    const bindings = [texts(records, idOf), moments(records, expiresAtOf), String(now)]
+    return (await runPrepared(db, pick(this.sql(db).touchRows, records), bindings)).rowCount
   }
 
   async remove(db: Database, ids: readonly string[], pruneHour: number): Promise<void> {
-    await run(db, pick(this.sql(db).removeRows, ids), [pruneHour, ids.join(SEPARATOR)])
+    await runPrepared(db, pick(this.sql(db).removeRows, ids), [String(pruneHour), texts(ids, itself)])
   }
 
   async prune(db: Database, graceMs: number, limit: number): Promise<number> {
-    return (await run(db, this.sql(db).pruneRows, [graceMs, graceMs, limit])).rowCount
+    return (await runPrepared(db, this.sql(db).pruneRows, [String(graceMs), String(graceMs), String(limit)])).rowCount
   }
 
   async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {
-    return (await run(db, this.sql(db).claimLease, [id, leaseMs])).rowCount > 0
+    return (await runPrepared(db, this.sql(db).claimLease, [id, String(leaseMs)])).rowCount > 0
   }
 
   private sql(db: Database): SessionSql {
@@ -94,37 +87,47 @@ function pick({ one, many }: RowStatement, rows: readonly unknown[]): Statement 
   return rows.length === 1 ? one : many
 }
 
-async function run(db: Database, { sql, driver }: Statement, bindings: readonly unknown[]): Promise<Result> {
-  return (await db.run(sql, bindings, { driver })) as Result
+function texts<Row>(rows: readonly Row[], of: (row: Row) => string | null): Binding {
+  return rows.length === 1 ? of(rows[0] as Row) : textArray(rows.map(of))
 }
 
-/** One column of many rows as one text. Null and '' are the same: null. */
-function join<T>(records: readonly T[], field: keyof T): string {
-  let text = ''
-  for (let index = 0; index < records.length; index++) {
-    if (index > 0) text += SEPARATOR
-    text += (records[index] as T)[field] ?? ''
-  }
-  return text
+function moments<Row>(rows: readonly Row[], of: (row: Row) => number): Binding {
+  return rows.length === 1 ? String(of(rows[0] as Row)) : int8Array(rows.map(of))
 }
 
-function putBindings(records: readonly RecordToPut[]): string[] {
-  return [join(records, 'id'), join(records, 'data'), join(records, 'expiresAt'), join(records, 'ownerId'), join(records, 'createdAt')]
+function revisions(records: readonly RecordToUpdate[]): Binding {
+  return records.length === 1 ? String((records[0] as RecordToUpdate).revision) : int4Array(records.map(({ revision }) => revision))
 }
 
-async function updated(db: Database, statement: RowStatement, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-  const { rows } = await run(db, pick(statement, records), [
-    join(records, 'id'),
-    join(records, 'revision'),
-    join(records, 'data'),
-    join(records, 'expiresAt'),
-    join(records, 'ownerId'),
-    now
+function putBindings(records: readonly RecordToPut[]): Binding[] {
+  return [
+    texts(records, idOf),
+    moments(records, expiresAtOf),
+    texts(records, ownerIdOf),
+    moments(records, ({ createdAt }) => createdAt),
+    texts(records, dataOf)
+  ]
+}
+
+async function updated(db: Database, statement: Statement, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
+  const { rows } = await runPrepared(db, statement, [
+    texts(records, idOf),
+    revisions(records),
+    moments(records, expiresAtOf),
+    texts(records, ownerIdOf),
+    texts(records, dataOf),
+    String(now)
   ])
   const hit = new Set(rows.map(([id]) => id))
   return records.map(({ id }) => hit.has(id))
 }
 
-function byId(rows: unknown[][]): Map<string, number> {
-  return new Map(rows.map(([id, revision]) => [id as string, Number(revision)]))
+function byId(rows: readonly (string | null)[][]): Map<string, number> {
+  return new Map(rows.map((row) => [row[0] as string, Number(row[1])]))
 }
+
+const itself = (id: string) => id
+const idOf = ({ id }: { readonly id: string }) => id
+const dataOf = ({ data }: { readonly data: string }) => data
+const expiresAtOf = ({ expiresAt }: { readonly expiresAt: number }) => expiresAt
+const ownerIdOf = ({ ownerId }: { readonly ownerId: string | null }) => ownerId

@@ -1,9 +1,11 @@
+import type { Soon } from '../../callbacks'
 import type { Database } from '../database'
+import { type Connection, type ConnectionPool, isPlainPool } from '../knex-client'
 
 /** What better-sqlite3 offers, as far as it is used here. */
-interface DirectConnection {
+interface DirectConnection extends Connection {
   readonly inTransaction: boolean
-  readonly __knexUid?: string
+  readonly open: boolean
   prepare(sql: string): DirectStatement
   exec(sql: string): void
 }
@@ -35,7 +37,7 @@ export interface Step {
  * On better-sqlite3, where Knex's own path costs more than the query, this takes the connection from Knex's pool and runs statements
  * prepared once, synchronously, and gives it back at once. Elsewhere each goes through the driver's own queue.
  */
-export function writeEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Promise<Outcome[]> {
+export function writeEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Soon<Outcome[]> {
   return writeFirstThatHits(
     db,
     sets.map((bindings) => [{ sql, bindings }])
@@ -43,7 +45,7 @@ export function writeEach(db: Database, sql: string, sets: readonly (readonly un
 }
 
 /** For each row, runs its steps until one returns something; that is the row's outcome, or that of the last step. */
-export async function writeFirstThatHits(db: Database, rows: readonly (readonly Step[])[]): Promise<Outcome[]> {
+export function writeFirstThatHits(db: Database, rows: readonly (readonly Step[])[]): Soon<Outcome[]> {
   if (!isDirect(db)) {
     const alone = rows.length === 1 || db.isTransaction
     return alone ? stepThroughKnex(db, rows) : db.transaction((trx) => stepThroughKnex(trx, rows))
@@ -56,11 +58,14 @@ export async function writeFirstThatHits(db: Database, rows: readonly (readonly 
 }
 
 /** The same for a reading statement, which needs no transaction. */
-export async function readEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Promise<unknown[][][]> {
-  const steps = sets.map((bindings) => ({ sql, bindings }))
-  if (isDirect(db)) return onConnection(db, (connection) => steps.map((step) => runPrepared(db, connection, step).rows))
+export function readEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Soon<unknown[][][]> {
+  if (!isDirect(db)) return readEachThroughKnex(db, sql, sets)
+  return onConnection(db, (connection) => sets.map((bindings) => runPrepared(db, connection, { sql, bindings }).rows))
+}
+
+async function readEachThroughKnex(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Promise<unknown[][][]> {
   const answers: unknown[][][] = []
-  for (const step of steps) answers.push((await runThroughKnex(db, step)).rows)
+  for (const bindings of sets) answers.push((await runThroughKnex(db, { sql, bindings })).rows)
   return answers
 }
 
@@ -80,13 +85,35 @@ export async function runScript(db: Database, statements: readonly string[]): Pr
   })
 }
 
-async function onConnection<T>(db: Database, work: (connection: DirectConnection) => T): Promise<T> {
-  const connection = (await db.client.acquireConnection()) as DirectConnection
-  try {
-    return work(connection)
-  } finally {
-    db.client.releaseConnection(connection)
-  }
+/** The connection that each pool gave last. */
+const lastOf = new WeakMap<ConnectionPool, DirectConnection>()
+
+/**
+ * Does the work on the connection of Knex's pool: at once where it lies idle there, because the work is over before anybody else could take
+ * it, and waiting for the pool would cost several times what a statement does.
+ */
+function onConnection<T>(db: Database, work: (connection: DirectConnection) => T): Soon<T> {
+  const { client } = db
+  const idle = idleConnection(db)
+  if (idle !== undefined) return work(idle)
+  return (client.acquireConnection() as Promise<DirectConnection>).then((connection) => {
+    if (client.pool !== undefined) lastOf.set(client.pool, connection)
+    try {
+      return work(connection)
+    } finally {
+      client.releaseConnection(connection)
+    }
+  })
+}
+
+function idleConnection({ client }: Database): DirectConnection | undefined {
+  const { pool } = client
+  if (pool === undefined || !isPlainPool(client)) return undefined
+  const connection = lastOf.get(pool)
+  if (connection === undefined || !connection.open || connection.inTransaction || connection.__knex__disposed !== undefined)
+    return undefined
+  const isAtRest = pool.numUsed?.() === 0 && pool.numPendingAcquires?.() === 0
+  return isAtRest ? connection : undefined
 }
 
 function stepPrepared(db: Database, connection: DirectConnection, steps: readonly Step[]): Outcome {

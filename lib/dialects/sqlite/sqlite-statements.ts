@@ -1,13 +1,6 @@
+import { after, type Soon } from '../../callbacks'
 import type { Database } from '../database'
-import {
-  type Dialect,
-  type RecordToPut,
-  type RecordToTouch,
-  type RecordToUpdate,
-  type SessionRecord,
-  type SessionStatements,
-  toRecord
-} from '../dialect'
+import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { type Outcome, readEach, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
 
@@ -42,7 +35,7 @@ export class SqliteStatements implements SessionStatements {
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
     const hour = (moment: string) => `(${moment} + ${HOUR - 1}) / ${HOUR}`
 
-    this.loadRow = `SELECT ${id}, ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`
+    this.loadRow = `SELECT ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`
 
     const insert = `
 INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}) VALUES (?, ?, ?, ?, 1, ?, ?)
@@ -97,37 +90,46 @@ INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, 
 ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${createdAt} <= ${NOW} RETURNING 1`
   }
 
-  async load(db: Database, ids: readonly string[]): Promise<SessionRecord[]> {
-    const answers = await readEach(
+  load(db: Database, ids: readonly string[]): Soon<SessionRecord[]> {
+    const answers = readEach(
       db,
       this.loadRow,
       ids.map((id) => [id])
     )
-    return answers.flat().map(toRecord)
+    return after(answers, (each) => {
+      const records: SessionRecord[] = []
+      for (let index = 0; index < ids.length; index++) {
+        const row = each[index]?.[0]
+        if (row === undefined) continue
+        const [data, expiresAt, revision, createdAt] = [row[0] as string, row[1] as number, row[2] as number, row[3] as number]
+        records.push({ id: ids[index] as string, data, expiresAt, revision, createdAt })
+      }
+      return records
+    })
   }
 
-  async insert(db: Database, records: readonly RecordToPut[]): Promise<void> {
-    await writeEach(db, this.insertRow, records.map(insertBindings))
+  insert(db: Database, records: readonly RecordToPut[]): Soon<void> {
+    return after(writeEach(db, this.insertRow, records.map(insertBindings)), () => undefined)
   }
 
-  async put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]> {
-    const outcomes = await writeFirstThatHits(
+  put(db: Database, records: readonly RecordToPut[], now: number): Soon<number[]> {
+    const outcomes = writeFirstThatHits(
       db,
       records.map((record) => [this.sameHourPut(record, now), { sql: this.putRow, bindings: putBindings(record, now) }])
     )
-    return outcomes.map(({ rows }) => Number(rows[0]?.[0]))
+    return after(outcomes, (each) => each.map(({ rows }) => Number(rows[0]?.[0])))
   }
 
-  async putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Promise<(number | null)[]> {
-    const outcomes = await writeFirstThatHits(
+  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Soon<(number | null)[]> {
+    const outcomes = writeFirstThatHits(
       db,
       records.map((record) => [this.sameHourPut(record, now), { sql: this.putLiveRow, bindings: [...putBindings(record, now), now] }])
     )
-    return outcomes.map(({ rows }) => (rows.length === 0 ? null : Number(rows[0]?.[0])))
+    return after(outcomes, (each) => each.map(({ rows }) => (rows.length === 0 ? null : Number(rows[0]?.[0]))))
   }
 
-  async update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    const outcomes = await writeFirstThatHits(
+  update(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]> {
+    const outcomes = writeFirstThatHits(
       db,
       records.map((record) => {
         const { id, revision, data, expiresAt, ownerId } = record
@@ -137,31 +139,32 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
         ]
       })
     )
-    return outcomes.map(isHit)
+    return after(outcomes, (each) => each.map(isHit))
   }
 
-  async updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
+  updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]> {
     const sets = records.map((record) => updateBindings(record, now))
-    return (await writeEach(db, this.updateRowWithExpiry, sets)).map(isHit)
+    return after(writeEach(db, this.updateRowWithExpiry, sets), (each) => each.map(isHit))
   }
 
-  async touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number> {
-    const outcomes = await writeFirstThatHits(
+  touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number> {
+    const outcomes = writeFirstThatHits(
       db,
       records.map(({ id, expiresAt }) => [
         { sql: this.touchSameHour, bindings: [expiresAt, id, now, hourOf(expiresAt)] },
         { sql: this.touchRow, bindings: [expiresAt, expiresAt, id, now] }
       ])
     )
-    return outcomes.filter(isHit).length
+    return after(outcomes, (each) => each.filter(isHit).length)
   }
 
-  async remove(db: Database, ids: readonly string[], pruneHour: number): Promise<void> {
-    await writeEach(
+  remove(db: Database, ids: readonly string[], pruneHour: number): Soon<void> {
+    const outcomes = writeEach(
       db,
       this.removeRow,
       ids.map((id) => [pruneHour, id])
     )
+    return after(outcomes, () => undefined)
   }
 
   async prune(db: Database, graceMs: number, limit: number): Promise<number> {

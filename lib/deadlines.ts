@@ -1,0 +1,74 @@
+/** Whoever is to be answered within the time, and a link in the list of those who are. */
+export abstract class Waiting {
+  due = 0
+  previous: Waiting | undefined = undefined
+  next: Waiting | undefined = undefined
+
+  /** Called once when time is up; not after `Deadlines.remove`. */
+  abstract expire(): void
+}
+
+/**
+ * The deadlines of many calls that all have the same time, in the order they began: one timer for all of them, because one a call costs as
+ * much as the rest of what bounds it. There is no timer, but for the rest of the turn, while nobody waits.
+ */
+export class Deadlines {
+  private first: Waiting | undefined
+  private last: Waiting | undefined
+  private timer: NodeJS.Timeout | undefined
+  private disarming = false
+
+  /** @param timeoutMs milliseconds that each has */
+  constructor(readonly timeoutMs: number) {}
+
+  /** @param since when its time began, as `performance.now()` has it */
+  add(waiting: Waiting, since: number): void {
+    waiting.due = since + this.timeoutMs
+    waiting.previous = this.last
+    if (this.last === undefined) this.first = waiting
+    else this.last.next = waiting
+    this.last = waiting
+    if (this.timer === undefined) this.arm(waiting.due, this.timeoutMs)
+  }
+
+  remove(waiting: Waiting): void {
+    const { previous, next } = waiting
+    if (previous === undefined) this.first = next
+    else previous.next = next
+    if (next === undefined) this.last = previous
+    else next.previous = previous
+    // An old one that still led to younger ones would keep them all from being collected early, and their sessions with them.
+    waiting.previous = undefined
+    waiting.next = undefined
+    if (this.first === undefined) this.disarmSoon()
+  }
+
+  /** At the end of this turn of the event loop: mostly another call follows in it, and a timer costs more than its share of a call. */
+  private disarmSoon(): void {
+    if (this.disarming) return
+    this.disarming = true
+    setImmediate(() => {
+      this.disarming = false
+      if (this.first !== undefined) return
+      clearTimeout(this.timer)
+      this.timer = undefined
+    })
+  }
+
+  /** For the first one; if that is answered in time, the timer comes too early for the next, and is set again. */
+  private arm(due: number, ms: number): void {
+    this.timer = setTimeout(() => {
+      this.timer = undefined
+      this.expireUntil(Math.max(due, performance.now()))
+    }, ms)
+  }
+
+  private expireUntil(now: number): void {
+    for (let waiting = this.first; waiting !== undefined && waiting.due <= now; waiting = this.first) {
+      this.remove(waiting)
+      waiting.expire()
+    }
+    // One who expired may have begun another call.
+    if (this.first !== undefined && this.timer === undefined) this.arm(this.first.due, Math.max(1, this.first.due - now))
+  }
+}

@@ -1,0 +1,40 @@
+import type { Knex } from 'knex'
+
+/** The parts of Knex's client that Knex does not type but keeps stable; see https://knexjs.org and knex/lib/client.js. */
+export interface KnexClient {
+  readonly transacting?: boolean
+  readonly driverName: string
+  readonly config: Knex.Config
+  readonly connectionSettings?: object
+  readonly pool?: ConnectionPool
+  raw(sql: string): Knex.Raw
+  query(connection: unknown, statement: object): Promise<{ response: unknown }>
+  emit(event: string, ...values: unknown[]): boolean
+  acquireConnection(): Promise<unknown>
+  releaseConnection(connection: unknown): Promise<void>
+  /** A connection that is none of the pool's. */
+  acquireRawConnection(): Promise<unknown>
+  destroyRawConnection(connection: unknown): Promise<void>
+}
+
+/** What Knex's pool tells of itself. A pool that the application brought may tell less. */
+export interface ConnectionPool {
+  numUsed?(): number
+  numPendingAcquires?(): number
+}
+
+/** A driver's connection, with what Knex notes on it. */
+export interface Connection {
+  readonly __knexUid?: string
+  readonly __knexTxId?: string
+  /** Why it must not be used any more: the pool then destroys it. */
+  __knex__disposed?: unknown
+}
+
+/**
+ * False where getting a connection means more than taking one from the pool: in a transaction or a unit of work, and where the application
+ * has put a function of its own in the place of Knex's. Then every statement has to ask.
+ */
+export function isPlainPool(client: KnexClient): boolean {
+  return client.transacting !== true && client.pool !== undefined && !Object.hasOwn(client, 'acquireConnection')
+}

@@ -1,0 +1,79 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Deadlines, Waiting } from '../lib/deadlines'
+
+class Call extends Waiting {
+  expiredAt: number | undefined
+
+  expire(): void {
+    this.expiredAt = performance.now()
+  }
+}
+
+describe('deadlines', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'setImmediate'] })
+  })
+
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  function begin(deadlines: Deadlines): Call {
+    const call = new Call()
+    deadlines.add(call, performance.now())
+    return call
+  }
+
+  it('are met one by one, each in its own time, and those who were answered are left in peace', () => {
+    const deadlines = new Deadlines(100)
+    const start = performance.now()
+    const first = begin(deadlines)
+    vi.advanceTimersByTime(30)
+    const answered = begin(deadlines)
+    vi.advanceTimersByTime(30)
+    const last = begin(deadlines)
+    deadlines.remove(answered)
+    vi.advanceTimersByTime(1000)
+    const times = [first, answered, last].map(({ expiredAt }) => expiredAt && Math.round(expiredAt - start))
+    expect(times).toEqual([100, undefined, 160])
+  })
+
+  it('hold for who begins when another expires', () => {
+    const deadlines = new Deadlines(100)
+    let second: Call | undefined
+    class Again extends Call {
+      override expire(): void {
+        second = begin(deadlines)
+      }
+    }
+    deadlines.add(new Again(), performance.now())
+    vi.advanceTimersByTime(99)
+    expect(second).toBeUndefined()
+    vi.advanceTimersByTime(100)
+    expect(second).toMatchObject({ expiredAt: undefined })
+    vi.advanceTimersByTime(1)
+    expect(second?.expiredAt).toBeDefined()
+  })
+
+  it('take one timer for all, and none when all are answered', () => {
+    const deadlines = new Deadlines(100)
+    const calls = Array.from({ length: 50 }, () => begin(deadlines))
+    expect(vi.getTimerCount()).toBe(1)
+    // In another order than they began.
+    for (const call of calls.sort(() => Math.random() - 0.5)) deadlines.remove(call)
+    vi.runAllTicks()
+    vi.advanceTimersByTime(0)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('let nothing lead from who was answered to who still waits: what is old would keep what is young', () => {
+    const deadlines = new Deadlines(100)
+    const [first, middle, last] = [begin(deadlines), begin(deadlines), begin(deadlines)]
+    deadlines.remove(middle)
+    expect(middle).toMatchObject({ previous: undefined, next: undefined })
+    expect(first.next).toBe(last)
+    expect(last.previous).toBe(first)
+    vi.advanceTimersByTime(200)
+    expect([first, middle, last].map(({ expiredAt }) => expiredAt !== undefined)).toEqual([true, false, true])
+  })
+})
