@@ -45,3 +45,13 @@ export function answer(commands) {
   process.on('SIGINT', () => {})
   process.on('disconnect', () => process.exit())
 }
+
+/** Does the work for each, two at a time. */
+export async function inTwos(items, work) {
+  const left = [...items]
+  await Promise.all(
+    [0, 1].map(async () => {
+      for (let item = left.shift(); item; item = left.shift()) await work(item)
+    })
+  )
+}

@@ -1,4 +1,4 @@
-import { startChild } from './child.mjs'
+import { inTwos, startChild } from './child.mjs'
 import { summarize } from './report/summary.mjs'
 
 /** The closed-loop bench: every cell (dataset, operation, callers) on every store, in interleaved rounds whose order rotates. */
@@ -11,6 +11,7 @@ export async function runMicro(plan, stores, servers, { started, progress }) {
       progress(`${dataset.payload}, ${dataset.rows} rows into each store`)
       const startedWorkers = able.map((store) => startWorker(store, started))
       workers.push(...startedWorkers)
+      // Two at a time: filling a table waits for the disk as much as it computes.
       await inTwos(startedWorkers, async (worker) => {
         const failure = await openStore(worker, dataset, servers)
         if (!failure) return
@@ -49,23 +50,13 @@ async function openStore({ store, child }, { payload, rows }, servers) {
   )
 }
 
-/** Two at a time: filling a table waits for the disk as much as it computes. */
-async function inTwos(items, work) {
-  const left = [...items]
-  await Promise.all(
-    [0, 1].map(async () => {
-      for (let item = left.shift(); item; item = left.shift()) await work(item)
-    })
-  )
-}
-
 async function runCell(cell, workers, servers, { rounds, seconds }) {
   const samples = new Map(workers.map(({ store }) => [store.name, []]))
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < workers.length; turn++) {
       const { store, child } = workers[(turn + round) % workers.length]
       const server = servers[store.server]
-      await child.ask('measure', { op: cell.op, callers: cell.callers, seconds: Math.max(0.05, seconds / 5) })
+      await child.ask('warmUp', { op: cell.op, callers: cell.callers, seconds })
       const before = server?.cpuMs?.() ?? null
       const sample = await child.ask('measure', { op: cell.op, callers: cell.callers, seconds })
       const after = server?.cpuMs?.() ?? null

@@ -1,4 +1,4 @@
-import { startChild } from '../child.mjs'
+import { inTwos, startChild } from '../child.mjs'
 import { summarize } from '../report/summary.mjs'
 
 const sessions = 10_000
@@ -26,7 +26,9 @@ export async function runHttp(plan, stores, servers, { started, progress }) {
   try {
     const load = start('./http/load.mjs')
     const apps = []
-    for (const app of applications(stores, plan.full)) {
+    // Two at a time: filling a table waits for the disk as much as it computes.
+    const wanted = applications(stores, plan.full)
+    await inTwos(wanted, async (app) => {
       progress(`over HTTP: ${app.name} starts`)
       const child = start('./http/app.mjs')
       const context = { url: servers[app.store?.server]?.url, directory: servers.directory, options: app.options }
@@ -34,9 +36,9 @@ export async function runHttp(plan, stores, servers, { started, progress }) {
         progress('')
         console.log(`left out: ${app.name} over HTTP (${error.message.split('\n')[0]})`)
       })
-      if (port === undefined) continue
-      apps.push({ ...app, child, port, rounds: [], statements: 0 })
-    }
+      if (port !== undefined) apps.push({ ...app, child, port, rounds: [], statements: 0 })
+    })
+    apps.sort((a, b) => wanted.findIndex(({ name }) => name === a.name) - wanted.findIndex(({ name }) => name === b.name))
     await servers.pg?.settle?.()
     for (const app of apps) await load.ask('run', { port: app.port, connections, sessions, seconds: 1 })
     for (let round = 0; round < httpRounds; round++) {
