@@ -188,13 +188,15 @@ export class Lane<Item, Result> implements Waiting {
       }
     }
     const failed = (error: unknown) => this.recover(batch, error, tries, ended)
+    let results: Soon<readonly Result[]>
     try {
-      const results = this.options.run(batch.map(({ item }) => item))
-      if (isPromiseLike(results)) results.then(answered, failed)
-      else answered(results)
+      results = this.options.run(batch.map(({ item }) => item))
     } catch (error) {
       failed(error)
+      return
     }
+    if (isPromiseLike(results)) results.then(answered, failed)
+    else answered(results)
   }
 
   private recover(batch: Entry<Item, Result>[], error: unknown, tries: number, ended: () => void): void {

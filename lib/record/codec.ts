@@ -9,7 +9,7 @@ import { SessionStoreError, UnreadableSessionError, UnserializableSessionError }
  * const codec: SessionCodec = { encode: (session) => superjson.stringify(session), decode: (text) => superjson.parse(text) }
  */
 export interface SessionCodec {
-  /** Throws where the session cannot be written. The text must not be empty, nor contain U+0000, U+001E or half of a surrogate pair. */
+  /** Throws where the session cannot be written. The text must not be empty, nor contain U+0000 or half of a surrogate pair. */
   encode(session: SessionData, storedId: string): string | Promise<string>
   /** Throws where the text is not one of its own. What it answers is checked: only an object with a `cookie` is a session. */
   decode(text: string, storedId: string): unknown
@@ -103,8 +103,7 @@ function isObject(value: unknown): value is object {
 
 function refuseUnstorable(data: unknown): void {
   if (typeof data !== 'string' || data === '') throw new UnserializableSessionError('the codec gave no text')
-  if (data.includes('\0') || data.includes('\u001e'))
-    throw new UnserializableSessionError('the codec gave a control character (U+0000 or U+001E)')
+  if (data.includes('\0')) throw new UnserializableSessionError('the codec gave a control character (U+0000)')
   if (!data.isWellFormed()) throw new UnserializableSessionError('the codec gave half of a surrogate pair')
 }
 

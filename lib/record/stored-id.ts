@@ -32,8 +32,8 @@ export function plainIdRefusal(sessionId: string, prefix: string): string | unde
 /** Why a text cannot be in a column as wide as the ids', or undefined. */
 export function textRefusal(text: string): string | undefined {
   if (text.length > ID_LENGTH) return `it is longer than ${ID_LENGTH} characters`
-  // U+0000 is refused by databases; U+001E separates the rows of a batch, so with it in one row another would get what is not its own.
-  if (text.includes('\0') || text.includes('\u001e')) return 'it contains a control character (U+0000 or U+001E)'
+  // Which databases refuse.
+  if (text.includes('\0')) return 'it contains a control character (U+0000)'
   return text.isWellFormed() ? undefined : 'it contains half of a surrogate pair'
 }
 

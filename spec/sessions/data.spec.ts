@@ -16,7 +16,7 @@ describeStores('the data of a session', (kind) => {
   it.each([
     ['text of every script', { text: 'Grüße 日本語 👩‍👩‍👧 \u202e e\u0301' }],
     ['halves of surrogate pairs', { high: '\ud83d', low: '\ude00', 'key \udc00': 1 }],
-    ['NUL and the separator of batches', { text: 'a\0b\u001ec', '\0': '\u001e' }],
+    ['NUL and a separator of records', { text: 'a\0b\u001ec', '\0': '\u001e' }],
     ['quotes, backslashes and what looks like a binding', { text: `'"\`\\ ? ?? :name $1 %s \\u0000` }],
     ['a Date, which comes back as its text', { at: new Date(0) }],
     ['undefined, functions and symbols, which JSON leaves out', { no: undefined, call: () => 1, symbol: Symbol('s') }]
@@ -128,12 +128,12 @@ describeStores('the data of a session', (kind) => {
       opened.store.set(users[number] as string, Object.assign(found as SessionData, { user: users[number] }))
     )
     const outcomes = await Promise.allSettled(writes)
-    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'rejected', 'rejected', 'fulfilled'])
-    expect(outcomes[1]).toMatchObject({
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled', 'rejected', 'rejected', 'fulfilled'])
+    expect(outcomes[3]).toMatchObject({
       reason: { message: expect.stringMatching(/^the session cannot be stored: its owner id cannot be stored: /) }
     })
     const owners = await opened.knex(opened.tableName).whereNotNull('owner_id').orderBy('owner_id').pluck('owner_id')
-    expect(owners).toEqual(['a', 'd', 'g'])
+    expect(owners).toEqual(['a', 'b\u001ec', 'd', 'g'])
   })
 })
 

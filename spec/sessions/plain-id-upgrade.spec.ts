@@ -137,7 +137,7 @@ describeDatabases('a session under its plain id', (database) => {
 
   it('cannot have an id that is none of a row, and asking for it is no error', async () => {
     await using opened = await openUpgrade(database)
-    for (const id of ['', 'x'.repeat(300), 'a\0b', 'a\u001eb', '\ud800']) {
+    for (const id of ['', 'x'.repeat(300), 'a\0b', '\ud800']) {
       expect(await opened.store.get(id)).toBeNull()
       await opened.store.destroy(id)
     }
