@@ -321,7 +321,7 @@ describe('a lane whose calls for the same share an answer', () => {
         timeoutMs: 1000,
         run: async (items) => {
           batches.push([...items])
-          await new Promise((resolve) => setTimeout(resolve, 995))
+          await new Promise((resolve) => setTimeout(resolve, 1001))
           if (batches.length === 1) throw new TransientDatabaseError('get', 'sqlite', 'BUSY')
           throw new DatabaseError('get', 'sqlite', 'CONSTRAINT')
         }
