@@ -1,4 +1,4 @@
-import { type Deadlines, Waiting } from './deadlines'
+import { Bounded, type Deadlines } from './deadlines'
 import { TimeoutError } from './errors'
 
 /** A node-style callback. express-session's own types give it `any`, so the error is typed loosely here too. */
@@ -8,8 +8,8 @@ export type Callback<T> = (error?: any, value?: T) => void
 /** What a call needs to be answered. */
 export interface Call {
   readonly operation: string
-  /** None for a call that is bounded step by step, or otherwise. */
-  readonly deadlines: Deadlines | undefined
+  /** Null for a call that is bounded step by step, or otherwise. */
+  readonly deadlines: Deadlines | null
   /** When it began, as `performance.now()` has it. */
   readonly startedAt: number
   /** Told once how it ended: `undefined` for success. */
@@ -37,11 +37,11 @@ export function answerInTime<T>(work: () => Promise<T>, call: Call, callback: Ca
 
 /** The same for work that is under way and bounded in time already. */
 export function answer<T>(work: Promise<T>, callback: Callback<T> | undefined, onError: (error: unknown) => void): Promise<T> | undefined {
-  return answerInTime(() => work, { operation: '', deadlines: undefined, startedAt: 0, settled: () => undefined, onError }, callback)
+  return answerInTime(() => work, { operation: '', deadlines: null, startedAt: 0, settled: () => undefined, onError }, callback)
 }
 
 /** One answer that is still to be given. */
-abstract class PendingAnswer<T> extends Waiting {
+abstract class PendingAnswer<T> extends Bounded {
   private open = true
 
   constructor(private readonly call: Call) {
@@ -138,17 +138,4 @@ export function withinTime<T>(work: Promise<T>, operation: string, timeoutMs: nu
 /** Does `work` when all that this turn of the event loop brings is done. */
 export function afterThisTurn(work: () => void): void {
   setImmediate(work)
-}
-
-/** What may be there at once. */
-export type Soon<T> = T | Promise<T>
-
-/** Not by instanceof: under Jest the promises of Node's own modules are of another realm. */
-export function isPromiseLike<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
-  return typeof (value as { then?: unknown } | null)?.then === 'function'
-}
-
-/** What `next` makes of the value: at once if the value is there, because a turn of the promise queue costs as much as small work does. */
-export function after<T, Next>(value: Soon<T>, next: (value: T) => Soon<Next>): Soon<Next> {
-  return isPromiseLike(value) ? value.then(next) : next(value)
 }

@@ -1,8 +1,8 @@
 /** Whoever is to be answered within the time, and a link in the list of those who are. */
-export abstract class Waiting {
+export abstract class Bounded {
   due = 0
-  previous: Waiting | undefined = undefined
-  next: Waiting | undefined = undefined
+  previous: Bounded | undefined = undefined
+  next: Bounded | undefined = undefined
 
   /** Called once when time is up; not after `Deadlines.remove`. */
   abstract expire(): void
@@ -13,8 +13,8 @@ export abstract class Waiting {
  * much as the rest of what bounds it. There is no timer, but for the rest of the turn, while nobody waits.
  */
 export class Deadlines {
-  private first: Waiting | undefined
-  private last: Waiting | undefined
+  private first: Bounded | undefined
+  private last: Bounded | undefined
   private timer: NodeJS.Timeout | undefined
   private disarming = false
 
@@ -22,24 +22,24 @@ export class Deadlines {
   constructor(readonly timeoutMs: number) {}
 
   /** @param since when its time began, as `performance.now()` has it */
-  add(waiting: Waiting, since: number): void {
-    waiting.due = since + this.timeoutMs
-    waiting.previous = this.last
-    if (this.last === undefined) this.first = waiting
-    else this.last.next = waiting
-    this.last = waiting
-    if (this.timer === undefined) this.arm(waiting.due, this.timeoutMs)
+  add(bounded: Bounded, since: number): void {
+    bounded.due = since + this.timeoutMs
+    bounded.previous = this.last
+    if (this.last === undefined) this.first = bounded
+    else this.last.next = bounded
+    this.last = bounded
+    if (this.timer === undefined) this.arm(bounded.due, this.timeoutMs)
   }
 
-  remove(waiting: Waiting): void {
-    const { previous, next } = waiting
+  remove(bounded: Bounded): void {
+    const { previous, next } = bounded
     if (previous === undefined) this.first = next
     else previous.next = next
     if (next === undefined) this.last = previous
     else next.previous = previous
     // An old one that still led to younger ones would keep them all from being collected early, and their sessions with them.
-    waiting.previous = undefined
-    waiting.next = undefined
+    bounded.previous = undefined
+    bounded.next = undefined
     if (this.first === undefined) this.disarmSoon()
   }
 
@@ -64,9 +64,9 @@ export class Deadlines {
   }
 
   private expireUntil(now: number): void {
-    for (let waiting = this.first; waiting !== undefined && waiting.due <= now; waiting = this.first) {
-      this.remove(waiting)
-      waiting.expire()
+    for (let bounded = this.first; bounded !== undefined && bounded.due <= now; bounded = this.first) {
+      this.remove(bounded)
+      bounded.expire()
     }
     // One who expired may have begun another call.
     if (this.first !== undefined && this.timer === undefined) this.arm(this.first.due, Math.max(1, this.first.due - now))

@@ -95,7 +95,7 @@ export class KnexSessionStore extends Store {
   override get(sessionId: string): Promise<SessionData | null>
   override get(sessionId: string, callback: Callback<SessionData | null>): void
   override get(sessionId: string, callback?: Callback<SessionData | null>): Promise<SessionData | null> | undefined {
-    return this.perform('get', () => this.sessions.load(sessionId), callback, this.deadlines)
+    return this.perform('get', () => this.sessions.load(sessionId), callback)
   }
 
   /**
@@ -105,21 +105,21 @@ export class KnexSessionStore extends Store {
   override set(sessionId: string, session: SessionData): Promise<void>
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('set', () => this.sessions.save(sessionId, session), callback, this.deadlines)
+    return this.perform('set', () => this.sessions.save(sessionId, session), callback)
   }
 
   /** Renews the session's expiry; costs no statement where that moves it by less than `touchAfterMs`. Never brings a session back. */
   override touch(sessionId: string, session: SessionData): Promise<void>
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('touch', () => this.sessions.touch(sessionId, session), callback, this.deadlines)
+    return this.perform('touch', () => this.sessions.touch(sessionId, session), callback)
   }
 
   /** Ends the session, also for requests that hold it now. Without error if there is none. */
   override destroy(sessionId: string): Promise<void>
   override destroy(sessionId: string, callback?: Callback<void>): void
   override destroy(sessionId: string, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('destroy', () => this.sessions.destroy(sessionId), callback, this.deadlines)
+    return this.perform('destroy', () => this.sessions.destroy(sessionId), callback)
   }
 
   /** express-session's own: makes the session object of a request from what `get` gave. It stands for the same revision. */
@@ -133,33 +133,33 @@ export class KnexSessionStore extends Store {
   override all(): Promise<SessionData[]>
   override all(callback: Callback<SessionData[]>): void
   override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> | undefined {
-    return this.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, undefined)
+    return this.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, null)
   }
 
   /** Gives the stored ids, without prefix, of all live sessions: hashes, or with `storedId: 'plain'` the session ids. */
   ids(): Promise<string[]>
   ids(callback: Callback<string[]>): void
   ids(callback?: Callback<string[]>): Promise<string[]> | undefined {
-    return this.perform('ids', () => this.scan.ids(), callback, undefined)
+    return this.perform('ids', () => this.scan.ids(), callback, null)
   }
 
   /** Gives the number of live sessions with this store's prefix. */
   override length(): Promise<number>
   override length(callback: Callback<number>): void
   override length(callback?: Callback<number>): Promise<number> | undefined {
-    return this.perform('length', () => this.scan.count(), callback, this.deadlines)
+    return this.perform('length', () => this.scan.count(), callback)
   }
 
   /** Ends all sessions with this store's prefix. */
   override clear(): Promise<void>
   override clear(callback?: Callback<void>): void
   override clear(callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('clear', () => this.scan.clear((storedId) => this.sessions.end(storedId)), callback, undefined)
+    return this.perform('clear', () => this.scan.clear((storedId) => this.sessions.end(storedId)), callback, null)
   }
 
   /** Resolves when the table is there: for an application that wants to know at its start. */
   ready(): Promise<void> {
-    return this.perform('ready', () => this.parts.budget.use(() => this.parts.table.ready()), undefined, this.deadlines) as Promise<void>
+    return this.perform('ready', () => this.parts.budget.use(() => this.parts.table.ready()), undefined) as Promise<void>
   }
 
   /**
@@ -168,7 +168,7 @@ export class KnexSessionStore extends Store {
    */
   prune(): Promise<number> {
     const { prune } = this.parts
-    return this.perform('prune', () => pruneAll(prune, this.options.pruneBatchSize), undefined, undefined) as Promise<number>
+    return this.perform('prune', () => pruneAll(prune, this.options.pruneBatchSize), undefined, null) as Promise<number>
   }
 
   /** Ends pruning and refuses new calls; resolves when the calls under way are answered. The application's Knex stays open. */
@@ -225,17 +225,17 @@ export class KnexSessionStore extends Store {
     process.nextTick(() => this.emit(name, ...event))
   }
 
-  /** @param deadlines none for what is bounded step by step */
+  /** @param deadlines null for what is bounded step by step */
   private perform<T>(
     operation: string,
     work: () => Promise<T>,
     callback: Callback<T> | undefined,
-    deadlines: Deadlines | undefined
+    deadlines: Deadlines | null = this.deadlines
   ): Promise<T> | undefined {
     if (!this.joined) this.join()
     const call = new StoreCall(operation, deadlines, this.options, this.statistics, this.ended)
     this.underWay++
-    const begin = this.closed ? () => Promise.reject(new StoreClosedError(operation)) : call.isHeard ? () => call.start(work) : work
+    const begin = () => (this.closed ? Promise.reject(new StoreClosedError(operation)) : call.start(work))
     return answerInTime(begin, call, typeof callback === 'function' ? callback : undefined)
   }
 
@@ -257,7 +257,7 @@ class StoreCall extends Observation implements Call {
 
   constructor(
     operation: string,
-    readonly deadlines: Deadlines | undefined,
+    readonly deadlines: Deadlines | null,
     { dialect, onError }: ResolvedOptions,
     statistics: Statistics,
     private readonly ended: () => void

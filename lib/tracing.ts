@@ -40,11 +40,6 @@ export class Observation {
     if (channel.hasSubscribers) this.trace = { operation, dialect, ...(batchSize !== undefined && { batchSize }) }
   }
 
-  /** True if there are subscribers; where there are none, `start` does nothing but the work. */
-  get isHeard(): boolean {
-    return this.trace !== undefined
-  }
-
   /** Within the stores that subscribers have bound, so that a span can be the parent of what happens inside. */
   start<T>(work: () => T): T {
     const { channel, trace } = this

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Deadlines, Waiting } from '../lib/deadlines'
+import { Bounded, Deadlines } from '../lib/deadlines'
 
-class Call extends Waiting {
+class Call extends Bounded {
   expiredAt: number | undefined
 
   expire(): void {

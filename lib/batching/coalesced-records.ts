@@ -1,5 +1,5 @@
-import { after, type Soon } from '../callbacks'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
+import { passOn, type Soon } from '../soon'
 import type { SessionRecords } from '../table/session-records'
 import type { SessionTable } from '../table/session-table'
 import type { ConnectionBudget } from './connection-budget'
@@ -33,11 +33,10 @@ export class CoalescedRecords implements SessionRecords {
     const large = { idOf, sizeOf: ({ data }: { data: string }) => data.length }
     const put: Pick<LaneOptions<RecordToPut, unknown>, 'idOf' | 'sizeOf'> = large
     const small = { sizeOf: () => 0 }
-    const ids = { idOf: (id: string) => id }
+    const bareId = { ...small, idOf: (id: string) => id }
     this.loads = new Lane({
       ...shared,
-      ...small,
-      ...ids,
+      ...bareId,
       operation: 'get',
       // Of those who wait; a load that is under way is not joined, since its answer may already be out of date.
       sameId: 'shared',
@@ -55,7 +54,7 @@ export class CoalescedRecords implements SessionRecords {
       run: (records: RecordToUpdate[]) => table.updateWithExpiry(records)
     })
     this.touches = new Lane({ ...writes, ...small, idOf, operation: 'touch', run: (records: RecordToTouch[]) => table.touch(records) })
-    this.removals = new Lane({ ...writes, ...small, ...ids, operation: 'destroy', run: (ids) => each(ids, table.remove(ids)) })
+    this.removals = new Lane({ ...writes, ...bareId, operation: 'destroy', run: (ids) => each(ids, table.remove(ids)) })
   }
 
   get waiting(): number {
@@ -98,7 +97,7 @@ export class CoalescedRecords implements SessionRecords {
 
 /** The same answer, nothing, for each. */
 function each(items: readonly unknown[], work: Soon<void>): Soon<undefined[]> {
-  return after(work, () => items.map(() => undefined))
+  return passOn(work, () => items.map(() => undefined))
 }
 
 function idOf({ id }: { id: string }): string {

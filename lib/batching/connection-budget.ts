@@ -1,4 +1,4 @@
-import type { Soon } from '../callbacks'
+import type { Soon } from '../soon'
 
 /** Whoever waits for a connection of the budget. */
 export interface Waiting {

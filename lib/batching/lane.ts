@@ -1,5 +1,6 @@
-import { afterThisTurn, isPromiseLike, type Soon } from '../callbacks'
+import { afterThisTurn } from '../callbacks'
 import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, TimeoutError, TransientDatabaseError } from '../errors'
+import { isPromiseLike, type Soon } from '../soon'
 import type { ConnectionBudget, Waiting } from './connection-budget'
 
 /** How often a statement is tried that others made fail, or whose connection broke. */
@@ -168,8 +169,10 @@ export class Lane<Item, Result> implements Waiting {
         firstOf.set(entry.id, entry)
         bytes += size
         batch.push(entry)
-      } else if (sameId === 'shared') addTwin(first, entry)
-      else held.push(entry)
+      } else if (sameId === 'shared') {
+        first.twins ??= []
+        first.twins.push(entry)
+      } else held.push(entry)
     }
     this.queue = taken === this.queue.length ? held : [...held, ...this.queue.slice(taken)]
     // The same order in every process: two statements that lock the same rows in different orders block each other.
@@ -220,15 +223,13 @@ export class Lane<Item, Result> implements Waiting {
 
   private sendAgain(batch: Entry<Item, Result>[], tries: number, ended: () => void): void {
     const now = performance.now()
-    const waiting = batch.flatMap(withTwins).filter((entry) => !this.rejectIfLate(entry, now))
-    const firstOf = new Map<string, Entry<Item, Result>>()
-    for (const entry of waiting) {
-      entry.twins = undefined
-      const first = firstOf.get(entry.id)
-      if (first === undefined) firstOf.set(entry.id, entry)
-      else addTwin(first, entry)
-    }
-    if (firstOf.size > 0) this.send([...firstOf.values()], tries, ended)
+    const waiting = batch.flatMap((entry) => {
+      const [first, ...twins] = withTwins(entry).filter((one) => !this.rejectIfLate(one, now))
+      if (first === undefined) return []
+      first.twins = twins
+      return [first]
+    })
+    if (waiting.length > 0) this.send(waiting, tries, ended)
     else ended()
   }
 
@@ -239,11 +240,6 @@ export class Lane<Item, Result> implements Waiting {
     reject(new TimeoutError(operation, timeoutMs))
     return true
   }
-}
-
-function addTwin<Item, Result>(first: Entry<Item, Result>, twin: Entry<Item, Result>): void {
-  if (first.twins === undefined) first.twins = [twin]
-  else first.twins.push(twin)
 }
 
 function withTwins<Item, Result>(entry: Entry<Item, Result>): Entry<Item, Result>[] {

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
 import { withinTime } from '../callbacks'
 import { TimeoutError } from '../errors'
+import { isPromiseLike } from '../soon'
 import { BorrowedConnections } from './borrowed-connections'
 import type { Connection, KnexClient } from './knex-client'
 
@@ -40,18 +41,23 @@ export class Database {
 
   /** Runs one statement; `?` marks a binding. Answers what the driver answers. */
   run(sql: string, bindings: readonly unknown[] = [], options: StatementOptions = {}): Promise<unknown> {
-    return this.use(async (connection) => {
-      // By hand what `knex.raw` does: its builder, runner and response events cost as much as the driver. The `query` events are the same.
-      const { response } = await this.client.query(connection, { method: 'raw', sql, bindings, options: options.driver ?? {} })
-      return response
-    })
+    return this.use((connection) => this.runOn(connection, sql, bindings, options))
+  }
+
+  /**
+   * The same on a connection that {@link use} gave. By hand what `knex.raw` does, whose builder, runner and response events cost as much as
+   * the driver. The `query` events are the same.
+   */
+  async runOn(connection: Connection, sql: string, bindings: readonly unknown[], { driver = {} }: StatementOptions): Promise<unknown> {
+    const { response } = await this.client.query(connection, { method: 'raw', sql, bindings, options: driver })
+    return response
   }
 
   /** Does `work` on a connection of Knex's pool, within the time. */
   async use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     const { borrowed } = this
     const acquired = borrowed.acquire()
-    const connection = acquired instanceof Promise ? await acquired : acquired
+    const connection = isPromiseLike(acquired) ? await acquired : acquired
     try {
       return await withinTime(work(connection), 'statement', this.timeoutMs)
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Soon } from '../callbacks'
+import type { Soon } from '../soon'
 import type { Database } from './database'
 import type { TableDefinition } from './table-definition'
 

@@ -38,3 +38,24 @@ export interface Connection {
 export function isPlainPool(client: KnexClient): boolean {
   return client.transacting !== true && client.pool !== undefined && !Object.hasOwn(client, 'acquireConnection')
 }
+
+/** A statement as Knex's events have it. */
+export interface AnnouncedStatement {
+  readonly sql: string
+  readonly bindings: readonly unknown[]
+  readonly options?: object
+}
+
+/**
+ * Keeps the application's query log whole where a statement is not sent by Knex, which would have emitted this; but that it puts the bound
+ * values into the message of the error.
+ */
+export function announce(
+  client: KnexClient,
+  event: 'query' | 'query-error',
+  { __knexUid, __knexTxId }: Connection,
+  statement: AnnouncedStatement,
+  ...error: unknown[]
+): void {
+  client.emit(event, ...error, { __knexUid, __knexTxId, method: 'raw', ...statement })
+}

@@ -1,6 +1,6 @@
 import type { SessionData } from 'express-session'
-import { isPromiseLike, type Soon } from '../callbacks'
 import { SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
+import { isPromiseLike, type Soon } from '../soon'
 
 /**
  * How a session becomes text and text a session. Both may be async. `storedId` is the key of the row, for codecs that bind the two together.

@@ -1,4 +1,3 @@
-import { after, isPromiseLike, type Soon } from '../callbacks'
 import type { Database } from '../dialects/database'
 import {
   type Dialect,
@@ -12,6 +11,7 @@ import {
 import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
+import { isPromiseLike, passOn, type Soon } from '../soon'
 import { Statistics } from '../statistics'
 import { Observation, statementChannel } from '../tracing'
 
@@ -57,7 +57,7 @@ export class SessionTable {
   }
 
   load(ids: readonly string[]): Soon<(SessionRecord | null)[]> {
-    return this.run('get', ids.length, () => after(this.find(ids), (found) => ids.map((id) => found.get(id) ?? null)))
+    return this.run('get', ids.length, () => passOn(this.find(ids), (found) => ids.map((id) => found.get(id) ?? null)))
   }
 
   insert(records: readonly RecordToPut[]): Soon<void> {
@@ -83,10 +83,10 @@ export class SessionTable {
   touch(records: readonly RecordToTouch[]): Soon<boolean[]> {
     return this.run('touch', records.length, () => {
       const now = this.now()
-      return after(this.statements.touch(this.db, records, now), (alive) => {
+      return passOn(this.statements.touch(this.db, records, now), (alive) => {
         if (alive === records.length) return records.map(() => true)
         const ids = records.map(({ id }) => id)
-        return after(this.find(ids), (found) => ids.map((id) => (found.get(id)?.expiresAt ?? 0) > now))
+        return passOn(this.find(ids), (found) => ids.map((id) => (found.get(id)?.expiresAt ?? 0) > now))
       })
     })
   }
@@ -142,7 +142,7 @@ export class SessionTable {
   }
 
   private find(ids: readonly string[]): Soon<Map<string, SessionRecord>> {
-    return after(this.statements.load(this.db, ids), (records) => new Map(records.map((record) => [record.id, record])))
+    return passOn(this.statements.load(this.db, ids), (records) => new Map(records.map((record) => [record.id, record])))
   }
 
   private run<T>(operation: string, batchSize: number, statement: () => Soon<T>): Soon<T> {
@@ -155,12 +155,9 @@ export class SessionTable {
       observation.end(error)
       throw error
     }
-    try {
-      const answer = observation.start(() => this.runReady(operation, statement))
-      return isPromiseLike(answer) ? answer.then(ended, failed) : ended(answer)
-    } catch (error) {
-      return failed(error)
-    }
+    // It never throws: who fails, fails later.
+    const answer = observation.start(() => this.runReady(operation, statement))
+    return isPromiseLike(answer) ? answer.then(ended, failed) : ended(answer)
   }
 
   private runReady<T>(operation: string, statement: () => Soon<T>): Soon<T> {

@@ -1,8 +1,20 @@
+import type { Knex } from 'knex'
 import { describe, expect, it } from 'vitest'
 import { BorrowedConnections } from '../../lib/dialects/borrowed-connections'
 import type { Connection, KnexClient } from '../../lib/dialects/knex-client'
 import { describeDatabase } from '../support/databases'
 import { handMade, openStore } from '../support/stores'
+
+/** Gives connections as Knex does, but by a function of the application's. Answers how often it was asked. */
+function giveByOwnFunction({ client }: Knex): () => number {
+  const { acquireConnection } = client
+  let asked = 0
+  client.acquireConnection = () => {
+    asked++
+    return acquireConnection.call(client)
+  }
+  return () => asked
+}
 
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
@@ -70,15 +82,9 @@ describeDatabase('postgres', 'a connection that a statement gives back', (kind) 
   it('is asked for each time where the application gives connections by a function of its own', async () => {
     await using opened = await openStore(kind)
     await opened.store.ready()
-    const { client } = opened.knex
-    const { acquireConnection } = client
-    let asked = 0
-    client.acquireConnection = () => {
-      asked++
-      return acquireConnection.call(client)
-    }
+    const asked = giveByOwnFunction(opened.knex)
     for (let index = 0; index < 5; index++) await opened.store.set('a', handMade({ index }))
-    expect(asked).toBe(5)
+    expect(asked()).toBe(5)
   })
 
   it('is asked for once in a while where one call follows the other', async () => {
@@ -123,15 +129,9 @@ describeDatabase('sqlite', 'the connection that lies idle', (kind) => {
   it('is asked for where the application gives connections by a function of its own', async () => {
     await using opened = await openStore(kind)
     await opened.store.set('a', handMade())
-    const { client } = opened.knex
-    const { acquireConnection } = client
-    let asked = 0
-    client.acquireConnection = () => {
-      asked++
-      return acquireConnection.call(client)
-    }
+    const asked = giveByOwnFunction(opened.knex)
     await opened.store.get('a')
-    expect(asked).toBe(1)
+    expect(asked()).toBe(1)
   })
 
   it('is another one after Knex was destroyed and initialised again', async () => {

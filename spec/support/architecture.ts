@@ -29,7 +29,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['options'],
   ['table-options'],
   ['dialects'],
-  ['record', 'statistics', 'tracing', 'callbacks', 'deadlines', 'debug', 'events', 'unknown-option', 'errors']
+  ['record', 'statistics', 'tracing', 'callbacks', 'deadlines', 'soon', 'debug', 'events', 'unknown-option', 'errors']
 ]
 const GROUND_FLOOR = FLOORS.length - 1
 

@@ -38,27 +38,30 @@ export function textArray(values: readonly (string | null)[]): Buffer {
 
 /** A `bigint[]` in the server's binary form, of whole numbers from 0 on. */
 export function int8Array(values: readonly number[]): Buffer {
-  const bytes = Buffer.allocUnsafe(HEAD_BYTES + 12 * values.length)
-  writeHead(bytes, INT8, values.length, 0)
-  let at = HEAD_BYTES
-  for (const value of values) {
-    bytes.writeInt32BE(8, at)
-    bytes.writeUInt32BE(Math.floor(value / TWO_TO_32), at + 4)
-    bytes.writeUInt32BE(value % TWO_TO_32, at + 8)
-    at += 12
-  }
-  return bytes
+  return numberArray(INT8, 8, values, (bytes, value, at) => {
+    bytes.writeUInt32BE(Math.floor(value / TWO_TO_32), at)
+    bytes.writeUInt32BE(value % TWO_TO_32, at + 4)
+  })
 }
 
 /** An `integer[]` in the server's binary form. */
 export function int4Array(values: readonly number[]): Buffer {
-  const bytes = Buffer.allocUnsafe(HEAD_BYTES + 8 * values.length)
-  writeHead(bytes, INT4, values.length, 0)
+  return numberArray(INT4, 4, values, (bytes, value, at) => bytes.writeInt32BE(value, at))
+}
+
+function numberArray(
+  type: number,
+  width: number,
+  values: readonly number[],
+  write: (bytes: Buffer, value: number, at: number) => void
+): Buffer {
+  const bytes = Buffer.allocUnsafe(HEAD_BYTES + (4 + width) * values.length)
+  writeHead(bytes, type, values.length, 0)
   let at = HEAD_BYTES
   for (const value of values) {
-    bytes.writeInt32BE(4, at)
-    bytes.writeInt32BE(value, at + 4)
-    at += 8
+    bytes.writeInt32BE(width, at)
+    write(bytes, value, at + 4)
+    at += 4 + width
   }
   return bytes
 }

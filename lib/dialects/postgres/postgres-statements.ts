@@ -62,7 +62,7 @@ export class PostgresStatements implements SessionStatements {
   }
 
   async touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number> {
-    const bindings = [texts(records, idOf), moments(records, expiresAtOf), String(now)]
+    const bindings = [texts(records, idOf), numbers(records, expiresAtOf, int8Array), String(now)]
     return (await runPrepared(db, pick(this.sql(db).touchRows, records), bindings)).rowCount
   }
 
@@ -91,20 +91,16 @@ function texts<Row>(rows: readonly Row[], of: (row: Row) => string | null): Bind
   return rows.length === 1 ? of(rows[0] as Row) : textArray(rows.map(of))
 }
 
-function moments<Row>(rows: readonly Row[], of: (row: Row) => number): Binding {
-  return rows.length === 1 ? String(of(rows[0] as Row)) : int8Array(rows.map(of))
-}
-
-function revisions(records: readonly RecordToUpdate[]): Binding {
-  return records.length === 1 ? String((records[0] as RecordToUpdate).revision) : int4Array(records.map(({ revision }) => revision))
+function numbers<Row>(rows: readonly Row[], of: (row: Row) => number, list: typeof int8Array): Binding {
+  return rows.length === 1 ? String(of(rows[0] as Row)) : list(rows.map(of))
 }
 
 function putBindings(records: readonly RecordToPut[]): Binding[] {
   return [
     texts(records, idOf),
-    moments(records, expiresAtOf),
+    numbers(records, expiresAtOf, int8Array),
     texts(records, ownerIdOf),
-    moments(records, ({ createdAt }) => createdAt),
+    numbers(records, ({ createdAt }) => createdAt, int8Array),
     texts(records, dataOf)
   ]
 }
@@ -112,8 +108,8 @@ function putBindings(records: readonly RecordToPut[]): Binding[] {
 async function updated(db: Database, statement: Statement, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
   const { rows } = await runPrepared(db, statement, [
     texts(records, idOf),
-    revisions(records),
-    moments(records, expiresAtOf),
+    numbers(records, ({ revision }) => revision, int4Array),
+    numbers(records, expiresAtOf, int8Array),
     texts(records, ownerIdOf),
     texts(records, dataOf),
     String(now)

@@ -1,5 +1,5 @@
 import type { Database } from '../database'
-import type { Connection, KnexClient } from '../knex-client'
+import { announce, type Connection } from '../knex-client'
 
 /** A statement as it is sent: `$1` marks a binding. */
 export interface Statement {
@@ -42,14 +42,18 @@ interface PgConnection extends Connection {
  * since we know the columns, and nothing is copied or converted on the way. Where the driver is not as it is known here, Knex does it.
  */
 export function runPrepared(db: Database, statement: Statement, bindings: readonly Binding[]): Promise<Answer> {
+  const { sql, name } = statement
   return db.use((connection) => {
-    const { client } = db
-    if (!speaksDirectly(connection)) return runThroughKnex(client, connection, statement, bindings)
-    announce(client, 'query', connection, statement, bindings)
+    if (!speaksDirectly(connection)) {
+      const driver = { rowMode: 'array', ...(name === undefined ? {} : { name }) }
+      return db.runOn(connection, sql, bindings, { driver }) as Promise<Answer>
+    }
+    const announced = { sql, bindings, options: { name } }
+    announce(db.client, 'query', connection, announced)
     return new Promise<Answer>((resolve, reject) => {
       const answered: Answered = (error, answer) => {
         if (answer !== undefined) return resolve(answer)
-        announce(client, 'query-error', connection, statement, bindings, error)
+        announce(db.client, 'query-error', connection, announced, error)
         reject(error)
       }
       connection.query(new PreparedQuery(statement, bindings, answered))
@@ -60,29 +64,6 @@ export function runPrepared(db: Database, statement: Statement, bindings: readon
 function speaksDirectly(connection: Connection): connection is PgConnection {
   const { connection: wire, pipeline } = connection as PgConnection
   return wire?.parsedStatements !== undefined && wire.stream !== undefined && typeof wire.bind === 'function' && pipeline !== true
-}
-
-async function runThroughKnex(
-  client: KnexClient,
-  connection: Connection,
-  { sql, name }: Statement,
-  bindings: readonly Binding[]
-): Promise<Answer> {
-  const options = { rowMode: 'array', ...(name === undefined ? {} : { name }) }
-  const { response } = await client.query(connection, { method: 'raw', sql, bindings, options })
-  return response as Answer
-}
-
-/** Keeps the application's query log whole: Knex would have emitted this, but for the bound values, which it puts into the error. */
-function announce(
-  client: KnexClient,
-  event: 'query' | 'query-error',
-  { __knexUid, __knexTxId }: Connection,
-  { sql, name }: Statement,
-  bindings: readonly Binding[],
-  ...error: unknown[]
-): void {
-  client.emit(event, ...error, { __knexUid, __knexTxId, method: 'raw', sql, bindings, options: { name } })
 }
 
 type Answered = (error: unknown, answer?: Answer) => void

@@ -1,6 +1,6 @@
-import type { Soon } from '../../callbacks'
+import type { Soon } from '../../soon'
 import type { Database } from '../database'
-import { type Connection, type ConnectionPool, isPlainPool } from '../knex-client'
+import { announce, type Connection, type ConnectionPool, isPlainPool } from '../knex-client'
 
 /** What better-sqlite3 offers, as far as it is used here. */
 interface DirectConnection extends Connection {
@@ -79,7 +79,7 @@ export async function runScript(db: Database, statements: readonly string[]): Pr
   }
   await onConnection(db, (connection) => {
     const script = statements.join(';\n')
-    announce(db, connection, script, [])
+    announce(db.client, 'query', connection, { sql: script, bindings: [] })
     if (connection.inTransaction) inSavepoint(connection, () => connection.exec(script))
     else inTransaction(connection, () => connection.exec(script))
   })
@@ -127,7 +127,7 @@ function stepPrepared(db: Database, connection: DirectConnection, steps: readonl
 
 function runPrepared(db: Database, connection: DirectConnection, { sql, bindings }: Step): Outcome {
   const statement = prepared(connection, sql)
-  announce(db, connection, sql, bindings)
+  announce(db.client, 'query', connection, { sql, bindings })
   if (statement.reader) return { rows: statement.all(...bindings) }
   statement.run(...bindings)
   return NOTHING
@@ -179,11 +179,6 @@ function prepared(connection: DirectConnection, sql: string): DirectStatement {
 function isDirect(db: Database): boolean {
   const { client } = db
   return client.driverName === 'better-sqlite3' && typeof client.acquireConnection === 'function'
-}
-
-/** Keeps the application's query log whole: Knex would have emitted this for its own path. */
-function announce({ client }: Database, connection: DirectConnection, sql: string, bindings: readonly unknown[]): void {
-  client.emit('query', { method: 'raw', sql, bindings, __knexUid: connection.__knexUid })
 }
 
 async function stepThroughKnex(db: Database, rows: readonly (readonly Step[])[]): Promise<Outcome[]> {

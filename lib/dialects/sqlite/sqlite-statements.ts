@@ -1,6 +1,14 @@
-import { after, type Soon } from '../../callbacks'
+import { passOn, type Soon } from '../../soon'
 import type { Database } from '../database'
-import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialect'
+import {
+  type Dialect,
+  type RecordToPut,
+  type RecordToTouch,
+  type RecordToUpdate,
+  type SessionRecord,
+  type SessionStatements,
+  toRecord
+} from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { type Outcome, readEach, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
 
@@ -96,20 +104,11 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
       this.loadRow,
       ids.map((id) => [id])
     )
-    return after(answers, (each) => {
-      const records: SessionRecord[] = []
-      for (let index = 0; index < ids.length; index++) {
-        const row = each[index]?.[0]
-        if (row === undefined) continue
-        const [data, expiresAt, revision, createdAt] = [row[0] as string, row[1] as number, row[2] as number, row[3] as number]
-        records.push({ id: ids[index] as string, data, expiresAt, revision, createdAt })
-      }
-      return records
-    })
+    return passOn(answers, (each) => each.flatMap((rows, index) => rows.map((row) => toRecord([ids[index], ...row]))))
   }
 
   insert(db: Database, records: readonly RecordToPut[]): Soon<void> {
-    return after(writeEach(db, this.insertRow, records.map(insertBindings)), () => undefined)
+    return passOn(writeEach(db, this.insertRow, records.map(insertBindings)), () => undefined)
   }
 
   put(db: Database, records: readonly RecordToPut[], now: number): Soon<number[]> {
@@ -117,7 +116,7 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
       db,
       records.map((record) => [this.sameHourPut(record, now), { sql: this.putRow, bindings: putBindings(record, now) }])
     )
-    return after(outcomes, (each) => each.map(({ rows }) => Number(rows[0]?.[0])))
+    return passOn(outcomes, (each) => each.map(({ rows }) => Number(rows[0]?.[0])))
   }
 
   putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Soon<(number | null)[]> {
@@ -125,7 +124,7 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
       db,
       records.map((record) => [this.sameHourPut(record, now), { sql: this.putLiveRow, bindings: [...putBindings(record, now), now] }])
     )
-    return after(outcomes, (each) => each.map(({ rows }) => (rows.length === 0 ? null : Number(rows[0]?.[0]))))
+    return passOn(outcomes, (each) => each.map(({ rows }) => (rows.length === 0 ? null : Number(rows[0]?.[0]))))
   }
 
   update(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]> {
@@ -139,12 +138,12 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
         ]
       })
     )
-    return after(outcomes, (each) => each.map(isHit))
+    return passOn(outcomes, (each) => each.map(isHit))
   }
 
   updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]> {
     const sets = records.map((record) => updateBindings(record, now))
-    return after(writeEach(db, this.updateRowWithExpiry, sets), (each) => each.map(isHit))
+    return passOn(writeEach(db, this.updateRowWithExpiry, sets), (each) => each.map(isHit))
   }
 
   touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number> {
@@ -155,7 +154,7 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
         { sql: this.touchRow, bindings: [expiresAt, expiresAt, id, now] }
       ])
     )
-    return after(outcomes, (each) => each.filter(isHit).length)
+    return passOn(outcomes, (each) => each.filter(isHit).length)
   }
 
   remove(db: Database, ids: readonly string[], pruneHour: number): Soon<void> {
@@ -164,7 +163,7 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
       this.removeRow,
       ids.map((id) => [pruneHour, id])
     )
-    return after(outcomes, () => undefined)
+    return passOn(outcomes, () => undefined)
   }
 
   async prune(db: Database, graceMs: number, limit: number): Promise<number> {
