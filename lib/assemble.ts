@@ -52,7 +52,9 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const table = new SessionTable(db, dialect, entry.definition, readiness, options.clock)
   const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections))
   budget.lowerTo(options.maxConnections)
-  const limits = options.batch ? dialect : { maxBatch: 1, inFlight: { reads: options.maxConnections, writes: options.maxConnections } }
+  const limits = options.batch
+    ? dialect
+    : { maxBatch: 1, inFlight: { reads: options.maxConnections, writes: options.maxConnections, spare: 0 } }
   const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, budget, timeoutMs)
   const order = getOrMake(orderOfTable, entry, () => new WriteOrder())
   // Who closes a store waits for the round under way.

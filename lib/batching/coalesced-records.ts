@@ -8,12 +8,17 @@ import { Lane, type LaneOptions } from './lane'
 /** Enough for a full statement of ordinary sessions; a few huge ones go in statements of their own. */
 const MAX_BATCH_BYTES = 1_048_576
 
+/** Half of so many callers read in turns, while the database serves the other half. */
+const SMALL_READ = 2
+/** The same of writes, of which each statement costs more, with its commit. */
+const SMALL_WRITE = 16
+
 /** How much goes together, and how much at once. */
 export interface BatchLimits {
   /** The most rows of one statement. */
   readonly maxBatch: number
-  /** Statements of each kind that are under way at once. */
-  readonly inFlight: { readonly reads: number; readonly writes: number }
+  /** Statements of each kind that are under way at once, and how many more while those are slow. */
+  readonly inFlight: { readonly reads: number; readonly writes: number; readonly spare: number }
 }
 
 /** The rows of many callers in one statement: a decorator over the table, one lane for each kind of call. */
@@ -28,8 +33,8 @@ export class CoalescedRecords implements SessionRecords {
   private readonly removals: Lane<string, undefined>
 
   constructor(table: SessionTable, { maxBatch, inFlight }: BatchLimits, budget: ConnectionBudget, timeoutMs: number) {
-    const shared = { maxBatch, maxBatchBytes: MAX_BATCH_BYTES, budget, timeoutMs }
-    const writes = { ...shared, sameId: 'in-turn' as const, maxInFlight: inFlight.writes }
+    const shared = { maxBatch, maxBatchBytes: MAX_BATCH_BYTES, spare: inFlight.spare, budget, timeoutMs }
+    const writes = { ...shared, sameId: 'in-turn' as const, smallBatch: SMALL_WRITE, maxInFlight: inFlight.writes }
     const large = { idOf, sizeOf: ({ data }: { data: string }) => data.length }
     const put: Pick<LaneOptions<RecordToPut, unknown>, 'idOf' | 'sizeOf'> = large
     const small = { sizeOf: () => 0 }
@@ -40,6 +45,7 @@ export class CoalescedRecords implements SessionRecords {
       operation: 'get',
       // Of those who wait; a load that is under way is not joined, since its answer may already be out of date.
       sameId: 'shared',
+      smallBatch: SMALL_READ,
       maxInFlight: inFlight.reads,
       run: (ids) => table.load(ids)
     })

@@ -2,6 +2,7 @@ import { afterThisTurn } from '../callbacks'
 import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, TimeoutError, TransientDatabaseError } from '../errors'
 import { isPromiseLike, type Soon } from '../soon'
 import type { ConnectionBudget, Waiting } from './connection-budget'
+import { Flights } from './flights'
 
 /** How often a statement is tried that others made fail, or whose connection broke. */
 const MAX_TRIES = 5
@@ -9,8 +10,6 @@ const BACKOFF_MS = 10
 
 /** Two statements keep both sides busy; more of them are smaller, and cost more than they gain. */
 const WORTH_SPLITTING_FOR = 2
-/** Fewer rows are not worth a statement of their own where others wait. */
-const SMALL_BATCH = 16
 /** While a statement is under way, fewer than this part of its rows wait for it, or for more to come … */
 const STRAGGLERS = 1 / 4
 /** … but no longer than this: it may take long. */
@@ -29,8 +28,12 @@ export interface LaneOptions<Item, Result> {
   readonly sizeOf: (item: Item) => number
   readonly maxBatch: number
   readonly maxBatchBytes: number
-  /** Statements in flight at once. */
+  /** Fewer rows are not worth a statement of their own where others wait. */
+  readonly smallBatch: number
+  /** Statements in flight at once, … */
   readonly maxInFlight: number
+  /** … not counting so many slow ones. */
+  readonly spare: number
   readonly budget: ConnectionBudget
   /** What has waited longer was given up by its caller, and is not sent any more. */
   readonly timeoutMs: number
@@ -52,13 +55,14 @@ interface Entry<Item, Result> {
  */
 export class Lane<Item, Result> implements Waiting {
   private queue: Entry<Item, Result>[] = []
-  private inFlight = 0
-  private rowsInFlight = 0
+  private readonly flights: Flights
   private scheduled = false
   private pumping = false
   private holding: NodeJS.Timeout | undefined
 
-  constructor(private readonly options: LaneOptions<Item, Result>) {}
+  constructor(private readonly options: LaneOptions<Item, Result>) {
+    this.flights = new Flights(options.maxInFlight, options.spare, () => this.pump())
+  }
 
   /** How many calls wait for a statement. */
   get waiting(): number {
@@ -79,7 +83,7 @@ export class Lane<Item, Result> implements Waiting {
 
   /** Not in this tick: the callers that one result woke up all ask within the same tick, and belong in one statement. */
   private schedule(): void {
-    if (this.scheduled || this.inFlight >= this.options.maxInFlight) return
+    if (this.scheduled || this.flights.isFull) return
     this.scheduled = true
     process.nextTick(() => {
       this.scheduled = false
@@ -92,8 +96,8 @@ export class Lane<Item, Result> implements Waiting {
     // A database in this process answers before `sendNext` returns; that must not pump again, deeper and deeper.
     if (this.pumping) return
     this.pumping = true
-    while (this.queue.length > 0 && this.inFlight < this.options.maxInFlight) {
-      if (this.queue.length < this.rowsInFlight * STRAGGLERS) {
+    while (this.queue.length > 0 && !this.flights.isFull) {
+      if (this.queue.length < this.flights.rows * STRAGGLERS) {
         this.holding ??= setTimeout(() => this.sendHeld(), HOLD_MS)
         break
       }
@@ -104,7 +108,7 @@ export class Lane<Item, Result> implements Waiting {
 
   private sendHeld(): void {
     this.holding = undefined
-    if (this.queue.length > 0 && this.inFlight < this.options.maxInFlight) this.sendNext()
+    if (this.queue.length > 0 && !this.flights.isFull) this.sendNext()
   }
 
   /** False if nothing could be sent: no connection may be had now, or nobody is left who waits. */
@@ -120,13 +124,11 @@ export class Lane<Item, Result> implements Waiting {
       budget.giveBack()
       return false
     }
-    this.inFlight++
-    this.rowsInFlight += batch.length
+    const flight = this.flights.begin(batch.length)
     this.send(batch, 1, () => {
-      this.inFlight--
-      this.rowsInFlight -= batch.length
+      this.flights.end(flight)
       budget.giveBack()
-      this.continueAfter(batch.length)
+      this.continueAfter(flight.rows)
     })
     return true
   }
@@ -143,9 +145,9 @@ export class Lane<Item, Result> implements Waiting {
    * process and the database would take turns at being idle. Nor many more than are under way: uneven statements stay uneven.
    */
   private fairShare(): number {
-    const { maxBatch, maxInFlight } = this.options
+    const { maxBatch, smallBatch, maxInFlight } = this.options
     if (maxInFlight === 1) return maxBatch
-    return Math.min(maxBatch, Math.max(SMALL_BATCH, Math.ceil((this.queue.length + this.rowsInFlight) / WORTH_SPLITTING_FOR)))
+    return Math.min(maxBatch, Math.max(smallBatch, Math.ceil((this.queue.length + this.flights.rows) / WORTH_SPLITTING_FOR)))
   }
 
   private nextBatch(): Entry<Item, Result>[] {

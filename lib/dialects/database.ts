@@ -55,17 +55,26 @@ export class Database {
 
   /** Does `work` on a connection of Knex's pool, within the time. */
   async use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
-    const { borrowed } = this
-    const acquired = borrowed.acquire()
+    const acquired = this.borrowed.acquire()
     const connection = isPromiseLike(acquired) ? await acquired : acquired
+    return this.inTime(connection, () => work(connection))
+  }
+
+  /** Does `work` on a connection that is in use by {@link use}, beside what is done there. */
+  useToo<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
+    this.borrowed.share(connection)
+    return this.inTime(connection, work)
+  }
+
+  private async inTime<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
     try {
-      return await withinTime(work(connection), 'statement', this.timeoutMs)
+      return await withinTime(work(), 'statement', this.timeoutMs)
     } catch (error) {
       // Its answer may still come, and must not be taken for that of the next statement: the pool destroys such a connection.
       if (error instanceof TimeoutError) connection.__knex__disposed = error
       throw error
     } finally {
-      borrowed.giveBack(connection)
+      this.borrowed.giveBack(connection)
     }
   }
 

@@ -126,7 +126,7 @@ export interface Dialect {
   /** The most rows one statement takes. */
   readonly maxBatch: number
   /** How many statements of reads and of writes are worth having in flight at once. */
-  readonly inFlight: { readonly reads: number; readonly writes: number }
+  readonly inFlight: { readonly reads: number; readonly writes: number; readonly spare: number }
 }
 
 /** A row as every dialect selects it: id, data, expiry, revision, beginning. Drivers give large numbers as texts. */

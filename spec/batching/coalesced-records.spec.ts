@@ -23,7 +23,7 @@ describeStores('calls that come together', (kind) => {
   const database = shareDatabase(kind)
   const ids = Array.from({ length: 12 }, (_, number) => `id ${number}`)
 
-  it('go in one statement of their kind', async () => {
+  it('go in one statement of their kind, reads in two halves where the database is another process', async () => {
     await using opened = await openStore(database())
     const { store } = opened
     await store.ready()
@@ -41,7 +41,7 @@ describeStores('calls that come together', (kind) => {
         'get',
         all((id) => store.get(id))
       )
-    ).toEqual({ calls: 1, rows: 12 })
+    ).toEqual({ calls: kind.name === 'sqlite' ? 1 : 2, rows: 12 })
     expect(
       await sentDuring(
         store,

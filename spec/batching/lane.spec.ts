@@ -29,8 +29,10 @@ function laneWith(options: Partial<LaneOptions<string, string>> = {}) {
     sameId: 'in-turn',
     sizeOf: (item) => item.length,
     maxBatch: 256,
+    smallBatch: 16,
     maxBatchBytes: 1_000_000,
     maxInFlight: 1,
+    spare: 0,
     budget: new ConnectionBudget(10),
     timeoutMs: 10_000,
     run: (items) =>
@@ -267,6 +269,41 @@ describe('a lane under load', () => {
       expect(await call).toBe('answer to a few')
       await sent[0]?.answer()
       await Promise.all(blocked)
+      expect(vi.getTimerCount()).toBe(0)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('passes over what is slow, so many times: it waits for something that the others need not wait for', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    try {
+      const { lane, sent, batches } = laneWith({ maxInFlight: 1, spare: 2 })
+      const calls: Promise<string>[] = []
+      for (const item of ['a', 'b', 'c', 'd', 'e']) {
+        calls.push(lane.submit(item))
+        await settle()
+      }
+      expect(batches()).toEqual([['a']])
+      vi.advanceTimersByTime(19)
+      expect(batches()).toEqual([['a']])
+      vi.advanceTimersByTime(1)
+      expect(batches()).toEqual([['a'], ['b', 'c', 'd', 'e']])
+      await sent[1]?.answer()
+      for (const item of ['f', 'g', 'h']) {
+        calls.push(lane.submit(item))
+        await settle()
+        vi.advanceTimersByTime(20)
+      }
+      // Two slow ones, and one more: there the sparing ends, however slow it becomes.
+      expect(batches().slice(2)).toEqual([['f'], ['g']])
+      vi.advanceTimersByTime(1000)
+      expect(sent).toHaveLength(4)
+      await sent[0]?.answer()
+      expect(batches().slice(4)).toEqual([['h']])
+      for (const { answer } of sent) await answer()
+      expect(await Promise.all(calls)).toHaveLength(8)
+      await settle()
       expect(vi.getTimerCount()).toBe(0)
     } finally {
       vi.useRealTimers()

@@ -49,6 +49,24 @@ describeDatabase('postgres', 'a connection that a statement gives back', (kind) 
     expect(client.pool.numUsed()).toBe(0)
   })
 
+  it('is given back when all that share it have given it back', async () => {
+    await using opened = await openPool(4)
+    const { borrowed, client } = opened
+    const connection = await borrowed.acquire()
+    borrowed.share(connection)
+    borrowed.share(connection)
+    borrowed.giveBack(connection)
+    borrowed.share(connection)
+    for (let count = 0; count < 2; count++) {
+      borrowed.giveBack(connection)
+      await turn()
+      expect(client.pool.numUsed()).toBe(1)
+    }
+    borrowed.giveBack(connection)
+    await turn()
+    expect(client.pool.numUsed()).toBe(0)
+  })
+
   it('goes to who waits for the pool, at once', async () => {
     await using opened = await openPool(1)
     const { borrowed, client, database } = opened

@@ -37,7 +37,7 @@ const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
 export class MysqlDialect implements Dialect {
   readonly name = 'mysql'
   readonly maxBatch = 128
-  readonly inFlight = { reads: 4, writes: 2 }
+  readonly inFlight = { reads: 4, writes: 2, spare: 2 }
   readonly sizeLimit = 'max_allowed_packet of the server, in which a session takes a third more than its size'
   /** A CREATE TABLE here commits the transaction that it is in. */
   readonly supportsUnlogged = false

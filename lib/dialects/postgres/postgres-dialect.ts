@@ -33,7 +33,7 @@ export class PostgresDialect implements Dialect {
   readonly name: string = 'postgresql'
   /** More rows make a statement no cheaper, fewer lose a third of the speed. */
   readonly maxBatch = 256
-  readonly inFlight = { reads: 4, writes: 2 }
+  readonly inFlight = { reads: 4, writes: 2, spare: 2 }
   readonly createsInTransaction = true
   readonly supportsUnlogged: boolean = true
   readonly sizeLimit: string = '1 GB, or what the memory of the server allows'

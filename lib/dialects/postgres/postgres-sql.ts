@@ -68,14 +68,15 @@ export function sessionSql(
 ): SessionSql {
   const name = quote(table.schemaName, table.tableName)
   const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
-  const statement = (sql: string) => toStatement(sql, prepare)
+  const statement = (sql: string, isPipelined = false) => toStatement(sql, prepare, isPipelined)
   const hourOf = (moment: string) => flavour.quotient(`${moment} + ${HOUR - 1}`, HOUR)
   // Nobody needs the last touch of a server that crashed, and waiting for the disk is most of what a touch costs.
   const relaxTouch = durability === 'all' ? '' : ` AND ${RELAX}`
   const relaxSet = (keyword: 'WHERE' | 'AND') => (durability === 'none' ? ` ${keyword} ${RELAX}` : '')
-  const rowStatement = (columns: GivenColumns, sql: (rows: string) => string): RowStatement => ({
+  // What waits for the disk is not pipelined: statements on two connections wait for the same turn of it.
+  const rowStatement = (columns: GivenColumns, sql: (rows: string) => string, isDurable = durability !== 'none'): RowStatement => ({
     one: statement(sql(oneRow(columns))),
-    many: statement(sql(manyRows(columns)))
+    many: statement(sql(manyRows(columns)), !isDurable)
   })
   const idStatement = (sql: (matching: string) => string): RowStatement => ({
     one: statement(sql('= ?')),
@@ -87,7 +88,8 @@ export function sessionSql(
     one: statement(`SELECT ${selected.join(', ')} FROM ${name} WHERE ${id} = ?`),
     // A join, not = ANY, for which the server first makes a map of the pages.
     many: statement(
-      `SELECT ${selected.map((column) => `s.${column}`).join(', ')} FROM ${manyRows([['id', 'text']])} JOIN ${name} AS s ON s.${id} = w.id`
+      `SELECT ${selected.map((column) => `s.${column}`).join(', ')} FROM ${manyRows([['id', 'text']])} JOIN ${name} AS s ON s.${id} = w.id`,
+      true
     )
   }
 
@@ -125,7 +127,7 @@ export function sessionSql(
   const touch = (rows: string) => `
     UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)} FROM ${rows}
      WHERE s.${id} = w.id AND s.${expiresAt} > ?${relaxTouch}`
-  const touchRows = rowStatement(TOUCH_COLUMNS, touch)
+  const touchRows = rowStatement(TOUCH_COLUMNS, touch, durability === 'all')
 
   const removeRows = idStatement(
     (matching) => `
@@ -148,11 +150,12 @@ export function sessionSql(
   return { loadRows, insertRows, putRows, putLiveRows, updateRows, updateRowsWithExpiry, touchRows, removeRows, pruneRows, claimLease }
 }
 
-function toStatement(sql: string, prepare: boolean): Statement {
+function toStatement(sql: string, prepare: boolean, isPipelined: boolean): Statement {
   let count = 0
   // A name may have two spaces in a row.
   const text = sql.replace(/("[^"]*")|\s+|\?/g, (found, name) => name ?? (found === '?' ? `$${++count}` : ' ')).trim()
-  return { sql: text, name: prepare ? `sessions_${createHash('sha256').update(text).digest('hex').slice(0, 16)}` : undefined }
+  const name = prepare ? `sessions_${createHash('sha256').update(text).digest('hex').slice(0, 16)}` : undefined
+  return { sql: text, name, ...(isPipelined && { pipeline: { last: undefined } }) }
 }
 
 /** One row, from plain parameters. */

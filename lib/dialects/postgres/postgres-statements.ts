@@ -12,7 +12,8 @@ import {
 import type { TableDefinition } from '../table-definition'
 import { int4Array, int8Array, textArray } from './binary-array'
 import { type RowStatement, type SessionSql, type SqlFlavour, sessionSql } from './postgres-sql'
-import { type Binding, runPrepared, type Statement } from './prepared-query'
+import type { Binding, Statement } from './prepared-query'
+import { runPrepared } from './run-prepared'
 
 /** How statements are sent and committed. */
 export interface PostgresOptions {

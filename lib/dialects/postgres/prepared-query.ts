@@ -1,11 +1,18 @@
-import type { Database } from '../database'
-import { announce, type Connection } from '../knex-client'
+import type { Connection } from '../knex-client'
 
 /** A statement as it is sent: `$1` marks a binding. */
 export interface Statement {
   readonly sql: string
   /** The name under which each connection prepares it once, or undefined where it is not to be kept. */
   readonly name: string | undefined
+  /** There for a statement that may be sent again, over the same connection, before its last run is answered. */
+  readonly pipeline?: Pipeline
+}
+
+/** What is under way of a pipelined statement. */
+export interface Pipeline {
+  /** The run that was sent last, until it is answered. */
+  last: PreparedQuery | undefined
 }
 
 /** A value of a statement: a text, or bytes in the server's binary form. */
@@ -16,6 +23,9 @@ export interface Answer {
   readonly rows: (string | null)[][]
   readonly rowCount: number
 }
+
+/** Told what came of it. */
+export type Answered = (error: unknown, answer?: Answer) => void
 
 /** The driver's connection to the server, as far as it is used here: what pg-cursor and pg-query-stream build on as well. */
 interface Wire {
@@ -30,79 +40,75 @@ interface Wire {
   sync(): void
 }
 
-interface PgConnection extends Connection {
-  readonly connection?: Wire
+/** The driver's client, which Knex calls a connection. */
+export interface PgConnection extends Connection {
+  readonly connection: Wire
   /** True if the driver was told to send statements before the last ones are answered, which it does only with its own. */
   readonly pipeline?: boolean
+  readonly connectionParameters?: { readonly query_timeout?: number | false }
   query(query: PreparedQuery): unknown
 }
 
 /**
- * Runs a prepared statement on the driver itself, as pg-cursor does, which a query object of its own costs half of: nothing is described,
- * since we know the columns, and nothing is copied or converted on the way. Where the driver is not as it is known here, Knex does it.
+ * One run of a statement: what the driver calls a submittable. It calls each of these as the server answers.
+ *
+ * Another may follow it: that one's messages are sent behind this one's at once, so that the server goes on without waiting for us. The
+ * driver, which knows of one at a time, is given the follower when this one is answered.
  */
-export function runPrepared(db: Database, statement: Statement, bindings: readonly Binding[]): Promise<Answer> {
-  const { sql, name } = statement
-  return db.use((connection) => {
-    if (!speaksDirectly(connection)) {
-      const driver = { rowMode: 'array', ...(name === undefined ? {} : { name }) }
-      return db.runOn(connection, sql, bindings, { driver }) as Promise<Answer>
-    }
-    const announced = { sql, bindings, options: { name } }
-    announce(db.client, 'query', connection, announced)
-    return new Promise<Answer>((resolve, reject) => {
-      const answered: Answered = (error, answer) => {
-        if (answer !== undefined) return resolve(answer)
-        announce(db.client, 'query-error', connection, announced, error)
-        reject(error)
-      }
-      connection.query(new PreparedQuery(statement, bindings, answered))
-    })
-  })
-}
-
-function speaksDirectly(connection: Connection): connection is PgConnection {
-  const { connection: wire, pipeline } = connection as PgConnection
-  return wire?.parsedStatements !== undefined && wire.stream !== undefined && typeof wire.bind === 'function' && pipeline !== true
-}
-
-type Answered = (error: unknown, answer?: Answer) => void
-
-/** One run of a statement: what the driver calls a submittable. It calls each of these as the server answers. */
-class PreparedQuery {
+export class PreparedQuery {
   readonly text: string
   readonly name: string | undefined
   private readonly rows: (string | null)[][] = []
   private rowCount = 0
+  private readonly pipeline: Pipeline | undefined
+  private readonly madeAt = performance.now()
+  private isSent = false
+  /** From when the driver is given it, until it is answered. */
+  private isAwaited = false
+  private follower: PreparedQuery | undefined
 
   constructor(
     statement: Statement,
+    readonly connection: PgConnection,
     private readonly bindings: readonly Binding[],
     /** By this name, because the driver, where it bounds each query in time, and tools that trace the driver put theirs around it. */
     public callback: Answered
   ) {
     this.text = statement.sql
     this.name = statement.name
+    this.pipeline = statement.pipeline
   }
 
+  /** Whether one may follow now: nobody does so yet, and this one follows nobody itself. */
+  get isLast(): boolean {
+    return this.isAwaited && this.follower === undefined
+  }
+
+  get isPrepared(): boolean {
+    return this.name !== undefined && this.connection.connection.parsedStatements[this.name] !== undefined
+  }
+
+  /** In milliseconds, since it was made to be sent. */
+  get age(): number {
+    return performance.now() - this.madeAt
+  }
+
+  /** Sends it, as soon as the connection is free. */
+  start(): void {
+    this.connection.query(this)
+  }
+
+  /** Sends it now, behind `front`, on the same connection. */
+  follow(front: PreparedQuery): void {
+    const error = this.send(this.connection.connection)
+    if (error === null) front.follower = this
+    else this.handleError(error)
+  }
+
+  /** Called by the driver when the answers that come next are for this one. */
   submit(wire: Wire): Error | null {
-    const { text, name = '' } = this
-    const { stream, parsedStatements, submittedNamedStatements } = wire
-    stream.cork?.()
-    try {
-      if (name === '' || (parsedStatements[name] === undefined && submittedNamedStatements?.[name] === undefined)) {
-        wire.parse({ name, text })
-        if (name !== '' && submittedNamedStatements !== undefined) submittedNamedStatements[name] = text
-      }
-      wire.bind({ statement: name, values: this.bindings })
-      wire.execute()
-      wire.sync()
-      return null
-    } catch (error) {
-      return error as Error
-    } finally {
-      stream.uncork?.()
-    }
+    this.isAwaited = true
+    return this.isSent ? null : this.send(wire)
   }
 
   handleDataRow({ fields }: { fields: (string | null)[] }): void {
@@ -115,10 +121,12 @@ class PreparedQuery {
   }
 
   handleReadyForQuery(): void {
+    this.end()
     this.callback(null, { rows: this.rows, rowCount: this.rowCount })
   }
 
   handleError(error: unknown): void {
+    this.end()
     this.callback(error)
   }
 
@@ -140,5 +148,36 @@ class PreparedQuery {
 
   handleCopyData(): void {
     // None of ours copies.
+  }
+
+  private send(wire: Wire): Error | null {
+    const { text, name = '' } = this
+    const { stream, parsedStatements, submittedNamedStatements } = wire
+    stream.cork?.()
+    try {
+      if (name === '' || (parsedStatements[name] === undefined && submittedNamedStatements?.[name] === undefined)) {
+        wire.parse({ name, text })
+        if (name !== '' && submittedNamedStatements !== undefined) submittedNamedStatements[name] = text
+      }
+      wire.bind({ statement: name, values: this.bindings })
+      wire.execute()
+      wire.sync()
+      this.isSent = true
+      if (this.pipeline !== undefined) this.pipeline.last = this
+      return null
+    } catch (error) {
+      return error as Error
+    } finally {
+      stream.uncork?.()
+    }
+  }
+
+  /** Also where the connection broke: the driver then tells the follower too. */
+  private end(): void {
+    const { follower } = this
+    this.isAwaited = false
+    this.follower = undefined
+    if (this.pipeline?.last === this) this.pipeline.last = undefined
+    if (follower !== undefined) this.connection.query(follower)
   }
 }

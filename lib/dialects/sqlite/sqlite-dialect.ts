@@ -11,7 +11,7 @@ export class SqliteDialect implements Dialect {
   readonly name = 'sqlite'
   readonly maxBatch = 256
   /** The driver is synchronous or has one connection: more at once would only queue. */
-  readonly inFlight = { reads: 1, writes: 1 }
+  readonly inFlight = { reads: 1, writes: 1, spare: 0 }
   readonly supportsUnlogged = false
   readonly createsInTransaction = true
   readonly sizeLimit = 'SQLITE_MAX_LENGTH, 1 GB unless compiled otherwise'

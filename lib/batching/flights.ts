@@ -1,0 +1,74 @@
+import { Bounded, Deadlines } from '../deadlines'
+
+/** What is under way for this long waits for a lock, for the disk or for the network, and should hold up nobody else. */
+const SLOW_MS = 20
+
+/** A statement that is under way. */
+export class Flight extends Bounded {
+  isSlow = false
+
+  constructor(
+    readonly rows: number,
+    private readonly passOver: (flight: Flight) => void
+  ) {
+    super()
+  }
+
+  /** Called by the deadlines. */
+  override expire(): void {
+    this.isSlow = true
+    this.passOver(this)
+  }
+}
+
+/** The statements of a lane that are under way, of which slow ones do not count: one that waits for a locked row must not stop the rest. */
+export class Flights {
+  private count = 0
+  private slow = 0
+  private readonly deadlines = new Deadlines(SLOW_MS)
+  /** Of those that are not slow. */
+  rows = 0
+
+  /**
+   * @param max how many may be under way, …
+   * @param spare … not counting so many slow ones
+   * @param becameSlow told where another may go because of that
+   */
+  constructor(
+    private readonly max: number,
+    private readonly spare: number,
+    private readonly becameSlow: () => void
+  ) {}
+
+  get isFull(): boolean {
+    return this.count >= this.max || this.count + this.slow >= this.max + this.spare
+  }
+
+  begin(rows: number): Flight {
+    const flight = new Flight(rows, this.passOver)
+    this.count++
+    this.rows += rows
+    if (this.spare > 0) this.deadlines.add(flight, performance.now())
+    return flight
+  }
+
+  end(flight: Flight): void {
+    if (flight.isSlow) {
+      this.slow--
+      return
+    }
+    if (this.spare > 0) this.deadlines.remove(flight)
+    this.uncount(flight)
+  }
+
+  private readonly passOver = (flight: Flight) => {
+    this.uncount(flight)
+    this.slow++
+    this.becameSlow()
+  }
+
+  private uncount({ rows }: Flight): void {
+    this.count--
+    this.rows -= rows
+  }
+}

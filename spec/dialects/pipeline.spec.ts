@@ -1,0 +1,267 @@
+import { queryObjects } from 'node:v8'
+import type { Knex } from 'knex'
+import { expect, it, vi } from 'vitest'
+import { Database } from '../../lib/dialects/database'
+import { textArray } from '../../lib/dialects/postgres/binary-array'
+import { type PgConnection, PreparedQuery, type Statement } from '../../lib/dialects/postgres/prepared-query'
+import { runPrepared } from '../../lib/dialects/postgres/run-prepared'
+import { describeDatabase } from '../support/databases'
+import { handMade, openStore, shareDatabase } from '../support/stores'
+
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+function pipelined(sql: string, name: string | undefined): Statement {
+  return { sql, name, pipeline: { last: undefined } }
+}
+
+describeDatabase('postgres', 'a statement that is sent before its last run is answered', (kind) => {
+  const database = shareDatabase(kind)
+
+  function open({ max = 4, timeoutMs = 10_000, ...config }: { max?: number; timeoutMs?: number } & Knex.Config = {}) {
+    const knex = database().connect({ pool: { min: 0, max }, ...config })
+    return { knex, max, db: Database.of(knex, timeoutMs), used: () => knex.client.pool.numUsed() as number }
+  }
+
+  /** Answers the processes of the server that ran `count` runs of a statement, asked for at once. */
+  async function processes(db: Database, statement: Statement, count: number): Promise<(string | null | undefined)[]> {
+    const answers = await Promise.all(Array.from({ length: count }, () => runPrepared(db, statement, [])))
+    return answers.map(({ rows }) => rows[0]?.[0])
+  }
+
+  /** The next statement of this turn finds a connection without asking the pool, so that it is sent before the one after it. */
+  async function keepConnection(db: Database): Promise<void> {
+    await runPrepared(db, { sql: 'SELECT 1', name: undefined }, [])
+  }
+
+  /** A statement that every connection of the pool has prepared. */
+  async function prepared({ db, max }: { db: Database; max: number }): Promise<Statement> {
+    const { client } = db
+    const statement = pipelined('SELECT pg_backend_pid()', 'whose')
+    const connections = await Promise.all(Array.from({ length: max }, () => client.acquireConnection() as Promise<PgConnection>))
+    for (const connection of connections) {
+      await new Promise((resolve) => new PreparedQuery(statement, connection, [], resolve).start())
+      await client.releaseConnection(connection)
+    }
+    return statement
+  }
+
+  it('goes over the same connection, two at a time', async () => {
+    const opened = open()
+    const statement = await prepared(opened)
+    await keepConnection(opened.db)
+    const [first, second, third] = await processes(opened.db, statement, 3)
+    expect(second).toBe(first)
+    expect(third).not.toBe(first)
+    await turn()
+    expect(opened.used()).toBe(0)
+  })
+
+  it('is prepared first, on each connection', async () => {
+    const opened = open()
+    await prepared(opened)
+    await keepConnection(opened.db)
+    const [first, second] = await processes(opened.db, pipelined('SELECT pg_backend_pid()', 'new'), 2)
+    expect(second).not.toBe(first)
+  })
+
+  it('is told to the application when it is sent', async () => {
+    const opened = open()
+    const { db, knex } = opened
+    const statement = await prepared(opened)
+    const told: string[] = []
+    knex.on('query', ({ sql }: { sql: string }) => told.push(sql))
+    const answers = processes(db, statement, 2)
+    await turn()
+    expect(told).toEqual([statement.sql, statement.sql])
+    await answers
+  })
+
+  it('is answered for itself, whichever of the two fails', async () => {
+    const { db } = open()
+    const statement = pipelined('SELECT 100 / $1::int', 'quotient')
+    const run = (divisor: number) => runPrepared(db, statement, [String(divisor)]).then(({ rows }) => rows[0]?.[0])
+    await run(1)
+    for (const divisors of [
+      [0, 5],
+      [5, 0],
+      [0, 0],
+      [4, 5]
+    ]) {
+      const outcomes = await Promise.allSettled(divisors.map(run))
+      expect(outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : outcome.reason.code))).toEqual(
+        divisors.map((divisor) => (divisor === 0 ? '22012' : String(100 / divisor)))
+      )
+    }
+    expect(await run(2)).toBe('50')
+  })
+
+  it('is answered for itself, among thousands that come at all times and may fail', async () => {
+    const { db, used } = open()
+    const statement = pipelined('SELECT id, 1 / (id <> $2)::int FROM (SELECT unnest($1::text[]) AS id) AS w', 'echo')
+    let random = 1
+    const next = (below: number) => {
+      random = (random * 48_271) % 2_147_483_647
+      return random % below
+    }
+    let failed = 0
+    await Promise.all(
+      Array.from({ length: 6 }, async (_, caller) => {
+        for (let round = 0; round < 400; round++) {
+          const ids = Array.from({ length: 1 + next(5) }, (_, index) => `${caller} ${round} ${index}`)
+          const poisoned = next(20) === 0 ? (ids[0] as string) : 'none'
+          const answer = await runPrepared(db, statement, [textArray(ids), poisoned]).catch(({ code }) => code)
+          if (poisoned !== 'none') failed++
+          expect(poisoned === 'none' ? answer.rows.map(([id]: [string]) => id) : answer).toEqual(poisoned === 'none' ? ids : '22012')
+          if (next(4) === 0) await turn()
+        }
+      })
+    )
+    expect(failed).toBeGreaterThan(20)
+    await turn()
+    expect(used()).toBe(0)
+  })
+
+  it('fails with the other when their connection breaks, and neither is left unanswered', async () => {
+    const { db } = open()
+    const statement = pipelined("SELECT CASE WHEN $1 = 'end' THEN pg_terminate_backend(pg_backend_pid()) END", 'ends')
+    await runPrepared(db, statement, ['not yet'])
+    const outcomes = await Promise.allSettled([runPrepared(db, statement, ['end']), runPrepared(db, statement, ['no'])])
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    expect((await runPrepared(db, statement, ['no'])).rows).toEqual([[null]])
+  })
+
+  it('is given up in time with the one before it, and their connection is not used again', async () => {
+    const { db, knex } = open({ timeoutMs: 300 })
+    const statement = pipelined('SELECT pg_backend_pid(), pg_sleep($1::float)', 'sleeps')
+    await runPrepared(db, statement, ['0'])
+    const used = await Promise.allSettled([runPrepared(db, statement, ['20']), runPrepared(db, statement, ['0'])])
+    expect(used.map((outcome) => outcome.status === 'rejected' && outcome.reason.code)).toEqual([
+      'ERR_SESSION_TIMEOUT',
+      'ERR_SESSION_TIMEOUT'
+    ])
+    const answers = await Promise.all([runPrepared(db, statement, ['0']), runPrepared(db, statement, ['0'])])
+    expect(answers).toHaveLength(2)
+    await turn()
+    expect(knex.client.pool.numUsed()).toBe(0)
+  })
+
+  it('does not wait behind one that takes long', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    try {
+      const opened = open()
+      const { db } = opened
+      const statement = await prepared(opened)
+      await keepConnection(db)
+      const first = runPrepared(db, statement, [])
+      vi.advanceTimersByTime(6)
+      const second = runPrepared(db, statement, [])
+      const [one, other] = (await Promise.all([first, second])).map(({ rows }) => rows[0]?.[0])
+      expect(one).not.toBe(other)
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('leaves the connection to who waits for it', async () => {
+    const opened = open({ max: 1 })
+    const { db, knex } = opened
+    const statement = await prepared(opened)
+    const order: string[] = []
+    const first = runPrepared(db, statement, []).then(() => order.push('first'))
+    const waiting = knex.raw('SELECT 1').then(() => order.push('of the application'))
+    await turn()
+    const second = runPrepared(db, statement, []).then(() => order.push('second'))
+    await Promise.all([first, waiting, second])
+    expect(order).toEqual(['first', 'of the application', 'second'])
+  })
+
+  it('is not sent early where the driver bounds each query in time', async () => {
+    const bounded = open({ connection: { connectionString: database().url, query_timeout: 5000 } })
+    const statement = await prepared(bounded)
+    await keepConnection(bounded.db)
+    const [first, second] = await processes(bounded.db, statement, 2)
+    expect(second).not.toBe(first)
+  })
+
+  it('is not sent early without a name', async () => {
+    const opened = open()
+    await prepared(opened)
+    await keepConnection(opened.db)
+    const [first, second] = await processes(opened.db, pipelined('SELECT pg_backend_pid()', undefined), 2)
+    expect(second).not.toBe(first)
+  })
+
+  it('is not sent on a connection that broke', async () => {
+    const opened = open()
+    const { db } = opened
+    const statement = await prepared(opened)
+    await keepConnection(db)
+    const first = runPrepared(db, statement, [])
+    Object.assign(statement.pipeline?.last?.connection as object, { __knex__disposed: new Error('it ended') })
+    const second = runPrepared(db, statement, [])
+    expect((await second).rows).not.toEqual((await first).rows)
+  })
+
+  it('stays in its own transaction, and asks the function that the application gives connections by', async () => {
+    const opened = open()
+    const { db, knex } = opened
+    const statement = await prepared(opened)
+    await knex.transaction(async (trx) => {
+      const { rows } = await trx.raw('SELECT pg_backend_pid()::text AS own')
+      await keepConnection(db)
+      const outside = runPrepared(db, statement, [])
+      expect(statement.pipeline?.last?.isLast).toBe(true)
+      expect(await processes(Database.of(trx, 10_000), statement, 2)).toEqual([rows[0].own, rows[0].own])
+      await outside
+    })
+    await keepConnection(db)
+    const { acquireConnection } = knex.client
+    const asked = vi.fn(() => acquireConnection.call(knex.client))
+    const first = runPrepared(db, statement, [])
+    knex.client.acquireConnection = asked
+    await Promise.all([first, runPrepared(db, statement, [])])
+    expect(asked).toHaveBeenCalledTimes(1)
+  })
+
+  it('does not keep what was answered before', async () => {
+    const opened = open()
+    const { db } = opened
+    const statement = await prepared(opened)
+    let left = 3000
+    const caller = async () => {
+      while (left-- > 0) await runPrepared(db, statement, [])
+    }
+    await Promise.all([caller(), caller(), caller()])
+    const ending = Promise.all([runPrepared(db, statement, []), runPrepared(db, statement, [])])
+    expect(queryObjects(PreparedQuery, { format: 'count' })).toBeLessThan(20)
+    await ending
+    expect(statement.pipeline?.last).toBeUndefined()
+  })
+})
+
+describeDatabase('postgres', 'a session whose row is locked', (kind) => {
+  it('holds up nobody but those who were sent with it', async () => {
+    await using opened = await openStore(kind, { touchAfterMs: 0, storedId: 'plain' }, { knex: { pool: { min: 0, max: 6 } } })
+    const { store, knex, tableName } = opened
+    const ids = Array.from({ length: 40 }, (_, index) => `id ${index}`)
+    await Promise.all(ids.map((id) => store.set(id, handMade())))
+    const touch = (id: string) => store.touch(id, handMade())
+    // Each connection of the pool knows the statement by then.
+    for (let round = 0; round < 5; round++) await Promise.all(ids.map(touch))
+    let blocked = true
+    let all: Promise<unknown> | undefined
+    await knex.transaction(async (trx) => {
+      await trx.raw('SELECT 1 FROM ?? WHERE id = ? FOR UPDATE', [tableName, 'id 0'])
+      // The first half goes at once, and the other behind it.
+      await Promise.all(ids.slice(1).map(touch))
+      all = Promise.all(ids.map(touch)).then(() => {
+        blocked = false
+      })
+      await turn()
+      // Those who come later are answered while the lock is held, again and again.
+      for (let round = 0; round < 10; round++) await Promise.all(ids.slice(35).map((id) => store.touch(`new ${id}`, handMade())))
+      expect(blocked).toBe(true)
+    })
+    await all
+  })
+})
