@@ -49,10 +49,13 @@ export function makeCaller(bytes, index) {
   return { session: makeSession(bytes, index + 1), ownId: `caller-${index}` }
 }
 
-/** Before a round: what others left behind is collected, and the engine gets to know the work again. */
+/**
+ * Before a round: young garbage is collected, and the engine gets to know the work again. Not a full collection: where no session is alive
+ * it would throw away the code that was compiled for sessions, and the round would measure how fast that is compiled again.
+ */
 export async function warmUp(bench, cell) {
-  globalThis.gc?.()
-  await measure(bench, { ...cell, seconds: Math.max(0.05, cell.seconds / 5) })
+  globalThis.gc?.({ type: 'minor' })
+  await measure(bench, { ...cell, seconds: cell.seconds / 2 })
 }
 
 /**

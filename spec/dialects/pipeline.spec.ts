@@ -1,6 +1,6 @@
 import { queryObjects } from 'node:v8'
 import type { Knex } from 'knex'
-import { expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 import { Database } from '../../lib/dialects/database'
 import { textArray } from '../../lib/dialects/postgres/binary-array'
 import { type PgConnection, PreparedQuery, type Statement } from '../../lib/dialects/postgres/prepared-query'
@@ -16,6 +16,13 @@ function pipelined(sql: string, name: string | undefined): Statement {
 
 describeDatabase('postgres', 'a statement that is sent before its last run is answered', (kind) => {
   const database = shareDatabase(kind)
+  // Nothing takes long but what is said to.
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
 
   function open({ max = 4, timeoutMs = 10_000, ...config }: { max?: number; timeoutMs?: number } & Knex.Config = {}) {
     const knex = database().connect({ pool: { min: 0, max }, ...config })
@@ -146,20 +153,15 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
   })
 
   it('does not wait behind one that takes long', async () => {
-    vi.useFakeTimers({ toFake: ['performance'] })
-    try {
-      const opened = open()
-      const { db } = opened
-      const statement = await prepared(opened)
-      await keepConnection(db)
-      const first = runPrepared(db, statement, [])
-      vi.advanceTimersByTime(6)
-      const second = runPrepared(db, statement, [])
-      const [one, other] = (await Promise.all([first, second])).map(({ rows }) => rows[0]?.[0])
-      expect(one).not.toBe(other)
-    } finally {
-      vi.useRealTimers()
-    }
+    const opened = open()
+    const { db } = opened
+    const statement = await prepared(opened)
+    await keepConnection(db)
+    const first = runPrepared(db, statement, [])
+    vi.advanceTimersByTime(6)
+    const second = runPrepared(db, statement, [])
+    const [one, other] = (await Promise.all([first, second])).map(({ rows }) => rows[0]?.[0])
+    expect(one).not.toBe(other)
   })
 
   it('leaves the connection to who waits for it', async () => {
