@@ -8,9 +8,9 @@ import { Lane, type LaneOptions } from './lane'
 /** Enough for a full statement of ordinary sessions; a few huge ones go in statements of their own. */
 const MAX_BATCH_BYTES = 1_048_576
 
-/** Half of so many callers read in turns, while the database serves the other half. */
+/** Reads are split down to so many in a statement: the database looks for some while this process looks at others. */
 const SMALL_READ = 2
-/** The same of writes, of which each statement costs more, with its commit. */
+/** The same of writes, of which a statement costs more, with its commit. */
 const SMALL_WRITE = 16
 
 /** How much goes together, and how much at once. */

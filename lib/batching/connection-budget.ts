@@ -9,7 +9,8 @@ export interface Waiting {
 /** How many of the user's connections may be in use at once, shared by all lanes of one Knex. Those who wait are served in turn. */
 export class ConnectionBudget {
   private used = 0
-  private readonly queue = new Set<Waiting>()
+  /** With how many each has to leave to others. */
+  private readonly queue = new Map<Waiting, number>()
 
   constructor(private maxConnections: number) {}
 
@@ -18,10 +19,14 @@ export class ConnectionBudget {
     this.maxConnections = Math.min(this.maxConnections, maxConnections)
   }
 
-  /** True if a connection may be used now; else `waiting` is called when one is given back. */
-  take(waiting: Waiting): boolean {
-    if (this.used >= this.maxConnections) {
-      this.queue.add(waiting)
+  /**
+   * True if a connection may be used now; else `waiting` is called when one may.
+   *
+   * @param toLeave how many connections have to be left to others
+   */
+  take(waiting: Waiting, toLeave = 0): boolean {
+    if (this.used >= this.maxConnections - toLeave) {
+      this.queue.set(waiting, toLeave)
       return false
     }
     this.used++
@@ -31,8 +36,9 @@ export class ConnectionBudget {
   giveBack(): void {
     this.used--
     // One who is called may have nothing left to send; then the next may have the connection.
-    for (const waiting of this.queue) {
+    for (const [waiting, toLeave] of this.queue) {
       if (this.used >= this.maxConnections) return
+      if (this.used >= this.maxConnections - toLeave) continue
       this.queue.delete(waiting)
       waiting.proceed()
     }

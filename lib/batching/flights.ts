@@ -1,23 +1,25 @@
+import { afterThisTurn } from '../callbacks'
 import { Bounded, Deadlines } from '../deadlines'
 
-/** What is under way for this long waits for a lock, for the disk or for the network, and should hold up nobody else. */
+/** What is under way for this long, in milliseconds, waits for a lock, for the disk or for the network. */
 const SLOW_MS = 20
 
 /** A statement that is under way. */
 export class Flight extends Bounded {
-  isSlow = false
+  state: 'fresh' | 'due' | 'slow' | 'ended' = 'fresh'
 
   constructor(
     readonly rows: number,
-    private readonly passOver: (flight: Flight) => void
+    private readonly flights: Flights
   ) {
     super()
   }
 
   /** Called by the deadlines. */
   override expire(): void {
-    this.isSlow = true
-    this.passOver(this)
+    this.state = 'due'
+    // This process may have been the slow one: then the answer is there already.
+    afterThisTurn(() => this.flights.passOver(this))
   }
 }
 
@@ -44,8 +46,12 @@ export class Flights {
     return this.count >= this.max || this.count + this.slow >= this.max + this.spare
   }
 
+  get hasSlow(): boolean {
+    return this.slow > 0
+  }
+
   begin(rows: number): Flight {
-    const flight = new Flight(rows, this.passOver)
+    const flight = new Flight(rows, this)
     this.count++
     this.rows += rows
     if (this.spare > 0) this.deadlines.add(flight, performance.now())
@@ -53,15 +59,16 @@ export class Flights {
   }
 
   end(flight: Flight): void {
-    if (flight.isSlow) {
-      this.slow--
-      return
-    }
-    if (this.spare > 0) this.deadlines.remove(flight)
-    this.uncount(flight)
+    if (flight.state === 'slow') this.slow--
+    else this.uncount(flight)
+    if (flight.state === 'fresh' && this.spare > 0) this.deadlines.remove(flight)
+    flight.state = 'ended'
   }
 
-  private readonly passOver = (flight: Flight) => {
+  /** Does not count it any more, if it is still under way. */
+  passOver(flight: Flight): void {
+    if (flight.state === 'ended') return
+    flight.state = 'slow'
     this.uncount(flight)
     this.slow++
     this.becameSlow()

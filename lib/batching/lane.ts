@@ -50,7 +50,8 @@ interface Entry<Item, Result> {
 }
 
 /**
- * Calls of one kind, many in one statement. At most `maxInFlight` statements are under way; what arrives meanwhile goes in the next one.
+ * Calls of one kind, many in one statement. At most `maxInFlight` statements, not counting slow ones, are under way; what
+ * arrives meanwhile goes in the next one.
  * Alone, a call leaves at once. Each caller gets its own promise, so that what follows runs in the caller's own async context.
  */
 export class Lane<Item, Result> implements Waiting {
@@ -114,7 +115,8 @@ export class Lane<Item, Result> implements Waiting {
   /** False if nothing could be sent: no connection may be had now, or nobody is left who waits. */
   private sendNext(): boolean {
     const { budget } = this.options
-    if (!budget.take(this)) return false
+    // What goes beside slow ones leaves a connection to other lanes, which would wait for the same otherwise.
+    if (!budget.take(this, this.flights.hasSlow ? 1 : 0)) return false
     const batch = this.nextBatch()
     if (this.queue.length === 0 && this.holding !== undefined) {
       clearTimeout(this.holding)

@@ -60,10 +60,10 @@ export class Database {
     return this.inTime(connection, () => work(connection))
   }
 
-  /** Does `work` on a connection that is in use by {@link use}, beside what is done there. */
-  useToo<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
+  /** The outcome of `work`, within the time, on a connection that something done by {@link use} is using too. */
+  useToo<T>(connection: Connection, work: Promise<T>): Promise<T> {
     this.borrowed.share(connection)
-    return this.inTime(connection, work)
+    return this.inTime(connection, () => work)
   }
 
   private async inTime<T>(connection: Connection, work: () => Promise<T>): Promise<T> {

@@ -125,7 +125,7 @@ export interface Dialect {
   readonly sizeLimit: string
   /** The most rows one statement takes. */
   readonly maxBatch: number
-  /** How many statements of reads and of writes are worth having in flight at once. */
+  /** How many statements of reads and of writes are worth having in flight at once, and how many more while those are slow. */
   readonly inFlight: { readonly reads: number; readonly writes: number; readonly spare: number }
 }
 

@@ -30,6 +30,21 @@ class Works {
 }
 
 describe('the budget of connections', () => {
+  it('is taken by who leaves some to others when these are left', () => {
+    const budget = new ConnectionBudget(2)
+    const called: string[] = []
+    const waiting = (name: string) => ({ proceed: () => called.push(name) })
+    expect(budget.take(waiting('first'), 1)).toBe(true)
+    expect(budget.take(waiting('modest'), 1)).toBe(false)
+    expect(budget.take(waiting('second'))).toBe(true)
+    expect(budget.take(waiting('third'))).toBe(false)
+    budget.giveBack()
+    // One is in use, and one has to be left.
+    expect(called).toEqual(['third'])
+    budget.giveBack()
+    expect(called).toEqual(['third', 'modest'])
+  })
+
   it('is never exceeded, and those who wait are served in turn', async () => {
     const works = new Works(new ConnectionBudget(2))
     const all = [...'abcd'].map((name) => works.begin(name))

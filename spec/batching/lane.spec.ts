@@ -275,9 +275,20 @@ describe('a lane under load', () => {
     }
   })
 
-  it('passes over what is slow, so many times: it waits for something that the others need not wait for', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
-    try {
+  describe('with slow statements', () => {
+    beforeEach(() => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    })
+    afterEach(() => {
+      vi.useRealTimers()
+    })
+
+    async function pass(ms: number) {
+      vi.advanceTimersByTime(ms)
+      await settle()
+    }
+
+    it('passes over them, so many times: they wait for something that the others need not wait for', async () => {
       const { lane, sent, batches } = laneWith({ maxInFlight: 1, spare: 2 })
       const calls: Promise<string>[] = []
       for (const item of ['a', 'b', 'c', 'd', 'e']) {
@@ -285,19 +296,19 @@ describe('a lane under load', () => {
         await settle()
       }
       expect(batches()).toEqual([['a']])
-      vi.advanceTimersByTime(19)
+      await pass(19)
       expect(batches()).toEqual([['a']])
-      vi.advanceTimersByTime(1)
+      await pass(1)
       expect(batches()).toEqual([['a'], ['b', 'c', 'd', 'e']])
       await sent[1]?.answer()
       for (const item of ['f', 'g', 'h']) {
         calls.push(lane.submit(item))
         await settle()
-        vi.advanceTimersByTime(20)
+        await pass(20)
       }
       // Two slow ones, and one more: there the sparing ends, however slow it becomes.
       expect(batches().slice(2)).toEqual([['f'], ['g']])
-      vi.advanceTimersByTime(1000)
+      await pass(1000)
       expect(sent).toHaveLength(4)
       await sent[0]?.answer()
       expect(batches().slice(4)).toEqual([['h']])
@@ -305,9 +316,62 @@ describe('a lane under load', () => {
       expect(await Promise.all(calls)).toHaveLength(8)
       await settle()
       expect(vi.getTimerCount()).toBe(0)
-    } finally {
-      vi.useRealTimers()
-    }
+    })
+
+    it('leaves a connection of the budget to other lanes', async () => {
+      const budget = new ConnectionBudget(4)
+      const { lane, sent } = laneWith({ maxInFlight: 2, spare: 2, budget })
+      const other = laneWith({ budget })
+      const calls: Promise<string>[] = []
+      for (let index = 0; index < 6; index++) {
+        calls.push(lane.submit(`${index}`))
+        await settle()
+        await pass(20)
+      }
+      expect(sent).toHaveLength(3)
+      const call = other.lane.submit('of the other')
+      await settle()
+      expect(other.sent).toHaveLength(1)
+      await other.sent[0]?.answer()
+      await call
+      expect(sent).toHaveLength(3)
+      for (let index = 0; index < sent.length; index++) await sent[index]?.answer()
+      expect(await Promise.all(calls)).toHaveLength(6)
+    })
+
+    it('sees that others are slow too when one of them was answered', async () => {
+      const { lane, sent, batches } = laneWith({ maxInFlight: 1, spare: 2 })
+      const calls: Promise<string>[] = []
+      for (const item of ['a', 'b', 'c']) {
+        calls.push(lane.submit(item))
+        await settle()
+        await pass(10)
+      }
+      expect(batches()).toEqual([['a'], ['b']])
+      await sent[0]?.answer()
+      await pass(20)
+      expect(batches()).toEqual([['a'], ['b'], ['c']])
+      for (const { answer } of sent.slice(1)) await answer()
+      await Promise.all(calls)
+    })
+
+    it('does not take one for slow where it was this process: the answer had come', async () => {
+      const { lane, sent } = laneWith({ maxInFlight: 1, spare: 2 })
+      const calls = [lane.submit('a')]
+      await settle()
+      calls.push(lane.submit('b'))
+      await settle()
+      vi.advanceTimersByTime(20)
+      expect(sent).toHaveLength(1)
+      // In the same turn, but after the timers, as answers come.
+      await sent[0]?.answer()
+      calls.push(lane.submit('c'))
+      await settle()
+      expect(sent.map(({ items }) => items)).toEqual([['a'], ['b']])
+      await sent[1]?.answer()
+      await sent[2]?.answer()
+      expect(await Promise.all(calls)).toHaveLength(3)
+    })
   })
 
   it('lets nobody wait where little is under way', async () => {

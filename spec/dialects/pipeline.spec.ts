@@ -1,6 +1,6 @@
 import { queryObjects } from 'node:v8'
 import type { Knex } from 'knex'
-import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest'
 import { Database } from '../../lib/dialects/database'
 import { textArray } from '../../lib/dialects/postgres/binary-array'
 import { type PgConnection, PreparedQuery, type Statement } from '../../lib/dialects/postgres/prepared-query'
@@ -24,6 +24,21 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     vi.useRealTimers()
   })
 
+  /** How many were sent behind another from now on. */
+  function followers(): () => number {
+    let count = 0
+    const { follow } = PreparedQuery.prototype
+    // A spy would keep what it was called with.
+    PreparedQuery.prototype.follow = function (front) {
+      count++
+      follow.call(this, front)
+    }
+    onTestFinished(() => {
+      PreparedQuery.prototype.follow = follow
+    })
+    return () => count
+  }
+
   function open({ max = 4, timeoutMs = 10_000, ...config }: { max?: number; timeoutMs?: number } & Knex.Config = {}) {
     const knex = database().connect({ pool: { min: 0, max }, ...config })
     return { knex, max, db: Database.of(knex, timeoutMs), used: () => knex.client.pool.numUsed() as number }
@@ -46,7 +61,7 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     const statement = pipelined('SELECT pg_backend_pid()', 'whose')
     const connections = await Promise.all(Array.from({ length: max }, () => client.acquireConnection() as Promise<PgConnection>))
     for (const connection of connections) {
-      await new Promise((resolve) => new PreparedQuery(statement, connection, [], resolve).start())
+      await new Promise((resolve) => new PreparedQuery(statement, undefined, connection, [], resolve).start())
       await client.releaseConnection(connection)
     }
     return statement
@@ -75,31 +90,34 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     const opened = open()
     const { db, knex } = opened
     const statement = await prepared(opened)
+    await keepConnection(db)
     const told: string[] = []
     knex.on('query', ({ sql }: { sql: string }) => told.push(sql))
     const answers = processes(db, statement, 2)
-    await turn()
     expect(told).toEqual([statement.sql, statement.sql])
-    await answers
+    const [first, second] = await answers
+    expect(second).toBe(first)
   })
 
   it('is answered for itself, whichever of the two fails', async () => {
     const { db } = open()
     const statement = pipelined('SELECT 100 / $1::int', 'quotient')
     const run = (divisor: number) => runPrepared(db, statement, [String(divisor)]).then(({ rows }) => rows[0]?.[0])
-    await run(1)
+    const followed = followers()
     for (const divisors of [
       [0, 5],
       [5, 0],
       [0, 0],
       [4, 5]
     ]) {
+      await run(1)
       const outcomes = await Promise.allSettled(divisors.map(run))
       expect(outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value : outcome.reason.code))).toEqual(
         divisors.map((divisor) => (divisor === 0 ? '22012' : String(100 / divisor)))
       )
     }
     expect(await run(2)).toBe('50')
+    expect(followed()).toBe(4)
   })
 
   it('is answered for itself, among thousands that come at all times and may fail', async () => {
@@ -111,6 +129,7 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
       return random % below
     }
     let failed = 0
+    const followed = followers()
     await Promise.all(
       Array.from({ length: 6 }, async (_, caller) => {
         for (let round = 0; round < 400; round++) {
@@ -124,6 +143,7 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
       })
     )
     expect(failed).toBeGreaterThan(20)
+    expect(followed()).toBeGreaterThan(100)
     await turn()
     expect(used()).toBe(0)
   })
@@ -132,21 +152,26 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     const { db } = open()
     const statement = pipelined("SELECT CASE WHEN $1 = 'end' THEN pg_terminate_backend(pg_backend_pid()) END", 'ends')
     await runPrepared(db, statement, ['not yet'])
+    const followed = followers()
     const outcomes = await Promise.allSettled([runPrepared(db, statement, ['end']), runPrepared(db, statement, ['no'])])
+    expect(followed()).toBe(1)
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
     expect((await runPrepared(db, statement, ['no'])).rows).toEqual([[null]])
   })
 
   it('is given up in time with the one before it, and their connection is not used again', async () => {
-    const { db, knex } = open({ timeoutMs: 300 })
+    const { db: patient, knex } = open()
+    const db = Database.of(knex, 300)
     const statement = pipelined('SELECT pg_backend_pid(), pg_sleep($1::float)', 'sleeps')
-    await runPrepared(db, statement, ['0'])
+    await runPrepared(patient, statement, ['0'])
+    const followed = followers()
     const used = await Promise.allSettled([runPrepared(db, statement, ['20']), runPrepared(db, statement, ['0'])])
     expect(used.map((outcome) => outcome.status === 'rejected' && outcome.reason.code)).toEqual([
       'ERR_SESSION_TIMEOUT',
       'ERR_SESSION_TIMEOUT'
     ])
-    const answers = await Promise.all([runPrepared(db, statement, ['0']), runPrepared(db, statement, ['0'])])
+    expect(followed()).toBe(1)
+    const answers = await Promise.all([runPrepared(patient, statement, ['0']), runPrepared(patient, statement, ['0'])])
     expect(answers).toHaveLength(2)
     await turn()
     expect(knex.client.pool.numUsed()).toBe(0)
@@ -162,6 +187,66 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     const second = runPrepared(db, statement, [])
     const [one, other] = (await Promise.all([first, second])).map(({ rows }) => rows[0]?.[0])
     expect(one).not.toBe(other)
+  })
+
+  it('keeps no connection from the pool for longer than a second', async () => {
+    const opened = open()
+    const { db } = opened
+    const statement = await prepared(opened)
+    await keepConnection(db)
+    const followed = followers()
+    const first = runPrepared(db, statement, [])
+    const began = (ms: number) => Object.assign(statement.pipeline?.last as object, { lineBeganAt: performance.now() - ms })
+    began(990)
+    vi.advanceTimersByTime(4)
+    const second = runPrepared(db, statement, [])
+    expect(followed()).toBe(1)
+    expect(statement.pipeline?.last?.ageOfLine).toBe(994)
+    await Promise.all([first, second])
+    const third = runPrepared(db, statement, [])
+    began(1000)
+    const fourth = runPrepared(db, statement, [])
+    expect(followed()).toBe(1)
+    await Promise.all([third, fourth])
+  })
+
+  it('is answered for itself where the application uses the connection too', async () => {
+    const { db, knex } = open({ max: 1 })
+    const statement = pipelined('SELECT $1::text', 'echo')
+    const run = (text: string) => runPrepared(db, statement, [text]).then(({ rows }) => rows[0]?.[0])
+    const connection = await knex.client.acquireConnection()
+    await knex.client.releaseConnection(connection)
+    const followed = followers()
+    await run('first')
+    const answers = [
+      run('a'),
+      run('b'),
+      connection.query("SELECT 'of the application' AS c").then(({ rows }: { rows: { c: string }[] }) => rows[0]?.c)
+    ]
+    expect(await Promise.all(answers)).toEqual(['a', 'b', 'of the application'])
+    expect(followed()).toBe(1)
+    await run('first')
+    const others = [
+      run('a'),
+      connection.query("SELECT 'of the application' AS c").then(({ rows }: { rows: { c: string }[] }) => rows[0]?.c),
+      run('b')
+    ]
+    expect(await Promise.all(others)).toEqual(['a', 'of the application', 'b'])
+    // What waited in the driver would have been sent behind the follower, and answered in its place.
+    expect(followed()).toBe(1)
+  })
+
+  it('is answered, or refused, when Knex is destroyed meanwhile', async () => {
+    const opened = open()
+    const { db, knex } = opened
+    const statement = await prepared(opened)
+    await keepConnection(db)
+    const followed = followers()
+    const both = processes(db, statement, 2)
+    await knex.destroy()
+    expect(followed()).toBe(1)
+    expect(new Set(await both).size).toBe(1)
+    await expect(runPrepared(db, statement, [])).rejects.toThrow(/Unable to acquire a connection|destroyed/)
   })
 
   it('leaves the connection to who waits for it', async () => {
@@ -212,9 +297,19 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
       const { rows } = await trx.raw('SELECT pg_backend_pid()::text AS own')
       await keepConnection(db)
       const outside = runPrepared(db, statement, [])
-      expect(statement.pipeline?.last?.isLast).toBe(true)
+      expect(statement.pipeline?.last?.mayBeFollowed).toBe(true)
       expect(await processes(Database.of(trx, 10_000), statement, 2)).toEqual([rows[0].own, rows[0].own])
       await outside
+      let isSent = false
+      trx.once('query', () => {
+        isSent = true
+      })
+      const inside = runPrepared(Database.of(trx, 10_000), statement, [])
+      // Within this turn, so that it is not answered.
+      for (let step = 0; step < 100 && !isSent; step++) await Promise.resolve()
+      expect(isSent).toBe(true)
+      expect(await processes(db, statement, 1)).not.toEqual([rows[0].own])
+      await inside
     })
     await keepConnection(db)
     const { acquireConnection } = knex.client
@@ -230,11 +325,13 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     const { db } = opened
     const statement = await prepared(opened)
     let left = 3000
+    const followed = followers()
     const caller = async () => {
       while (left-- > 0) await runPrepared(db, statement, [])
     }
     await Promise.all([caller(), caller(), caller()])
     const ending = Promise.all([runPrepared(db, statement, []), runPrepared(db, statement, [])])
+    expect(followed()).toBeGreaterThan(1000)
     expect(queryObjects(PreparedQuery, { format: 'count' })).toBeLessThan(20)
     await ending
     expect(statement.pipeline?.last).toBeUndefined()

@@ -74,9 +74,9 @@ export function sessionSql(
   const relaxTouch = durability === 'all' ? '' : ` AND ${RELAX}`
   const relaxSet = (keyword: 'WHERE' | 'AND') => (durability === 'none' ? ` ${keyword} ${RELAX}` : '')
   // What waits for the disk is not pipelined: statements on two connections wait for the same turn of it.
-  const rowStatement = (columns: GivenColumns, sql: (rows: string) => string, isDurable = durability !== 'none'): RowStatement => ({
+  const rowStatement = (columns: GivenColumns, sql: (rows: string) => string, isPipelined = durability === 'none'): RowStatement => ({
     one: statement(sql(oneRow(columns))),
-    many: statement(sql(manyRows(columns)), !isDurable)
+    many: statement(sql(manyRows(columns)), isPipelined)
   })
   const idStatement = (sql: (matching: string) => string): RowStatement => ({
     one: statement(sql('= ?')),
@@ -127,7 +127,7 @@ export function sessionSql(
   const touch = (rows: string) => `
     UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)} FROM ${rows}
      WHERE s.${id} = w.id AND s.${expiresAt} > ?${relaxTouch}`
-  const touchRows = rowStatement(TOUCH_COLUMNS, touch, durability === 'all')
+  const touchRows = rowStatement(TOUCH_COLUMNS, touch, durability !== 'all')
 
   const removeRows = idStatement(
     (matching) => `

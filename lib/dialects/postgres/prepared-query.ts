@@ -46,29 +46,36 @@ export interface PgConnection extends Connection {
   /** True if the driver was told to send statements before the last ones are answered, which it does only with its own. */
   readonly pipeline?: boolean
   readonly connectionParameters?: { readonly query_timeout?: number | false }
+  /** What was asked for and not sent. By either name, depending on the version; where both are, the other warns. */
+  readonly _queryQueue?: readonly unknown[]
+  readonly queryQueue?: readonly unknown[]
   query(query: PreparedQuery): unknown
 }
 
 /**
- * One run of a statement: what the driver calls a submittable. It calls each of these as the server answers.
+ * One run of a statement: what the driver calls a submittable. It calls `submit` when the connection is free, and the `handle…` as the
+ * server answers.
  *
  * Another may follow it: that one's messages are sent behind this one's at once, so that the server goes on without waiting for us. The
- * driver, which knows of one at a time, is given the follower when this one is answered.
+ * driver has it in its queue meanwhile, as it would have one that is not sent.
  */
 export class PreparedQuery {
   readonly text: string
   readonly name: string | undefined
   private readonly rows: (string | null)[][] = []
   private rowCount = 0
-  private readonly pipeline: Pipeline | undefined
   private readonly madeAt = performance.now()
+  /** When the first of those began that followed each other up to this one. */
+  private lineBeganAt = this.madeAt
   private isSent = false
-  /** From when the driver is given it, until it is answered. */
+  /** While the answers that come are for this one. */
   private isAwaited = false
-  private follower: PreparedQuery | undefined
+  private isFollowed = false
 
   constructor(
     statement: Statement,
+    /** Told of it from when it is sent until it is answered, if others may follow. */
+    private readonly pipeline: Pipeline | undefined,
     readonly connection: PgConnection,
     private readonly bindings: readonly Binding[],
     /** By this name, because the driver, where it bounds each query in time, and tools that trace the driver put theirs around it. */
@@ -76,12 +83,12 @@ export class PreparedQuery {
   ) {
     this.text = statement.sql
     this.name = statement.name
-    this.pipeline = statement.pipeline
   }
 
-  /** Whether one may follow now: nobody does so yet, and this one follows nobody itself. */
-  get isLast(): boolean {
-    return this.isAwaited && this.follower === undefined
+  /** Nobody follows yet, this one follows nobody any more, and the driver has nothing else in its queue. */
+  get mayBeFollowed(): boolean {
+    const { connection, isAwaited, isFollowed } = this
+    return isAwaited && !isFollowed && (connection._queryQueue ?? connection.queryQueue)?.length === 0
   }
 
   get isPrepared(): boolean {
@@ -93,6 +100,11 @@ export class PreparedQuery {
     return performance.now() - this.madeAt
   }
 
+  /** The same of the first of those who followed each other. */
+  get ageOfLine(): number {
+    return performance.now() - this.lineBeganAt
+  }
+
   /** Sends it, as soon as the connection is free. */
   start(): void {
     this.connection.query(this)
@@ -101,11 +113,16 @@ export class PreparedQuery {
   /** Sends it now, behind `front`, on the same connection. */
   follow(front: PreparedQuery): void {
     const error = this.send(this.connection.connection)
-    if (error === null) front.follower = this
-    else this.handleError(error)
+    if (error !== null) {
+      this.handleError(error)
+      return
+    }
+    this.lineBeganAt = front.lineBeganAt
+    front.isFollowed = true
+    this.connection.query(this)
   }
 
-  /** Called by the driver when the answers that come next are for this one. */
+  /** The answers that come next are for this one. */
   submit(wire: Wire): Error | null {
     this.isAwaited = true
     return this.isSent ? null : this.send(wire)
@@ -172,12 +189,8 @@ export class PreparedQuery {
     }
   }
 
-  /** Also where the connection broke: the driver then tells the follower too. */
   private end(): void {
-    const { follower } = this
     this.isAwaited = false
-    this.follower = undefined
     if (this.pipeline?.last === this) this.pipeline.last = undefined
-    if (follower !== undefined) this.connection.query(follower)
   }
 }
