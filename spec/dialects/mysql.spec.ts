@@ -133,6 +133,53 @@ describeDatabase('mysql', 'a server of MariaDB or MySQL', (kind) => {
     expect(await store.get('a')).toMatchObject({ a: 3 })
   })
 
+  it('reads, and so locks, no rows but those that a statement is for', async () => {
+    await using opened = await openStore(kind, {}, { knex: { pool: { min: 0, max: 1 } } })
+    const { store, knex } = opened
+    await Promise.all(Array.from({ length: 500 }, (_, index) => store.set(`s${index}`, handMade({ index }))))
+    await knex.raw('ANALYZE TABLE sessions')
+    const db = Database.of(knex, 10_000)
+    const statements = new MysqlDialect().statements(TABLE)
+    const now = Date.now()
+    const read = async (work: Promise<unknown>) => {
+      await work
+      const [rows] = await knex.raw("SHOW SESSION STATUS LIKE 'Handler_read%'")
+      await knex.raw('FLUSH STATUS')
+      return (rows as { Value: string }[]).reduce((sum, { Value }) => sum + Number(Value), 0)
+    }
+    await read(Promise.resolve())
+    // Counting is a statement that reads, too.
+    const counting = await read(Promise.resolve())
+    const all = (await knex('sessions').select('id')).map(({ id }) => String(id))
+    for (const count of [1, 2, 16, 64]) {
+      const ids = all.slice(0, count)
+      const touches = ids.map((id) => ({ id, expiresAt: now + HOUR }))
+      const updates = touches.map((touch) => ({ ...touch, revision: 1, data: 'changed', ownerId: null }))
+      const work: Record<string, () => Promise<unknown>> = {
+        load: () => statements.load(db, ids) as Promise<unknown>,
+        touch: () => statements.touch(db, touches, now) as Promise<unknown>,
+        update: () => statements.update(db, updates, now) as Promise<unknown>,
+        // Now they are at another revision.
+        updateMissed: () => statements.updateWithExpiry(db, updates, now) as Promise<unknown>,
+        putUnlessDead: () =>
+          statements.putUnlessDead(
+            db,
+            updates.map((update) => ({ ...update, createdAt: now })),
+            now
+          ) as Promise<unknown>,
+        remove: () => statements.remove(db, ids, 1) as Promise<unknown>
+      }
+      for (const [name, start] of Object.entries(work)) {
+        await knex.raw('FLUSH STATUS')
+        const rows = (await read(start())) - counting
+        expect({ name, count, rows, isFew: rows <= 5 * count + 5 }).toMatchObject({ isFew: true })
+      }
+      await knex('sessions')
+        .whereIn('id', ids)
+        .update({ revision: 1, expires_at: now + HOUR })
+    }
+  })
+
   it('that ends a connection is asked over another', async () => {
     await using opened = await openStore(kind, {}, { knex: { pool: { min: 0, max: 1 } } })
     await opened.store.set('a', handMade({ a: 1 }))

@@ -89,6 +89,7 @@ export class MysqlSql {
     })
   }
 
+  /** The ids alone too: by pairs MariaDB finds no row through the index, but reads, and locks, them all. */
   update(records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Sql {
     const { data, expiresAt, revision, ownerId, id } = this.columns
     const expiry = this.expiry(records, bound)
@@ -97,11 +98,12 @@ export class MysqlSql {
     return {
       sql: `UPDATE ${this.name} FORCE INDEX (PRIMARY)
 SET ${data} = ${newData.sql}, ${ownerId} = ${owner.sql}, ${revision} = ${revision} + 1, ${expiry.sql}
-WHERE (${id}, ${revision}) IN (${list(records.length, `(${TEXT}, ?)`)}) AND ${expiresAt} > ?`,
+WHERE ${this.among(records)} AND (${id}, ${revision}) IN (${list(records.length, `(${TEXT}, ?)`)}) AND ${expiresAt} > ?`,
       bindings: [
         ...newData.bindings,
         ...owner.bindings,
         ...expiry.bindings,
+        ...records.map(idText),
         ...records.flatMap((record) => [idText(record), record.revision]),
         now
       ]
