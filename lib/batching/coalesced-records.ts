@@ -1,4 +1,4 @@
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
+import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
 import { passOn, type Soon } from '../soon'
 import type { SessionRecords } from '../table/session-records'
 import type { SessionTable } from '../table/session-table'
@@ -14,12 +14,7 @@ const SMALL_READ = 2
 const SMALL_WRITE = 16
 
 /** How much goes together, and how much at once. */
-export interface BatchLimits {
-  /** The most rows of one statement. */
-  readonly maxBatch: number
-  /** Statements of each kind that are under way at once, and how many more while those are slow. */
-  readonly inFlight: { readonly reads: number; readonly writes: number; readonly spare: number }
-}
+export type BatchLimits = Pick<Dialect, 'maxBatch' | 'inFlight'>
 
 /** The rows of many callers in one statement: a decorator over the table, one lane for each kind of call. */
 export class CoalescedRecords implements SessionRecords {

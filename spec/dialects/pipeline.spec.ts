@@ -67,30 +67,31 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     return statement
   }
 
-  it('goes over the same connection, two at a time', async () => {
-    const opened = open()
+  /** A pool all of whose connections have prepared the statement, and one of which the next run in this turn finds at once. */
+  async function openPrepared(options: Parameters<typeof open>[0] = {}) {
+    const opened = open(options)
     const statement = await prepared(opened)
     await keepConnection(opened.db)
-    const [first, second, third] = await processes(opened.db, statement, 3)
+    return { ...opened, statement }
+  }
+
+  it('goes over the same connection, two at a time', async () => {
+    const { db, statement, used } = await openPrepared()
+    const [first, second, third] = await processes(db, statement, 3)
     expect(second).toBe(first)
     expect(third).not.toBe(first)
     await turn()
-    expect(opened.used()).toBe(0)
+    expect(used()).toBe(0)
   })
 
   it('is prepared first, on each connection', async () => {
-    const opened = open()
-    await prepared(opened)
-    await keepConnection(opened.db)
-    const [first, second] = await processes(opened.db, pipelined('SELECT pg_backend_pid()', 'new'), 2)
+    const { db } = await openPrepared()
+    const [first, second] = await processes(db, pipelined('SELECT pg_backend_pid()', 'new'), 2)
     expect(second).not.toBe(first)
   })
 
   it('is told to the application when it is sent', async () => {
-    const opened = open()
-    const { db, knex } = opened
-    const statement = await prepared(opened)
-    await keepConnection(db)
+    const { db, knex, statement } = await openPrepared()
     const told: string[] = []
     knex.on('query', ({ sql }: { sql: string }) => told.push(sql))
     const answers = processes(db, statement, 2)
@@ -178,10 +179,7 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
   })
 
   it('does not wait behind one that takes long', async () => {
-    const opened = open()
-    const { db } = opened
-    const statement = await prepared(opened)
-    await keepConnection(db)
+    const { db, statement } = await openPrepared()
     const first = runPrepared(db, statement, [])
     vi.advanceTimersByTime(6)
     const second = runPrepared(db, statement, [])
@@ -190,10 +188,7 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
   })
 
   it('keeps no connection from the pool for longer than a second', async () => {
-    const opened = open()
-    const { db } = opened
-    const statement = await prepared(opened)
-    await keepConnection(db)
+    const { db, statement } = await openPrepared()
     const followed = followers()
     const first = runPrepared(db, statement, [])
     const began = (ms: number) => Object.assign(statement.pipeline?.last as object, { lineBeganAt: performance.now() - ms })
@@ -216,31 +211,21 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     const run = (text: string) => runPrepared(db, statement, [text]).then(({ rows }) => rows[0]?.[0])
     const connection = await knex.client.acquireConnection()
     await knex.client.releaseConnection(connection)
+    const ask = () => connection.query("SELECT 'of the application' AS c").then(({ rows }: { rows: { c: string }[] }) => rows[0]?.c)
     const followed = followers()
     await run('first')
-    const answers = [
-      run('a'),
-      run('b'),
-      connection.query("SELECT 'of the application' AS c").then(({ rows }: { rows: { c: string }[] }) => rows[0]?.c)
-    ]
+    const answers = [run('a'), run('b'), ask()]
     expect(await Promise.all(answers)).toEqual(['a', 'b', 'of the application'])
     expect(followed()).toBe(1)
     await run('first')
-    const others = [
-      run('a'),
-      connection.query("SELECT 'of the application' AS c").then(({ rows }: { rows: { c: string }[] }) => rows[0]?.c),
-      run('b')
-    ]
+    const others = [run('a'), ask(), run('b')]
     expect(await Promise.all(others)).toEqual(['a', 'of the application', 'b'])
     // What waited in the driver would have been sent behind the follower, and answered in its place.
     expect(followed()).toBe(1)
   })
 
   it('is answered, or refused, when Knex is destroyed meanwhile', async () => {
-    const opened = open()
-    const { db, knex } = opened
-    const statement = await prepared(opened)
-    await keepConnection(db)
+    const { db, knex, statement } = await openPrepared()
     const followed = followers()
     const both = processes(db, statement, 2)
     await knex.destroy()
@@ -263,26 +248,19 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
   })
 
   it('is not sent early where the driver bounds each query in time', async () => {
-    const bounded = open({ connection: { connectionString: database().url, query_timeout: 5000 } })
-    const statement = await prepared(bounded)
-    await keepConnection(bounded.db)
-    const [first, second] = await processes(bounded.db, statement, 2)
+    const { db, statement } = await openPrepared({ connection: { connectionString: database().url, query_timeout: 5000 } })
+    const [first, second] = await processes(db, statement, 2)
     expect(second).not.toBe(first)
   })
 
   it('is not sent early without a name', async () => {
-    const opened = open()
-    await prepared(opened)
-    await keepConnection(opened.db)
-    const [first, second] = await processes(opened.db, pipelined('SELECT pg_backend_pid()', undefined), 2)
+    const { db } = await openPrepared()
+    const [first, second] = await processes(db, pipelined('SELECT pg_backend_pid()', undefined), 2)
     expect(second).not.toBe(first)
   })
 
   it('is not sent on a connection that broke', async () => {
-    const opened = open()
-    const { db } = opened
-    const statement = await prepared(opened)
-    await keepConnection(db)
+    const { db, statement } = await openPrepared()
     const first = runPrepared(db, statement, [])
     Object.assign(statement.pipeline?.last?.connection as object, { __knex__disposed: new Error('it ended') })
     const second = runPrepared(db, statement, [])
