@@ -78,6 +78,7 @@ function postgres(knex, names) {
   ${columns.ownerId} varchar(255) NULL,
   ${columns.createdAt} bigint NOT NULL
 ) WITH (fillfactor = 85);
+CREATE INDEX ON ${table} USING hash (${columns.id});
 CREATE INDEX ON ${table} (${columns.expiresHour});
 CREATE INDEX ON ${table} (${columns.ownerId}) WHERE ${columns.ownerId} IS NOT NULL`)
     )

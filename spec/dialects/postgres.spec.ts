@@ -1,3 +1,4 @@
+import type { Knex } from 'knex'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DatabaseError, KnexSessionStore, ReadOnlyDatabaseError, TableMissingError } from '../../lib'
 import { databaseNamed, describeDatabase, type OpenDatabase } from '../support/databases'
@@ -166,3 +167,39 @@ describeDatabase('postgres', 'searchPath', (kind) => {
     expect(await new KnexSessionStore({ knex, pruneIntervalMs: false }).length()).toBe(1)
   })
 })
+
+describeDatabase('postgres', 'the statements', (database) => {
+  it('finds sessions by the index of hashes, for one and for many', async () => {
+    await using opened = await database.open()
+    const { knex } = opened
+    const store = new KnexSessionStore({ knex, pruneIntervalMs: false, touchAfterMs: 0 })
+    const sessions = range(2000).map((index) => handMade({ index }))
+    await Promise.all(sessions.map((session, index) => store.set(`s${index}`, session)))
+    await knex.raw('ANALYZE sessions')
+    const [{ indexname }] = (
+      await knex.raw("SELECT indexname FROM pg_indexes WHERE tablename = 'sessions' AND indexdef LIKE '%USING hash (id)%'")
+    ).rows as [{ indexname: string }]
+    const sent = new Set<string>()
+    knex.on('query', ({ sql }: { sql: string }) => sent.add(sql))
+    for (const some of [range(1), range(20)]) {
+      const loaded = await Promise.all(some.map((index) => store.get(`s${index}`)))
+      await Promise.all(some.map((index) => store.touch(`s${index}`, sessions[index] as never)))
+      await Promise.all(loaded.map((session, index) => store.set(`s${index}`, Object.assign(session as never, { changed: true }) as never)))
+    }
+    // Of get, touch and set, each for one and for many.
+    expect(sent.size).toBe(6)
+    for (const sql of [...sent]) expect(await planOf(knex, sql), sql).toContain(`Index Scan using ${indexname}`)
+  })
+})
+
+/** How the server runs a statement whose parameters it does not know. */
+async function planOf(knex: Knex, sql: string): Promise<string> {
+  return knex.transaction(async (trx) => {
+    await trx.raw('SET LOCAL plan_cache_mode = force_generic_plan')
+    await trx.raw(`PREPARE probe AS ${sql}`)
+    const nulls = new Set(sql.match(/\$\d+/g)).size
+    const { rows } = await trx.raw(`EXPLAIN EXECUTE probe(${Array(nulls).fill('NULL').join(', ')})`)
+    await trx.raw('DEALLOCATE probe')
+    return rows.map((row: object) => Object.values(row)[0]).join('\n')
+  })
+}
