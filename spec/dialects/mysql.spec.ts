@@ -66,7 +66,7 @@ describeDatabase('mysql', 'a server of MariaDB or MySQL', (kind) => {
     expect([small, other]).toMatchObject([{ status: 'fulfilled' }, { status: 'fulfilled' }])
     expect(large).toMatchObject({ status: 'rejected', reason: expect.any(RecordTooLargeError) })
     expect(large).toMatchObject({ reason: { message: expect.stringMatching(/max_allowed_packet/), driverCode: 'ER_NET_PACKET_TOO_LARGE' } })
-    const fits = Math.floor((limit * 3) / 4) - 100_000
+    const fits = Math.floor(limit / 2) - 100_000
     const accepted = Math.min(fits, 17 * MEGABYTE)
     await opened.store.set('accepted', session(accepted))
     expect(await opened.store.get('accepted')).toMatchObject({ text: expect.toSatisfy((text: string) => text.length === accepted) })

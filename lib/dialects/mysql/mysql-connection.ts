@@ -44,13 +44,11 @@ export function text(value: string): string | Buffer {
 }
 
 /**
- * How a long text travels: for the same reasons in base64, a third longer than it is and not twice as long. As bytes, because the server
- * counts the characters of any other literal, a second time for nothing.
+ * How a long text travels: in hexadecimal digits, for the same reasons. Twice as long as it is, and yet cheaper than anything in quotes: there
+ * the server asks of each byte whether a character of several begins with it. In base64, sets were a fifth fewer.
  */
-export const LONG_TEXT = 'FROM_BASE64(_binary ?)'
-
-export function longText(value: string): string {
-  return Buffer.from(value).toString('base64')
+export function longText(value: string): Buffer {
+  return Buffer.from(value)
 }
 
 /** A column of text in a select list, so that it comes whole, whatever the connection's character set is: see {@link textOf}. */
@@ -134,7 +132,7 @@ const limits = new WeakMap<object, number>()
 /** Asks before it sends much: a server that gets more than it takes cuts the connection, often before it has said why. */
 async function refuseTooLarge(db: Database, bindings: readonly unknown[]): Promise<void> {
   let bytes = MARGIN_BYTES
-  for (const value of bindings) if (typeof value === 'string') bytes += value.length
+  for (const value of bindings) bytes += sizeOf(value)
   if (bytes <= SMALL_BYTES) return
   const key = db.client.connectionSettings ?? db.client.pool ?? db.client
   if (bytes <= (limits.get(key) ?? 0)) return
@@ -142,4 +140,10 @@ async function refuseTooLarge(db: Database, bindings: readonly unknown[]): Promi
   const [[limit] = []] = await select(db, { sql: 'SELECT @@max_allowed_packet', bindings: [] })
   limits.set(key, Number(limit))
   if (bytes > Number(limit)) throw new PacketTooLargeError()
+}
+
+/** Bytes in the statement. */
+function sizeOf(value: unknown): number {
+  if (Buffer.isBuffer(value)) return value.length * 2
+  return typeof value === 'string' ? value.length : 0
 }

@@ -38,7 +38,7 @@ export class MysqlDialect implements Dialect {
   readonly name = 'mysql'
   readonly maxBatch = 128
   readonly inFlight = { reads: 4, writes: 2, spare: 2 }
-  readonly sizeLimit = 'max_allowed_packet of the server, in which a session takes a third more than its size'
+  readonly sizeLimit = 'max_allowed_packet of the server, in which a session takes twice its size'
   /** A CREATE TABLE here commits the transaction that it is in. */
   readonly supportsUnlogged = false
   readonly createsInTransaction = false

@@ -1,6 +1,6 @@
 import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate } from '../dialect'
 import { type ColumnNames, quotedColumns, type TableDefinition } from '../table-definition'
-import { LONG_TEXT, longText, type Sql, TEXT, text, textColumn } from './mysql-connection'
+import { longText, type Sql, TEXT, text, textColumn } from './mysql-connection'
 
 const HOUR = 3_600_000
 
@@ -93,7 +93,7 @@ export class MysqlSql {
   update(records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Sql {
     const { data, expiresAt, revision, ownerId, id } = this.columns
     const expiry = this.expiry(records, bound)
-    const newData = this.pick(records, LONG_TEXT, (record) => longText(record.data))
+    const newData = this.pick(records, '?', (record) => longText(record.data))
     const owner = this.owners(records)
     return {
       sql: `UPDATE ${this.name} FORCE INDEX (PRIMARY)
@@ -159,7 +159,7 @@ VALUES (${TEXT}, X'', 0, 2147483647, 1, ${NOW} + ?)`,
 
   private insertion(records: readonly RecordToPut[], onDuplicate: Sql): Sql {
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = this.columns
-    const rows = records.map(({ ownerId: owner }) => `(${TEXT}, ${LONG_TEXT}, ?, ?, 1, ${owner === null ? 'NULL' : TEXT}, ?)`)
+    const rows = records.map(({ ownerId: owner }) => `(${TEXT}, ?, ?, ?, 1, ${owner === null ? 'NULL' : TEXT}, ?)`)
     // VALUES() and not the newer alias of the row, which MariaDB does not know.
     return {
       sql: `INSERT INTO ${this.name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt})
