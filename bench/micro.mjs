@@ -50,7 +50,8 @@ async function openStore({ store, child }, { payload, rows }, servers) {
   )
 }
 
-async function runCell(cell, workers, servers, { rounds, seconds }) {
+async function runCell(cell, workers, servers, { rounds, seconds, warmUpSeconds }) {
+  for (const { child } of workers) await child.ask('warmUpOnce', { op: cell.op, callers: cell.callers, seconds: warmUpSeconds })
   const samples = new Map(workers.map(({ store }) => [store.name, []]))
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < workers.length; turn++) {

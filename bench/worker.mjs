@@ -1,6 +1,6 @@
 // One store in a process of its own, so that no store pays for another's garbage, timers or megamorphic code.
 import { answer } from './child.mjs'
-import { makeBench, measure, preload, warmUp } from './measure.mjs'
+import { makeBench, measure, preload, warmUp, warmUpOnce } from './measure.mjs'
 import { payloads, sessionId } from './session.mjs'
 import { findStore } from './stores/index.mjs'
 
@@ -16,6 +16,7 @@ answer({
     else await preload(opened.store, ids, bytes)
     bench = makeBench(opened.store, ids, bytes)
   },
+  warmUpOnce: (cell) => warmUpOnce(bench, cell),
   warmUp: (cell) => warmUp(bench, cell),
   measure: (cell) => measure(bench, cell),
   async close() {
