@@ -51,15 +51,16 @@ async function openStore({ store, child }, { payload, rows }, servers) {
 }
 
 async function runCell(cell, workers, servers, { rounds, seconds, warmUpSeconds }) {
-  for (const { child } of workers) await child.ask('warmUpOnce', { op: cell.op, callers: cell.callers, seconds: warmUpSeconds })
+  const { op, callers } = cell
+  for (const { child } of workers) await child.ask('warmUpOnce', { op, callers, seconds: warmUpSeconds })
   const samples = new Map(workers.map(({ store }) => [store.name, []]))
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < workers.length; turn++) {
       const { store, child } = workers[(turn + round) % workers.length]
       const server = servers[store.server]
-      await child.ask('warmUp', { op: cell.op, callers: cell.callers, seconds })
+      await child.ask('warmUp', { op, callers, seconds })
       const before = server?.cpuMs?.() ?? null
-      const sample = await child.ask('measure', { op: cell.op, callers: cell.callers, seconds })
+      const sample = await child.ask('measure', { op, callers, seconds })
       const after = server?.cpuMs?.() ?? null
       samples.get(store.name).push({ ...sample, serverCpuMs: before === null || after === null ? null : after - before })
     }

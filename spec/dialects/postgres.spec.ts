@@ -197,8 +197,8 @@ async function planOf(knex: Knex, sql: string): Promise<string> {
   return knex.transaction(async (trx) => {
     await trx.raw('SET LOCAL plan_cache_mode = force_generic_plan')
     await trx.raw(`PREPARE probe AS ${sql}`)
-    const nulls = new Set(sql.match(/\$\d+/g)).size
-    const { rows } = await trx.raw(`EXPLAIN EXECUTE probe(${Array(nulls).fill('NULL').join(', ')})`)
+    const parameters = new Set(sql.match(/\$\d+/g)).size
+    const { rows } = await trx.raw(`EXPLAIN EXECUTE probe(${Array(parameters).fill('NULL').join(', ')})`)
     await trx.raw('DEALLOCATE probe')
     return rows.map((row: object) => Object.values(row)[0]).join('\n')
   })
