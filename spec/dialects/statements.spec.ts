@@ -300,6 +300,22 @@ function describeStatements(setup: Setup): void {
     expect(await statements.touch(db, [{ id: 'missing', expiresAt: LATER }], NOW)).toBe(0)
   })
 
+  it.each([2, 3, 8, 9, 40])('touch gives each row its own expiry where there are %i different ones', async (different) => {
+    const opened = await setUp.table()
+    const { statements, db } = opened
+    await statements.put(db, records(60), NOW)
+    // One of them is that of most rows; one in three is in another hour.
+    const expiryOf = (index: number) => {
+      const number = index < 20 ? 1 : index % different
+      return LATER + 1 + number + (number % 3 === 2 ? HOUR : 0)
+    }
+    const touches = range(60).map((index) => ({ id: name(index), expiresAt: expiryOf(index) }))
+    expect(await statements.touch(db, touches, NOW)).toBe(60)
+    const rows = await rowsOf(opened)
+    expect(range(60).map((index) => rows.get(name(index))?.expiresAt)).toEqual(range(60).map(expiryOf))
+    expect((await columnOf(opened, 'expiresHour')).map(Number)).toEqual(range(60).map((index) => Math.ceil(expiryOf(index) / HOUR)))
+  })
+
   it('remove blanks the rows there are', async () => {
     const opened = await setUp.table()
     const { statements, db } = opened

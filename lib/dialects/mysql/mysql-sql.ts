@@ -3,6 +3,8 @@ import { type ColumnNames, quotedColumns, type TableDefinition } from '../table-
 import { longText, type Sql, TEXT, text, textColumn } from './mysql-connection'
 
 const HOUR = 3_600_000
+/** So many numbers are not told apart one by one any more. */
+const MANY_NUMBERS = 8
 
 /** Milliseconds since the epoch. Seconds and fraction apart, because a local time, which NOW() is, comes twice when the clocks go back. */
 const NOW = '(UNIX_TIMESTAMP() * 1000 + MICROSECOND(NOW(3)) DIV 1000)'
@@ -181,11 +183,7 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
   /** The assignments of each row's new expiry and its hour. */
   private expiry(records: readonly RecordToTouch[], bound: ExpiryBound): Sql {
     const { expiresAt, expiresHour } = this.columns
-    const hours = records.map(hourOf)
-    // Mostly all of a batch end in the same hour.
-    const hour = hours.every((value) => value === hours[0])
-      ? { sql: '?', bindings: [hours[0]] }
-      : this.pickNumber(records, (record) => hourOf(record))
+    const hour = this.pickNumber(records, hourOf)
     const moment = this.pickNumber(records, (record) => record.expiresAt)
     return {
       sql: `${expiresHour} = ${bound(expiresHour, hour.sql)}, ${expiresAt} = ${bound(expiresAt, moment.sql)}`,
@@ -210,10 +208,23 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
     }
   }
 
+  /**
+   * The same for a number. Sessions of one batch mostly end at one of a few moments; then all numbers but the most frequent name their rows,
+   * which the server looks up in order, while it compares a row with one id after the other to find its place.
+   */
   private pickNumber<T extends Row>(records: readonly T[], value: (record: T) => number): Sql {
-    const picked = this.pick(records, value)
-    // ELT gives text, and the greater of two texts is another than that of two numbers.
-    return records.length === 1 ? picked : { ...picked, sql: `CAST(${picked.sql} AS SIGNED)` }
+    const [[frequent], ...others] = byFrequency(records, value) as [[number, T[]], ...[number, T[]][]]
+    if (others.length === 0) return { sql: '?', bindings: [frequent] }
+    if (others.length >= MANY_NUMBERS) {
+      const picked = this.pick(records, value)
+      // ELT gives text, and the greater of two texts is another than that of two numbers.
+      return { ...picked, sql: `CAST(${picked.sql} AS SIGNED)` }
+    }
+    const cases = others.map(([, rows]) => `WHEN ${this.among(rows)} THEN ?`)
+    return {
+      sql: `CASE ${cases.join(' ')} ELSE ? END`,
+      bindings: [...others.flatMap(([number, rows]) => [...rows.map(idText), number]), frequent]
+    }
   }
 
   private position(rows: readonly unknown[]): string {
@@ -227,6 +238,18 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
 
 function idText({ id }: Row): string | Buffer {
   return text(id)
+}
+
+/** The records by their number, beginning with that of the most records. */
+function byFrequency<T>(records: readonly T[], numberOf: (record: T) => number): [number, T[]][] {
+  const groups = new Map<number, T[]>()
+  for (const record of records) {
+    const number = numberOf(record)
+    const group = groups.get(number)
+    if (group === undefined) groups.set(number, [record])
+    else group.push(record)
+  }
+  return [...groups].sort(([, a], [, b]) => b.length - a.length)
 }
 
 function hourOf({ expiresAt }: { readonly expiresAt: number }): number {
