@@ -3,6 +3,7 @@ import type { Knex } from 'knex'
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest'
 import { Database } from '../../lib/dialects/database'
 import { textArray } from '../../lib/dialects/postgres/binary-array'
+import { PipelineTrial } from '../../lib/dialects/postgres/pipeline-trial'
 import { type PgConnection, PreparedQuery, type Statement } from '../../lib/dialects/postgres/prepared-query'
 import { runPrepared } from '../../lib/dialects/postgres/run-prepared'
 import { describeDatabase } from '../support/databases'
@@ -82,6 +83,28 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     expect(third).not.toBe(first)
     await turn()
     expect(used()).toBe(0)
+  })
+
+  it('goes over two connections while that is not known to be slower', async () => {
+    const { db, statement, used } = await openPrepared()
+    const trial = new PipelineTrial()
+    const tried = { ...statement, pipeline: { last: undefined, trial } }
+    const [first, second] = await processes(db, tried, 2)
+    expect(second).not.toBe(first)
+    trial.isOpen = true
+    await keepConnection(db)
+    const [third, fourth] = await processes(db, tried, 2)
+    expect(fourth).toBe(third)
+    await turn()
+    expect(used()).toBe(0)
+  })
+
+  it('tells what tries it out how many rows it was for', async () => {
+    const { db, statement } = await openPrepared()
+    const trial = new PipelineTrial()
+    const answered = vi.spyOn(trial, 'answered')
+    await processes(db, { ...statement, pipeline: { last: undefined, trial } }, 2)
+    expect(answered.mock.calls).toEqual([[1], [1]])
   })
 
   it('is prepared first, on each connection', async () => {
@@ -313,6 +336,34 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     expect(queryObjects(PreparedQuery, { format: 'count' })).toBeLessThan(20)
     await ending
     expect(statement.pipeline?.last).toBeUndefined()
+  })
+})
+
+describeDatabase('postgres', 'sets that wait for the disk', (kind) => {
+  it('are tried in a pipeline where many are asked for at the same time, and not where few are', async () => {
+    await using opened = await openStore(kind, {}, { knex: { pool: { min: 0, max: 6 } } })
+    const { store } = opened
+    let followed = 0
+    const { follow } = PreparedQuery.prototype
+    PreparedQuery.prototype.follow = function (front) {
+      followed++
+      follow.call(this, front)
+    }
+    onTestFinished(() => {
+      PreparedQuery.prototype.follow = follow
+    })
+    let left = 0
+    const caller = async (_: unknown, index: number) => {
+      while (left-- > 0) await store.set(`caller ${index}`, handMade({ left }))
+    }
+    left = 2000
+    await Promise.all(Array.from({ length: 4 }, caller))
+    expect(followed).toBe(0)
+    left = 20_000
+    await Promise.all(Array.from({ length: 64 }, caller))
+    expect(followed).toBeGreaterThan(10)
+    const sessions = await Promise.all(Array.from({ length: 64 }, (_, index) => store.get(`caller ${index}`)))
+    expect(sessions.every((session) => session !== null)).toBe(true)
   })
 })
 

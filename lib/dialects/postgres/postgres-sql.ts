@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Dialect, Durability } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
-import type { Statement } from './prepared-query'
+import { PipelineTrial } from './pipeline-trial'
+import type { Pipeline, Statement } from './prepared-query'
 
 /** The same statement for one row and for many: one row needs no list, and costs the server less. */
 export interface RowStatement {
@@ -68,15 +69,14 @@ export function sessionSql(
 ): SessionSql {
   const name = quote(table.schemaName, table.tableName)
   const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
-  const statement = (sql: string, isPipelined = false) => toStatement(sql, prepare, isPipelined)
+  const statement = (sql: string, pipeline?: Pipeline) => toStatement(sql, prepare, pipeline)
   const hourOf = (moment: string) => flavour.quotient(`${moment} + ${HOUR - 1}`, HOUR)
   // Nobody needs the last touch of a server that crashed, and waiting for the disk is most of what a touch costs.
   const relaxTouch = durability === 'all' ? '' : ` AND ${RELAX}`
   const relaxSet = (keyword: 'WHERE' | 'AND') => (durability === 'none' ? ` ${keyword} ${RELAX}` : '')
-  // What waits for the disk is not pipelined: statements on two connections wait for the same turn of it.
-  const rowStatement = (columns: GivenColumns, sql: (rows: string) => string, isPipelined = durability === 'none'): RowStatement => ({
+  const rowStatement = (columns: GivenColumns, sql: (rows: string) => string, waitsForDisk = durability !== 'none'): RowStatement => ({
     one: statement(sql(oneRow(columns))),
-    many: statement(sql(manyRows(columns)), isPipelined)
+    many: statement(sql(manyRows(columns)), { last: undefined, ...(waitsForDisk && { trial: new PipelineTrial() }) })
   })
   const idStatement = (sql: (matching: string) => string): RowStatement => ({
     one: statement(sql('= ?')),
@@ -89,7 +89,7 @@ export function sessionSql(
     // A join, not = ANY, for which the server first makes a map of the pages.
     many: statement(
       `SELECT ${selected.map((column) => `s.${column}`).join(', ')} FROM ${manyRows([['id', 'text']])} JOIN ${name} AS s ON s.${id} = w.id`,
-      true
+      { last: undefined }
     )
   }
 
@@ -127,7 +127,7 @@ export function sessionSql(
   const touch = (rows: string) => `
     UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)} FROM ${rows}
      WHERE s.${id} = w.id AND s.${expiresAt} > ?${relaxTouch}`
-  const touchRows = rowStatement(TOUCH_COLUMNS, touch, durability !== 'all')
+  const touchRows = rowStatement(TOUCH_COLUMNS, touch, durability === 'all')
 
   const removeRows = idStatement(
     (matching) => `
@@ -150,12 +150,12 @@ export function sessionSql(
   return { loadRows, insertRows, putRows, putLiveRows, updateRows, updateRowsWithExpiry, touchRows, removeRows, pruneRows, claimLease }
 }
 
-function toStatement(sql: string, prepare: boolean, isPipelined: boolean): Statement {
+function toStatement(sql: string, prepare: boolean, pipeline: Pipeline | undefined): Statement {
   let count = 0
   // A name may have two spaces in a row.
   const text = sql.replace(/("[^"]*")|\s+|\?/g, (found, name) => name ?? (found === '?' ? `$${++count}` : ' ')).trim()
   const name = prepare ? `sessions_${createHash('sha256').update(text).digest('hex').slice(0, 16)}` : undefined
-  return { sql: text, name, ...(isPipelined && { pipeline: { last: undefined } }) }
+  return { sql: text, name, ...(pipeline && { pipeline }) }
 }
 
 /** One row, from plain parameters. */

@@ -1,4 +1,5 @@
 import type { Connection } from '../knex-client'
+import type { PipelineTrial } from './pipeline-trial'
 
 /** A statement as it is sent: `$1` marks a binding. */
 export interface Statement {
@@ -13,6 +14,8 @@ export interface Statement {
 export interface Pipeline {
   /** The run that was sent last, until it is answered. */
   last: PreparedQuery | undefined
+  /** There where it has to be found out whether it is faster so. */
+  readonly trial?: PipelineTrial
 }
 
 /** A value of a statement: a text, or bytes in the server's binary form. */
@@ -139,6 +142,7 @@ export class PreparedQuery {
 
   handleReadyForQuery(): void {
     this.end()
+    this.pipeline?.trial?.answered(this.rowCount)
     this.callback(null, { rows: this.rows, rowCount: this.rowCount })
   }
 

@@ -15,8 +15,8 @@ const MAX_LINE_MS = 1000
  * leaves this one its processor. A price: who goes behind one that waits for a locked row waits with it.
  */
 export function runPrepared(db: Database, statement: Statement, bindings: readonly Binding[]): Promise<Answer> {
-  const front = statement.pipeline?.last
-  if (front !== undefined && mayFollow(db, front)) {
+  const { last: front, trial } = statement.pipeline ?? {}
+  if (front !== undefined && trial?.isOpen !== false && mayFollow(db, front)) {
     const { connection } = front
     const answer = send(db, statement, bindings, connection, front)
     return db.useToo(connection, answer)
