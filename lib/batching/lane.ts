@@ -153,13 +153,18 @@ export class Lane<Item, Result> implements Waiting {
   }
 
   private nextBatch(): Entry<Item, Result>[] {
+    const now = performance.now()
+    if (this.queue.length === 1) {
+      const alone = this.queue
+      this.queue = []
+      return this.rejectIfLate(alone[0] as Entry<Item, Result>, now) ? [] : alone
+    }
     const { maxBatchBytes, sizeOf, sameId } = this.options
     const maxBatch = this.fairShare()
     const batch: Entry<Item, Result>[] = []
     const held: Entry<Item, Result>[] = []
     // A map for each batch. One that lived on, through whose buckets all calls pass, would keep old answers from being collected early.
     const firstOf = new Map<string, Entry<Item, Result>>()
-    const now = performance.now()
     let bytes = 0
     let taken = 0
     for (const entry of this.queue) {

@@ -19,7 +19,8 @@ export class WriteOrder {
 
   /** Runs `work` when the session's writes in flight have settled; nobody waits for it. */
   read<T>(storedId: string, work: () => Promise<T>): Promise<T> {
-    const previous = this.last.get(storedId)
+    // Mostly nothing is in flight, and to look up a text that was never looked up before, its hash is needed.
+    const previous = this.last.size === 0 ? undefined : this.last.get(storedId)
     return previous === undefined ? work() : previous.then(work, work)
   }
 

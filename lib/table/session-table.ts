@@ -57,7 +57,10 @@ export class SessionTable {
   }
 
   load(ids: readonly string[]): Soon<(SessionRecord | null)[]> {
-    return this.run('get', ids.length, () => passOn(this.find(ids), (found) => ids.map((id) => found.get(id) ?? null)))
+    return this.run('get', ids.length, () => {
+      if (ids.length === 1) return passOn(this.statements.load(this.db, ids), ([record]) => [record ?? null])
+      return passOn(this.find(ids), (found) => ids.map((id) => found.get(id) ?? null))
+    })
   }
 
   insert(records: readonly RecordToPut[]): Soon<void> {

@@ -13,6 +13,7 @@ interface DirectConnection extends Connection {
 interface DirectStatement {
   raw(on: true): DirectStatement
   all(...bindings: unknown[]): unknown[][]
+  get(...bindings: unknown[]): unknown[] | undefined
   run(...bindings: unknown[]): unknown
   safeIntegers(on: boolean): DirectStatement
   readonly reader: boolean
@@ -57,16 +58,28 @@ export function writeFirstThatHits(db: Database, rows: readonly (readonly Step[]
   })
 }
 
-/** The same for a reading statement, which needs no transaction. */
-export function readEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Soon<unknown[][][]> {
-  if (!isDirect(db)) return readEachThroughKnex(db, sql, sets)
-  return onConnection(db, (connection) => sets.map((bindings) => runPrepared(db, connection, { sql, bindings }).rows))
+/** Runs a reading statement. */
+export function read(db: Database, step: Step): Soon<unknown[][]> {
+  if (!isDirect(db)) return runThroughKnex(db, step).then(({ rows }) => rows)
+  return onConnection(db, (connection) => runPrepared(db, connection, step).rows)
 }
 
-async function readEachThroughKnex(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Promise<unknown[][][]> {
-  const answers: unknown[][][] = []
-  for (const bindings of sets) answers.push((await runThroughKnex(db, { sql, bindings })).rows)
-  return answers
+/**
+ * The row that a reading statement finds by each key. Many are read in one transaction, because each of its own would lock the file, look
+ * whether it has changed, and unlock it, which costs two fifths of the reading.
+ */
+export function readByKey(db: Database, sql: string, keys: readonly unknown[]): Soon<(unknown[] | undefined)[]> {
+  if (!isDirect(db)) return readThroughKnex(db, sql, keys)
+  return onConnection(db, (connection) => {
+    const work = () => keys.map((key) => readPrepared(db, connection, sql, key))
+    return keys.length === 1 || connection.inTransaction ? work() : inTransaction(connection, work, 'BEGIN')
+  })
+}
+
+async function readThroughKnex(db: Database, sql: string, keys: readonly unknown[]): Promise<(unknown[] | undefined)[]> {
+  const rows: (unknown[] | undefined)[] = []
+  for (const key of keys) rows.push((await runThroughKnex(db, { sql, bindings: [key] })).rows[0])
+  return rows
 }
 
 /** Runs statements without bindings, all or nothing. */
@@ -133,9 +146,15 @@ function runPrepared(db: Database, connection: DirectConnection, { sql, bindings
   return NOTHING
 }
 
+function readPrepared(db: Database, connection: DirectConnection, sql: string, key: unknown): unknown[] | undefined {
+  const statement = prepared(connection, sql)
+  announce(db.client, 'query', connection, { sql, bindings: [key] })
+  return statement.get(key)
+}
+
 /** IMMEDIATE: two processes that both read first and then write would refuse each other at once, instead of waiting their turn. */
-function inTransaction<T>(connection: DirectConnection, work: () => T): T {
-  connection.exec('BEGIN IMMEDIATE')
+function inTransaction<T>(connection: DirectConnection, work: () => T, begin: 'BEGIN' | 'BEGIN IMMEDIATE' = 'BEGIN IMMEDIATE'): T {
+  connection.exec(begin)
   try {
     const result = work()
     connection.exec('COMMIT')

@@ -1,7 +1,7 @@
 import type { Database } from '../database'
 import { type Diagnosis, type Dialect, doubleQuoted, driverCode, type SessionStatements } from '../dialect'
 import { DEFAULT_COLUMNS, quotedColumns, type TableDefinition } from '../table-definition'
-import { readEach, runScript } from './sqlite-connection'
+import { read, runScript } from './sqlite-connection'
 import { SqliteStatements } from './sqlite-statements'
 
 const INDEXED = ['expiresHour', 'ownerId'] as const
@@ -31,7 +31,7 @@ export class SqliteDialect implements Dialect {
   }
 
   async select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {
-    return (await readEach(db, sql, [bindings]))[0] ?? []
+    return read(db, { sql, bindings })
   }
 
   async describe(db: Database, { tableName, schemaName }: TableDefinition): Promise<string[] | null> {

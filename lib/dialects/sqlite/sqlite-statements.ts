@@ -10,7 +10,7 @@ import {
   toRecord
 } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
-import { type Outcome, readEach, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
+import { type Outcome, readByKey, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
 
 const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 const HOUR = 3_600_000
@@ -99,12 +99,9 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
   }
 
   load(db: Database, ids: readonly string[]): Soon<SessionRecord[]> {
-    const answers = readEach(
-      db,
-      this.loadRow,
-      ids.map((id) => [id])
+    return passOn(readByKey(db, this.loadRow, ids), (rows) =>
+      rows.flatMap((row, index) => (row === undefined ? [] : [toRecord([ids[index], ...row])]))
     )
-    return passOn(answers, (each) => each.flatMap((rows, index) => rows.map((row) => toRecord([ids[index], ...row]))))
   }
 
   insert(db: Database, records: readonly RecordToPut[]): Soon<void> {
