@@ -35,7 +35,7 @@ export function describeMachine(servers, plan) {
       disk: isMemoryDisk(servers.directory) ? 'in memory: fsync is free here, do not publish this run' : 'a disk'
     },
     node: process.version,
-    servers: { ...serverNotes(servers), sqlite: `SQLite ${sqliteVersion()} (WAL, synchronous NORMAL)` },
+    servers: { ...serverNotes(servers), sqlite: `SQLite ${sqliteVersion()} (WAL, synchronous NORMAL, cache 512 MB)` },
     packages: Object.fromEntries(packages.map((name) => [name, packageVersion(name)])),
     plan: { full: plan.full, rounds: plan.rounds, seconds: plan.seconds, httpRounds: plan.httpRounds, httpSeconds: plan.httpSeconds }
   }

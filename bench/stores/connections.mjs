@@ -16,7 +16,7 @@ export function mysqlPool(url) {
   return mysql.createPool({ uri: url, connectionLimit: connections, maxIdle: connections, idleTimeout: 3_600_000 })
 }
 
-/** WAL and synchronous=NORMAL, as everyone with more than one process at an SQLite file has it. */
+/** WAL and synchronous=NORMAL, as everyone with more than one process at an SQLite file has it, and the room that the servers get. */
 export function sqliteFile(directory, name) {
   const file = join(directory, `${name}.sqlite`)
   for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true })
@@ -32,6 +32,7 @@ export function sqliteDatabase(file) {
 function setPragmas(database) {
   database.pragma('journal_mode = WAL')
   database.pragma('synchronous = NORMAL')
+  database.pragma('cache_size = -512000')
 }
 
 export function makeKnex(server, url, file) {
