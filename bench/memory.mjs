@@ -1,4 +1,4 @@
-// Is memory flat? node --expose-gc bench/memory.mjs [--store=ours-sqlite] [--operations=5000000] [--c=64]
+// Is memory flat? node --expose-gc bench/memory.mjs [--store=ours-pg] [--operations=5000000] [--c=64]
 // A day of a site in one go: page views with and without a change, logins, visits to sessions that are not there.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -11,7 +11,7 @@ import { findStore } from './stores/index.mjs'
 
 const { values } = parseArgs({
   options: {
-    store: { type: 'string', default: 'ours-sqlite' },
+    store: { type: 'string', default: 'ours-pg' },
     operations: { type: 'string', default: '5000000' },
     c: { type: 'string', default: '64' }
   }
