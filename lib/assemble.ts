@@ -2,6 +2,7 @@ import { CoalescedRecords } from './batching/coalesced-records'
 import { ConnectionBudget } from './batching/connection-budget'
 import { WriteOrder } from './batching/write-order'
 import { withinTime } from './callbacks'
+import { Deadlines } from './deadlines'
 import { Database } from './dialects/database'
 import { type ResolvedOptions, systemClock } from './options'
 import { Pruner } from './pruner'
@@ -58,7 +59,8 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, budget, timeoutMs)
   const order = getOrMake(orderOfTable, entry, () => new WriteOrder())
   // Who closes a store waits for the round under way.
-  const inTime = <T>(statement: () => Soon<T>) => withinTime(budget.use(statement), 'prune', timeoutMs)
+  const deadlines = new Deadlines(timeoutMs)
+  const inTime = <T>(statement: () => Soon<T>) => withinTime(budget.use(statement), 'prune', deadlines)
   const prune = (limit: number) => inTime(() => table.prune(limit))
   const pruner =
     pruneIntervalMs === false || db.isTransaction

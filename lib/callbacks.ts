@@ -118,24 +118,34 @@ function settle<T>(work: () => Promise<T>, pending: PendingAnswer<T>): void {
   )
 }
 
-/** The outcome of `work`, or a {@link TimeoutError} after `timeoutMs`, whichever comes first. */
-export function withinTime<T>(work: Promise<T>, operation: string, timeoutMs: number): Promise<T> {
+/** The outcome of `work`, or a {@link TimeoutError} when the time of `deadlines` is up, whichever comes first. */
+export function withinTime<T>(work: Promise<T>, operation: string, deadlines: Deadlines): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new TimeoutError(operation, timeoutMs)), timeoutMs)
+    const limit = new TimeLimit(() => reject(new TimeoutError(operation, deadlines.timeoutMs)))
+    deadlines.add(limit, performance.now())
     work.then(
       (value) => {
-        clearTimeout(timer)
+        if (!limit.isOver) deadlines.remove(limit)
         resolve(value)
       },
       (error) => {
-        clearTimeout(timer)
+        if (!limit.isOver) deadlines.remove(limit)
         reject(error)
       }
     )
   })
 }
 
-/** Does `work` when all that this turn of the event loop brings is done. */
-export function afterThisTurn(work: () => void): void {
-  setImmediate(work)
+class TimeLimit extends Bounded {
+  isOver = false
+
+  constructor(private readonly exceeded: () => void) {
+    super()
+  }
+
+  /** Called by the deadlines, which have removed it. */
+  override expire(): void {
+    this.isOver = true
+    this.exceeded()
+  }
 }

@@ -1,3 +1,5 @@
+import { afterAnswers } from './turns'
+
 /** Whoever is to be answered within the time, and a link in the list of those who are. */
 export abstract class Bounded {
   due = 0
@@ -10,7 +12,7 @@ export abstract class Bounded {
 
 /**
  * The deadlines of many calls that all have the same time, in the order they began: one timer for all of them, because one a call costs as
- * much as the rest of what bounds it. There is no timer, but for the rest of the turn, while nobody waits.
+ * much as the rest of what bounds it. There is no timer, but for a moment after the last answer, while nobody waits.
  */
 export class Deadlines {
   private first: Bounded | undefined
@@ -40,14 +42,14 @@ export class Deadlines {
     // An old one that still led to younger ones would keep them all from being collected early, and their sessions with them.
     bounded.previous = undefined
     bounded.next = undefined
-    if (this.first === undefined) this.disarmSoon()
+    if (this.first === undefined) this.disarmLater()
   }
 
-  /** At the end of this turn of the event loop: mostly another call follows in it, and a timer costs more than its share of a call. */
-  private disarmSoon(): void {
+  /** Mostly another call follows at once, and to set a timer costs more than its share of a call. */
+  private disarmLater(): void {
     if (this.disarming) return
     this.disarming = true
-    setImmediate(() => {
+    afterAnswers(() => {
       this.disarming = false
       if (this.first !== undefined) return
       clearTimeout(this.timer)

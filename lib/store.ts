@@ -88,7 +88,7 @@ export class KnexSessionStore extends Store {
     const { prefix, storedId, upgradePlainIds } = this.options
     const isHashed = storedId === 'hashed' && !upgradePlainIds
     const range = { prefix, idLength: isHashed ? [...prefix].length + HASH_LENGTH : undefined }
-    this.scan = new SessionScan(this.parts, range, (operation, step) => withinTime(step, operation, this.options.timeoutMs))
+    this.scan = new SessionScan(this.parts, range, (operation, step) => withinTime(step, operation, this.deadlines))
   }
 
   /** Gives the session, or null if there is none, or none that is alive and can be read. */
@@ -212,7 +212,7 @@ export class KnexSessionStore extends Store {
     const start = performance.now()
     const dialect = this.options.dialect.name
     try {
-      await withinTime(this.parts.records.load('knex-session-store:health'), 'health', this.options.timeoutMs)
+      await withinTime(this.parts.records.load('knex-session-store:health'), 'health', this.deadlines)
       return { ok: true, dialect, latencyMs: performance.now() - start }
     } catch (error) {
       return { ok: false, dialect, latencyMs: performance.now() - start, error: error as Error }

@@ -82,7 +82,7 @@ const RULES: readonly RuleSpec[] = [
     }
   },
   {
-    title: 'a timer lives in the pruner, in batching/, in callbacks.ts or in deadlines.ts',
+    title: 'a timer lives in the pruner, in batching/, in deadlines.ts or in turns.ts',
     rule: noTimer,
     except: {
       'testing/contract/waiting.ts': 'the contract suite waits as a visitor does; it serves tests and runs in no application'
@@ -96,8 +96,8 @@ const RULES: readonly RuleSpec[] = [
     sound: {
       'pruner.ts': 'setTimeout(f, 5)',
       'batching/lane.ts': 'setImmediate(f)',
-      'callbacks.ts': 'setTimeout(f)',
       'deadlines.ts': 'setTimeout(f)',
+      'turns.ts': 'setImmediate(f)',
       'store.ts': 'query.timeout(5)'
     }
   },

@@ -3,6 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { answer, withinTime } from '../lib/callbacks'
+import { Deadlines } from '../lib/deadlines'
 import { TimeoutError } from '../lib/errors'
 import type { Input, Output } from './callbacks.worker.mts'
 import { runProcess } from './support/processes'
@@ -69,8 +70,8 @@ describe('an answer by promise', () => {
 
 describe('an answer within time', () => {
   it('is the answer, and no timer stays behind', async () => {
-    expect(await withinTime(Promise.resolve(5), 'get', 10_000)).toBe(5)
-    await expect(withinTime(Promise.reject(new TypeError('no')), 'get', 10_000)).rejects.toThrow('no')
+    expect(await withinTime(Promise.resolve(5), 'get', new Deadlines(10_000))).toBe(5)
+    await expect(withinTime(Promise.reject(new TypeError('no')), 'get', new Deadlines(10_000))).rejects.toThrow('no')
   })
 
   it('is a TimeoutError when time is up, and what comes later is dropped', async () => {
@@ -78,9 +79,13 @@ describe('an answer within time', () => {
     const work = new Promise<never>((_resolve, fail) => {
       reject = fail
     })
-    await expect(withinTime(work, 'get', 5)).rejects.toEqual(new TimeoutError('get', 5))
+    const deadlines = new Deadlines(5)
+    await expect(withinTime(work, 'get', deadlines)).rejects.toEqual(new TimeoutError('get', 5))
+    const next = withinTime(new Promise<never>(() => undefined), 'set', deadlines)
     reject(new TypeError('too late for anybody'))
     await settle()
+    // Nor does it end the time of who came after.
+    await expect(next).rejects.toEqual(new TimeoutError('set', 5))
   })
 })
 

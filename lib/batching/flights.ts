@@ -1,5 +1,5 @@
-import { afterThisTurn } from '../callbacks'
 import { Bounded, Deadlines } from '../deadlines'
+import { afterThisTurn } from '../turns'
 
 /** What is under way for this long, in milliseconds, waits for a lock, for the disk or for the network. */
 const SLOW_MS = 20

@@ -1,6 +1,6 @@
-import { afterThisTurn } from '../callbacks'
 import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, TimeoutError, TransientDatabaseError } from '../errors'
 import { isPromiseLike, type Soon } from '../soon'
+import { afterThisTurn } from '../turns'
 import type { ConnectionBudget, Waiting } from './connection-budget'
 import { Flights } from './flights'
 

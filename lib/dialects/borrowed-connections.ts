@@ -1,12 +1,12 @@
-import { afterThisTurn } from '../callbacks'
+import { afterAnswers } from '../turns'
 import { type Connection, isPlainPool, type KnexClient } from './knex-client'
 
 const ofClient = new WeakMap<KnexClient, BorrowedConnections>()
 
 /**
- * The connections that statements borrow from a Knex's pool. One that is given back is kept until the end of this turn of the event loop,
- * because the answers to one statement mostly bring the next one, and asking the pool costs a fifth of a small statement. Nothing is kept
- * while somebody waits for the pool, nor beyond the turn.
+ * The connections that statements borrow from a Knex's pool. One that is given back is kept for a moment, because the answers to one
+ * statement mostly bring the next one, and asking the pool costs a fifth of a small statement. Nothing is kept while somebody waits for the
+ * pool, nor beyond this turn of the event loop.
  */
 export class BorrowedConnections {
   private readonly kept: Connection[] = []
@@ -57,7 +57,7 @@ export class BorrowedConnections {
     this.kept.push(connection)
     if (this.returning) return
     this.returning = true
-    afterThisTurn(() => {
+    afterAnswers(() => {
       this.returning = false
       for (const unused of this.kept.splice(0)) this.release(unused)
     })

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import { withinTime } from '../callbacks'
+import { Deadlines } from '../deadlines'
 import { TimeoutError } from '../errors'
 import { isPromiseLike } from '../soon'
 import { BorrowedConnections } from './borrowed-connections'
@@ -17,6 +18,7 @@ export interface StatementOptions {
  */
 export class Database {
   private readonly borrowed: BorrowedConnections
+  private readonly deadlines: Deadlines
 
   private constructor(
     private readonly knex: Knex,
@@ -24,6 +26,7 @@ export class Database {
     readonly timeoutMs: number
   ) {
     this.borrowed = BorrowedConnections.of(knex.client)
+    this.deadlines = new Deadlines(timeoutMs)
   }
 
   static of(knex: Knex, timeoutMs: number): Database {
@@ -68,7 +71,7 @@ export class Database {
 
   private async inTime<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
     try {
-      return await withinTime(work(), 'statement', this.timeoutMs)
+      return await withinTime(work(), 'statement', this.deadlines)
     } catch (error) {
       // Its answer may still come, and must not be taken for that of the next statement: the pool destroys such a connection.
       if (error instanceof TimeoutError) connection.__knex__disposed = error

@@ -29,7 +29,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['options'],
   ['table-options'],
   ['dialects'],
-  ['record', 'statistics', 'tracing', 'callbacks', 'deadlines', 'soon', 'debug', 'events', 'unknown-option', 'errors']
+  ['record', 'statistics', 'tracing', 'callbacks', 'deadlines', 'turns', 'soon', 'debug', 'events', 'unknown-option', 'errors']
 ]
 const GROUND_FLOOR = FLOORS.length - 1
 
@@ -82,7 +82,7 @@ export const noDatabaseName: Rule = (files) =>
 /** A timer has one of four homes, where it is stopped. */
 export const noTimer: Rule = (files) =>
   files
-    .filter(({ path }) => !['pruner', 'batching', 'callbacks', 'deadlines'].includes(roomOf(path)))
+    .filter(({ path }) => !['pruner', 'batching', 'deadlines', 'turns'].includes(roomOf(path)))
     .flatMap((file) =>
       tokensOf(
         file,
