@@ -15,6 +15,21 @@ function pipelined(sql: string, name: string | undefined): Statement {
   return { sql, name, pipeline: { last: undefined } }
 }
 
+/** How many were sent behind another from now on. */
+function followers(): () => number {
+  let count = 0
+  const { follow } = PreparedQuery.prototype
+  // A spy would keep what it was called with.
+  PreparedQuery.prototype.follow = function (front) {
+    count++
+    follow.call(this, front)
+  }
+  onTestFinished(() => {
+    PreparedQuery.prototype.follow = follow
+  })
+  return () => count
+}
+
 describeDatabase('postgres', 'a statement that is sent before its last run is answered', (kind) => {
   const database = shareDatabase(kind)
   // Nothing takes long but what is said to.
@@ -24,21 +39,6 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
   afterEach(() => {
     vi.useRealTimers()
   })
-
-  /** How many were sent behind another from now on. */
-  function followers(): () => number {
-    let count = 0
-    const { follow } = PreparedQuery.prototype
-    // A spy would keep what it was called with.
-    PreparedQuery.prototype.follow = function (front) {
-      count++
-      follow.call(this, front)
-    }
-    onTestFinished(() => {
-      PreparedQuery.prototype.follow = follow
-    })
-    return () => count
-  }
 
   function open({ max = 4, timeoutMs = 10_000, ...config }: { max?: number; timeoutMs?: number } & Knex.Config = {}) {
     const knex = database().connect({ pool: { min: 0, max }, ...config })
@@ -343,25 +343,17 @@ describeDatabase('postgres', 'sets that wait for the disk', (kind) => {
   it('are tried in a pipeline where many are asked for at the same time, and not where few are', async () => {
     await using opened = await openStore(kind, {}, { knex: { pool: { min: 0, max: 6 } } })
     const { store } = opened
-    let followed = 0
-    const { follow } = PreparedQuery.prototype
-    PreparedQuery.prototype.follow = function (front) {
-      followed++
-      follow.call(this, front)
-    }
-    onTestFinished(() => {
-      PreparedQuery.prototype.follow = follow
-    })
+    const followed = followers()
     let left = 0
     const caller = async (_: unknown, index: number) => {
       while (left-- > 0) await store.set(`caller ${index}`, handMade({ left }))
     }
     left = 2000
     await Promise.all(Array.from({ length: 4 }, caller))
-    expect(followed).toBe(0)
+    expect(followed()).toBe(0)
     left = 20_000
     await Promise.all(Array.from({ length: 64 }, caller))
-    expect(followed).toBeGreaterThan(10)
+    expect(followed()).toBeGreaterThan(10)
     const sessions = await Promise.all(Array.from({ length: 64 }, (_, index) => store.get(`caller ${index}`)))
     expect(sessions.every((session) => session !== null)).toBe(true)
   })
