@@ -5,7 +5,7 @@ import { lifetimeMs, makeSession, seededRandom } from './session.mjs'
 let views = 100_000
 
 /** Operations after which none of the stores was seen to become faster any more. */
-const enoughToCompile = 20_000
+const enoughToCompile = 60_000
 
 /**
  * What one caller does again and again. `caller.session` belongs to it alone: a store may encode it later than `set` returns.
