@@ -62,7 +62,7 @@ export async function warmUp(bench, cell) {
 }
 
 /**
- * Before the first round: until the engine has compiled the operation, which takes it thousands of calls, or `seconds` have passed. With
+ * Before the first round: until the engine has compiled the operation, which takes it tens of thousands of calls, or `seconds` have passed. With
  * one caller that is seconds, in which every store is slower than it will ever be again, and whoever has more JavaScript is more so.
  */
 export async function warmUpOnce(bench, { op, callers, seconds }) {

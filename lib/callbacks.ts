@@ -37,7 +37,7 @@ export function answerInTime<T>(work: () => Promise<T>, call: Call, callback: Ca
 
 /** The same for work that is under way and bounded in time already. */
 export function answer<T>(work: Promise<T>, callback: Callback<T> | undefined, onError: (error: unknown) => void): Promise<T> | undefined {
-  return answerInTime(() => work, { operation: '', deadlines: null, startedAt: 0, settled: () => undefined, onError }, callback)
+  return answerInTime(() => work, { operation: '', deadlines: null, startedAt: 0, settled: ignore, onError }, callback)
 }
 
 /** One answer that is still to be given. */
@@ -120,32 +120,10 @@ function settle<T>(work: () => Promise<T>, pending: PendingAnswer<T>): void {
 
 /** The outcome of `work`, or a {@link TimeoutError} when the time of `deadlines` is up, whichever comes first. */
 export function withinTime<T>(work: Promise<T>, operation: string, deadlines: Deadlines): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    const limit = new TimeLimit(() => reject(new TimeoutError(operation, deadlines.timeoutMs)))
-    deadlines.add(limit, performance.now())
-    work.then(
-      (value) => {
-        if (!limit.isOver) deadlines.remove(limit)
-        resolve(value)
-      },
-      (error) => {
-        if (!limit.isOver) deadlines.remove(limit)
-        reject(error)
-      }
-    )
-  })
+  const call: Call = { operation, deadlines, startedAt: performance.now(), settled: ignore, onError: ignore }
+  return new Promise<T>((resolve, reject) => settle(() => work, new PromiseAnswer(call, resolve, reject)))
 }
 
-class TimeLimit extends Bounded {
-  isOver = false
-
-  constructor(private readonly exceeded: () => void) {
-    super()
-  }
-
-  /** Called by the deadlines, which have removed it. */
-  override expire(): void {
-    this.isOver = true
-    this.exceeded()
-  }
+function ignore(): void {
+  // Whoever awaits the promise is told.
 }

@@ -18,19 +18,17 @@ export interface StatementOptions {
  */
 export class Database {
   private readonly borrowed: BorrowedConnections
-  private readonly deadlines: Deadlines
 
   private constructor(
     private readonly knex: Knex,
-    /** After this many milliseconds a statement is given up and its connection is thrown away. */
-    readonly timeoutMs: number
+    private readonly deadlines: Deadlines
   ) {
     this.borrowed = BorrowedConnections.of(knex.client)
-    this.deadlines = new Deadlines(timeoutMs)
   }
 
+  /** @param timeoutMs after this many milliseconds a statement is given up and its connection is thrown away */
   static of(knex: Knex, timeoutMs: number): Database {
-    return new Database(knex, timeoutMs)
+    return new Database(knex, new Deadlines(timeoutMs))
   }
 
   get client(): KnexClient {
@@ -83,6 +81,6 @@ export class Database {
 
   /** Runs `work` in a transaction, or in a savepoint if this already is one. */
   transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
-    return this.knex.transaction((trx) => work(Database.of(trx, this.timeoutMs)))
+    return this.knex.transaction((trx) => work(new Database(trx, this.deadlines)))
   }
 }

@@ -328,11 +328,12 @@ describeDatabase('postgres', 'a statement that is sent before its last run is an
     let left = 3000
     const followed = followers()
     const caller = async () => {
-      while (left-- > 0) await runPrepared(db, statement, [])
+      // How often one follows another depends on the machine.
+      while (left-- > 0 || followed() <= 1000) await runPrepared(db, statement, [])
     }
     await Promise.all([caller(), caller(), caller()])
     const ending = Promise.all([runPrepared(db, statement, []), runPrepared(db, statement, [])])
-    expect(followed()).toBeGreaterThan(100)
+    expect(followed()).toBeGreaterThan(1000)
     expect(queryObjects(PreparedQuery, { format: 'count' })).toBeLessThan(20)
     await ending
     expect(statement.pipeline?.last).toBeUndefined()

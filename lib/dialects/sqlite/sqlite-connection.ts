@@ -71,7 +71,7 @@ export function read(db: Database, step: Step): Soon<unknown[][]> {
 export function readByKey(db: Database, sql: string, keys: readonly unknown[]): Soon<(unknown[] | undefined)[]> {
   if (!isDirect(db)) return readThroughKnex(db, sql, keys)
   return onConnection(db, (connection) => {
-    const work = () => keys.map((key) => readPrepared(db, connection, sql, key))
+    const work = () => keys.map((key) => announced(db, connection, sql, [key]).get(key))
     return keys.length === 1 || connection.inTransaction ? work() : inTransaction(connection, work, 'BEGIN')
   })
 }
@@ -139,17 +139,17 @@ function stepPrepared(db: Database, connection: DirectConnection, steps: readonl
 }
 
 function runPrepared(db: Database, connection: DirectConnection, { sql, bindings }: Step): Outcome {
-  const statement = prepared(connection, sql)
-  announce(db.client, 'query', connection, { sql, bindings })
+  const statement = announced(db, connection, sql, bindings)
   if (statement.reader) return { rows: statement.all(...bindings) }
   statement.run(...bindings)
   return NOTHING
 }
 
-function readPrepared(db: Database, connection: DirectConnection, sql: string, key: unknown): unknown[] | undefined {
+/** The prepared statement, about to be run. */
+function announced(db: Database, connection: DirectConnection, sql: string, bindings: readonly unknown[]): DirectStatement {
   const statement = prepared(connection, sql)
-  announce(db.client, 'query', connection, { sql, bindings: [key] })
-  return statement.get(key)
+  announce(db.client, 'query', connection, { sql, bindings })
+  return statement
 }
 
 /** IMMEDIATE: two processes that both read first and then write would refuse each other at once, instead of waiting their turn. */
