@@ -1,5 +1,6 @@
 import { Bounded, type Deadlines } from './deadlines'
 import { TimeoutError } from './errors'
+import { afterTick, monotonicNow } from './natives'
 
 /** A node-style callback. express-session's own types give it `any`, so the error is typed loosely here too. */
 // biome-ignore lint/suspicious/noExplicitAny: the type of express-session's callbacks
@@ -10,7 +11,7 @@ export interface Call {
   readonly operation: string
   /** Null for a call that is bounded step by step, or otherwise. */
   readonly deadlines: Deadlines | null
-  /** When it began, as `performance.now()` has it. */
+  /** When it began, as `monotonicNow()` has it. */
   readonly startedAt: number
   /** Told once how it ended: `undefined` for success. */
   settled(error: unknown): void
@@ -87,11 +88,11 @@ class CallbackAnswer<T> extends PendingAnswer<T> {
   }
 
   protected give(value: T): void {
-    process.nextTick(this.callback, null, value)
+    afterTick(this.callback, null, value)
   }
 
   protected refuse(error: unknown): void {
-    process.nextTick(this.callback, error)
+    afterTick(this.callback, error)
   }
 }
 
@@ -120,7 +121,7 @@ function settle<T>(work: () => Promise<T>, pending: PendingAnswer<T>): void {
 
 /** The outcome of `work`, or a {@link TimeoutError} when the time of `deadlines` is up, whichever comes first. */
 export function withinTime<T>(work: Promise<T>, operation: string, deadlines: Deadlines): Promise<T> {
-  const call: Call = { operation, deadlines, startedAt: performance.now(), settled: ignore, onError: ignore }
+  const call: Call = { operation, deadlines, startedAt: monotonicNow(), settled: ignore, onError: ignore }
   return new Promise<T>((resolve, reject) => settle(() => work, new PromiseAnswer(call, resolve, reject)))
 }
 

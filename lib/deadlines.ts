@@ -1,8 +1,11 @@
+import { afterPoll, monotonicNow, startTimer, type Timer } from './natives'
 import { afterAnswers } from './turns'
 
-/** Whoever is to be answered within the time, and a link in the list of those who are. */
+/** Something that is to be answered within the time, and a link in the list of all that are. */
 export abstract class Bounded {
   due = 0
+  /** True once it was given more time because this process stood still. */
+  spared = false
   previous: Bounded | undefined = undefined
   next: Bounded | undefined = undefined
 
@@ -10,20 +13,28 @@ export abstract class Bounded {
   abstract expire(): void
 }
 
+/** A timer that is later than this, in milliseconds, says that this process stood still: a breakpoint, SIGSTOP, a long computation. */
+const STOOD_STILL_MS = 50
+/** The most time, in milliseconds, that is given once to what became due meanwhile. The answers may have arrived. */
+const SPARED_MS = 1000
+
 /**
  * The deadlines of many calls that all have the same time, in the order they began: one timer for all of them, because one a call costs as
- * much as the rest of what bounds it. There is no timer, but for a moment after the last answer, while nobody waits.
+ * much as the rest of what bounds it. The timer never keeps the process alive, and a moment after the last answer there is none.
+ *
+ * The slowness of this process is not the database's. Before anything expires, the event loop reads what has arrived. After the process
+ * stood still, all that became due meanwhile is given a little more time, once.
  */
 export class Deadlines {
   private first: Bounded | undefined
   private last: Bounded | undefined
-  private timer: NodeJS.Timeout | undefined
+  private timer: Timer | undefined
   private disarming = false
 
   /** @param timeoutMs milliseconds that each has */
   constructor(readonly timeoutMs: number) {}
 
-  /** @param since when its time began, as `performance.now()` has it */
+  /** @param since when its time began, as `monotonicNow()` has it */
   add(bounded: Bounded, since: number): void {
     bounded.due = since + this.timeoutMs
     bounded.previous = this.last
@@ -52,17 +63,36 @@ export class Deadlines {
     afterAnswers(() => {
       this.disarming = false
       if (this.first !== undefined) return
-      clearTimeout(this.timer)
+      this.timer?.stop()
       this.timer = undefined
     })
   }
 
-  /** For the first one; if that is answered in time, the timer comes too early for the next, and is set again. */
+  /** For the first one. If that is answered in time, the timer comes too early for the next, and is set again. */
   private arm(due: number, ms: number): void {
-    this.timer = setTimeout(() => {
-      this.timer = undefined
-      this.expireUntil(Math.max(due, performance.now()))
+    const timer = startTimer(() => {
+      const lateMs = monotonicNow() - due
+      if (lateMs > STOOD_STILL_MS) this.spare(Math.min(lateMs, SPARED_MS))
+      // Two rounds of the event loop: an answer that is read in the first may need the second to be passed on by its driver.
+      afterPoll(() =>
+        afterPoll(() => {
+          if (this.timer !== timer) return
+          this.timer = undefined
+          this.expireUntil(Math.max(due, monotonicNow()))
+        })
+      )
     }, ms)
+    this.timer = timer
+  }
+
+  /** Gives all that has not been spared before at least so many milliseconds from now on. */
+  private spare(ms: number): void {
+    const due = monotonicNow() + ms
+    for (let bounded = this.first; bounded !== undefined; bounded = bounded.next) {
+      if (bounded.spared || bounded.due >= due) continue
+      bounded.spared = true
+      bounded.due = due
+    }
   }
 
   private expireUntil(now: number): void {
@@ -70,7 +100,7 @@ export class Deadlines {
       this.remove(bounded)
       bounded.expire()
     }
-    // One who expired may have begun another call.
+    // One that expired may have begun another call.
     if (this.first !== undefined && this.timer === undefined) this.arm(this.first.due, Math.max(1, this.first.due - now))
   }
 }

@@ -1,4 +1,5 @@
 import { debug } from './debug'
+import { startTimer, type Timer } from './natives'
 
 /** What is pruned, and how. */
 export interface PrunerOptions {
@@ -19,7 +20,7 @@ export interface PrunerMember {
 
 /** Deletes expired rows now and then. Its timer never keeps the process alive, and it holds no connection between two rounds. */
 export class Pruner {
-  private timer: NodeJS.Timeout | undefined
+  private timer: Timer | undefined
   private round: Promise<void> = Promise.resolve()
   /** Weak: an application that is built again and again must not be kept by the pruner it shares. */
   private readonly members = new Set<WeakRef<PrunerMember>>()
@@ -51,16 +52,15 @@ export class Pruner {
   }
 
   private schedule(): void {
-    clearTimeout(this.timer)
+    this.timer?.stop()
     // Processes that were started together must not prune together.
     const delay = this.options.intervalMs * (0.75 + Math.random() / 2)
-    this.timer = setTimeout(
+    this.timer = startTimer(
       () => {
         this.round = this.runRound()
       },
       Math.min(delay, 2_147_483_647)
     )
-    this.timer.unref()
   }
 
   private async runRound(): Promise<void> {
@@ -77,7 +77,7 @@ export class Pruner {
   }
 
   private stop(): void {
-    clearTimeout(this.timer)
+    this.timer?.stop()
     this.timer = undefined
   }
 }

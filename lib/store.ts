@@ -5,6 +5,7 @@ import { answerInTime, type Call, type Callback, withinTime } from './callbacks'
 import { Deadlines } from './deadlines'
 import { StoreClosedError } from './errors'
 import type { SessionStoreEvents } from './events'
+import { afterTick, monotonicNow } from './natives'
 import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options'
 import { pruneAll } from './pruner'
 import { Revisions } from './record/revisions'
@@ -209,20 +210,20 @@ export class KnexSessionStore extends Store {
 
   /** Whether the store can do its work now: asks the table for a session that is not there. Never fails. */
   async health(): Promise<SessionStoreHealth> {
-    const start = performance.now()
+    const start = monotonicNow()
     const dialect = this.options.dialect.name
     try {
       await withinTime(this.parts.records.load('knex-session-store:health'), 'health', this.deadlines)
-      return { ok: true, dialect, latencyMs: performance.now() - start }
+      return { ok: true, dialect, latencyMs: monotonicNow() - start }
     } catch (error) {
-      return { ok: false, dialect, latencyMs: performance.now() - start, error: error as Error }
+      return { ok: false, dialect, latencyMs: monotonicNow() - start, error: error as Error }
     }
   }
 
   private announce<Name extends keyof SessionStoreEvents>(name: Name, ...event: SessionStoreEvents[Name]): void {
     this.eventCounts.set(name, (this.eventCounts.get(name) ?? 0) + 1)
     // A listener's throw is the listener's: it must not turn a session that was saved into one that failed.
-    process.nextTick(() => this.emit(name, ...event))
+    afterTick(() => this.emit(name, ...event))
   }
 
   /** @param deadlines null for what is bounded step by step */

@@ -1,4 +1,5 @@
 import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
+import { monotonicNow } from './natives'
 import type { Statistics } from './statistics'
 
 /** What subscribers of `tracing:knex-session-store:operation:*` and `…:statement:*` are given. No session id and no data is in it. */
@@ -26,7 +27,7 @@ export const statementChannel: TracingChannel = tracingChannel('knex-session-sto
  * result, a session.
  */
 export class Observation {
-  readonly startedAt = performance.now()
+  readonly startedAt = monotonicNow()
   /** What the subscribers are given; none where nobody listens. */
   private readonly trace: SessionTrace | undefined
 
@@ -55,7 +56,7 @@ export class Observation {
 
   end(error: unknown): void {
     const { channel, trace } = this
-    const ms = performance.now() - this.startedAt
+    const ms = monotonicNow() - this.startedAt
     this.statistics.record(this.operation, ms, error !== undefined, this.batchSize)
     if (trace === undefined) return
     trace.durationMs = ms

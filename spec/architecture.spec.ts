@@ -39,7 +39,8 @@ const RULES: readonly RuleSpec[] = [
     sound: { 'store.ts': "import './debug'; import './events'", 'events.ts': "import './debug'", 'debug.ts': "import 'node:util'" }
   },
   {
-    title: 'imports lead down: store, assemble, sessions or schema or pruner, batching, table, dialects, and record and the like below all',
+    title:
+      'imports lead down: store, assemble, sessions or schema or pruner, batching, table, dialects, knex, and record and the like below all',
     rule: importsLeadDown,
     faulty: {
       'a leaf and its caller': { 'dialects/detect.ts': "import type { A } from '../table/columns'", 'table/columns.ts': '' },
@@ -82,7 +83,7 @@ const RULES: readonly RuleSpec[] = [
     }
   },
   {
-    title: 'a timer lives in the pruner, in batching/, in deadlines.ts or in turns.ts',
+    title: 'timers are those of natives.ts',
     rule: noTimer,
     except: {
       'testing/contract/waiting.ts': 'the contract suite waits as a visitor does; it serves tests and runs in no application'
@@ -94,10 +95,7 @@ const RULES: readonly RuleSpec[] = [
       'AbortSignal.timeout': { 'dialects/detect.ts': 'AbortSignal.timeout(5)' }
     },
     sound: {
-      'pruner.ts': 'setTimeout(f, 5)',
-      'batching/lane.ts': 'setImmediate(f)',
-      'deadlines.ts': 'setTimeout(f)',
-      'turns.ts': 'setImmediate(f)',
+      'natives.ts': 'setTimeout(f, 5)',
       'store.ts': 'query.timeout(5)'
     }
   },

@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Bounded, Deadlines } from '../lib/deadlines'
+import { monotonicNow, standStill } from './support/movable-natives'
+
+vi.mock('../lib/natives', () => import('./support/movable-natives'))
 
 class Call extends Bounded {
   expiredAt: number | undefined
@@ -9,9 +12,14 @@ class Call extends Bounded {
   }
 }
 
+const realImmediate = setImmediate
+
+/** Milliseconds, less the rounds of the event loop that pass before anything expires. */
+const inTens = (ms: number) => Math.floor(ms / 10) * 10
+
 describe('deadlines', () => {
   beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'performance'] })
   })
 
   afterEach(() => {
@@ -20,7 +28,7 @@ describe('deadlines', () => {
 
   function begin(deadlines: Deadlines): Call {
     const call = new Call()
-    deadlines.add(call, performance.now())
+    deadlines.add(call, monotonicNow())
     return call
   }
 
@@ -34,7 +42,7 @@ describe('deadlines', () => {
     const last = begin(deadlines)
     deadlines.remove(answered)
     vi.advanceTimersByTime(1000)
-    const times = [first, answered, last].map(({ expiredAt }) => expiredAt && Math.round(expiredAt - start))
+    const times = [first, answered, last].map(({ expiredAt }) => expiredAt && inTens(expiredAt - start))
     expect(times).toEqual([100, undefined, 160])
   })
 
@@ -46,13 +54,28 @@ describe('deadlines', () => {
         second = begin(deadlines)
       }
     }
-    deadlines.add(new Again(), performance.now())
+    deadlines.add(new Again(), monotonicNow())
     vi.advanceTimersByTime(99)
     expect(second).toBeUndefined()
     vi.advanceTimersByTime(100)
     expect(second).toMatchObject({ expiredAt: undefined })
-    vi.advanceTimersByTime(1)
+    vi.advanceTimersByTime(10)
     expect(second?.expiredAt).toBeDefined()
+  })
+
+  it('give what became due while this process stood still a little more time, once', () => {
+    const deadlines = new Deadlines(100)
+    const start = performance.now()
+    const [answeredLate, neverAnswered] = [begin(deadlines), begin(deadlines)]
+    vi.advanceTimersByTime(10)
+    standStill(5000)
+    vi.advanceTimersByTime(90)
+    expect([answeredLate.expiredAt, neverAnswered.expiredAt]).toEqual([undefined, undefined])
+    deadlines.remove(answeredLate)
+    vi.advanceTimersByTime(3000)
+    expect(answeredLate.expiredAt).toBeUndefined()
+    // By the clock of the timers, which stood still meanwhile.
+    expect(inTens((neverAnswered.expiredAt as number) - start)).toBe(100 + 1000)
   })
 
   it('take one timer for all, and none when all are answered', async () => {
@@ -61,7 +84,7 @@ describe('deadlines', () => {
     expect(vi.getTimerCount()).toBe(1)
     // In another order than they began.
     for (const call of calls.sort(() => Math.random() - 0.5)) deadlines.remove(call)
-    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => realImmediate(resolve))
     expect(vi.getTimerCount()).toBe(0)
   })
 

@@ -1,12 +1,12 @@
 import { Bounded, Deadlines } from '../deadlines'
-import { afterThisTurn } from '../turns'
+import { monotonicNow } from '../natives'
 
 /** What is under way for this long, in milliseconds, waits for a lock, for the disk or for the network. */
 const SLOW_MS = 20
 
 /** A statement that is under way. */
 export class Flight extends Bounded {
-  state: 'fresh' | 'due' | 'slow' | 'ended' = 'fresh'
+  state: 'fresh' | 'slow' | 'ended' = 'fresh'
 
   constructor(
     readonly rows: number,
@@ -17,9 +17,7 @@ export class Flight extends Bounded {
 
   /** Called by the deadlines. */
   override expire(): void {
-    this.state = 'due'
-    // This process may have been the slow one: then the answer is there already.
-    afterThisTurn(() => this.flights.passOver(this))
+    this.flights.passOver(this)
   }
 }
 
@@ -54,7 +52,7 @@ export class Flights {
     const flight = new Flight(rows, this)
     this.count++
     this.rows += rows
-    if (this.spare > 0) this.deadlines.add(flight, performance.now())
+    if (this.spare > 0) this.deadlines.add(flight, monotonicNow())
     return flight
   }
 

@@ -1,4 +1,5 @@
 import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, TimeoutError, TransientDatabaseError } from '../errors'
+import { afterTick, monotonicNow, startAwaitedTimer, type Timer } from '../natives'
 import { isPromiseLike, type Soon } from '../soon'
 import { afterThisTurn } from '../turns'
 import type { ConnectionBudget, Waiting } from './connection-budget'
@@ -59,7 +60,7 @@ export class Lane<Item, Result> implements Waiting {
   private readonly flights: Flights
   private scheduled = false
   private pumping = false
-  private holding: NodeJS.Timeout | undefined
+  private holding: Timer | undefined
 
   constructor(private readonly options: LaneOptions<Item, Result>) {
     this.flights = new Flights(options.maxInFlight, options.spare, () => this.pump())
@@ -72,7 +73,7 @@ export class Lane<Item, Result> implements Waiting {
 
   submit(item: Item): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.queue.push({ item, id: this.options.idOf(item), since: performance.now(), resolve, reject, twins: undefined })
+      this.queue.push({ item, id: this.options.idOf(item), since: monotonicNow(), resolve, reject, twins: undefined })
       this.schedule()
     })
   }
@@ -86,7 +87,7 @@ export class Lane<Item, Result> implements Waiting {
   private schedule(): void {
     if (this.scheduled || this.flights.isFull) return
     this.scheduled = true
-    process.nextTick(() => {
+    afterTick(() => {
       this.scheduled = false
       this.pump()
     })
@@ -99,7 +100,7 @@ export class Lane<Item, Result> implements Waiting {
     this.pumping = true
     while (this.queue.length > 0 && !this.flights.isFull) {
       if (this.queue.length < this.flights.rows * STRAGGLERS) {
-        this.holding ??= setTimeout(() => this.sendHeld(), HOLD_MS)
+        this.holding ??= startAwaitedTimer(() => this.sendHeld(), HOLD_MS)
         break
       }
       if (!this.sendNext()) break
@@ -119,7 +120,7 @@ export class Lane<Item, Result> implements Waiting {
     if (!budget.take(this, this.flights.hasSlow ? 1 : 0)) return false
     const batch = this.nextBatch()
     if (this.queue.length === 0 && this.holding !== undefined) {
-      clearTimeout(this.holding)
+      this.holding.stop()
       this.holding = undefined
     }
     if (batch.length === 0) {
@@ -153,7 +154,7 @@ export class Lane<Item, Result> implements Waiting {
   }
 
   private nextBatch(): Entry<Item, Result>[] {
-    const now = performance.now()
+    const now = monotonicNow()
     if (this.queue.length === 1) {
       const alone = this.queue
       this.queue = []
@@ -215,7 +216,7 @@ export class Lane<Item, Result> implements Waiting {
     const again = error instanceof TransientDatabaseError || (error instanceof DatabaseUnreachableError && tries < 3)
     if (again && tries < MAX_TRIES) {
       // Jitter: those who collided must not meet again.
-      setTimeout(() => this.sendAgain(batch, tries + 1, ended), BACKOFF_MS * tries * (0.5 + Math.random()))
+      startAwaitedTimer(() => this.sendAgain(batch, tries + 1, ended), BACKOFF_MS * tries * (0.5 + Math.random()))
       return
     }
     const allRowsFault = again || error instanceof DatabaseUnreachableError || error instanceof ReadOnlyDatabaseError
@@ -231,7 +232,7 @@ export class Lane<Item, Result> implements Waiting {
   }
 
   private sendAgain(batch: Entry<Item, Result>[], tries: number, ended: () => void): void {
-    const now = performance.now()
+    const now = monotonicNow()
     const waiting = batch.flatMap((entry) => {
       const [first, ...twins] = withTwins(entry).filter((one) => !this.rejectIfLate(one, now))
       if (first === undefined) return []

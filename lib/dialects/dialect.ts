@@ -1,5 +1,5 @@
+import type { Database } from '../knex/database'
 import type { Soon } from '../soon'
-import type { Database } from './database'
 import type { TableDefinition } from './table-definition'
 
 /** A row as stored: not decoded, dead or alive. */

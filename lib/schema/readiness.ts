@@ -1,11 +1,11 @@
 import type { Knex } from 'knex'
 import { debug } from '../debug'
-import type { Database } from '../dialects/database'
 import { type Dialect, driverCode } from '../dialects/dialect'
-import { identityBelowTransaction } from '../dialects/identity'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { ForeignTableError, TableMissingError } from '../errors'
+import type { Database } from '../knex/database'
+import { identityBelowTransaction } from '../knex/identity'
 import { type RegisteredTable, registeredIn } from './registry'
 
 /** Sees to it that the table is there before the first statement, and again when it was dropped behind our back. */

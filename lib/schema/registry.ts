@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
-import { type DatabaseIdentity, databaseIdentity } from '../dialects/identity'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
 import { type DefinitionDifference, SchemaConflictError } from '../errors'
+import { type DatabaseIdentity, databaseIdentity } from '../knex/identity'
 
 /**
  * One sessions table as this process knows it. Plain data, shared by every copy of this module in the process, so that its shape must

@@ -1,4 +1,3 @@
-import type { Database } from '../dialects/database'
 import {
   type Dialect,
   type RecordToPut,
@@ -11,6 +10,7 @@ import {
 import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
+import type { Database } from '../knex/database'
 import { isPromiseLike, passOn, type Soon } from '../soon'
 import { Statistics } from '../statistics'
 import { Observation, statementChannel } from '../tracing'

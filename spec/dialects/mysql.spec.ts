@@ -10,9 +10,9 @@ import {
   TableMissingError,
   TransientDatabaseError
 } from '../../lib'
-import { Database } from '../../lib/dialects/database'
 import { MysqlDialect } from '../../lib/dialects/mysql/mysql-dialect'
 import { DEFAULT_COLUMNS } from '../../lib/dialects/table-definition'
+import { Database } from '../../lib/knex/database'
 import { describeDatabase, type OpenDatabase } from '../support/databases'
 import { handMade, openStore } from '../support/stores'
 import { afterCreate, connectionOf } from './opened-statements'

@@ -1,10 +1,10 @@
 import type { Knex } from 'knex'
 import { CockroachDialect } from '../../lib/dialects/cockroach/cockroach-dialect'
-import { Database } from '../../lib/dialects/database'
 import { detectDialect } from '../../lib/dialects/detect'
 import type { Dialect, SessionStatements } from '../../lib/dialects/dialect'
 import { PostgresDialect } from '../../lib/dialects/postgres/postgres-dialect'
 import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from '../../lib/dialects/table-definition'
+import { Database } from '../../lib/knex/database'
 import { type DatabaseName, databaseNamed, type OpenDatabase } from '../support/databases'
 
 /** A database together with a driver and its settings, as an application may have them. */

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
-import { Database } from '../../lib/dialects/database'
 import { int4Array, int8Array, textArray } from '../../lib/dialects/postgres/binary-array'
 import { runPrepared } from '../../lib/dialects/postgres/run-prepared'
+import { Database } from '../../lib/knex/database'
 import { describeDatabase } from '../support/databases'
 import { handMade, openStore, shareDatabase } from '../support/stores'
 

@@ -22,7 +22,7 @@ export interface Output {
 
 const require = createRequire(import.meta.url)
 const { CockroachDialect } = require('../../dist/dialects/cockroach/cockroach-dialect.js')
-const { Database } = require('../../dist/dialects/database.js')
+const { Database } = require('../../dist/knex/database.js')
 const { detectDialect } = require('../../dist/dialects/detect.js')
 
 /** Loads rows in an order of its own, adds one to each, and writes those at the revision that was loaded. */

@@ -1,4 +1,4 @@
-import type { Database } from '../database'
+import type { Database } from '../../knex/database'
 import { type Diagnosis, driverCode } from '../dialect'
 import { PostgresDialect } from '../postgres/postgres-dialect'
 import type { SqlFlavour } from '../postgres/postgres-sql'

@@ -1,4 +1,4 @@
-import type { Database } from '../database'
+import type { Database } from '../../knex/database'
 
 /** What the server answers to a statement that returns no rows, as far as it is used here. */
 export interface Outcome {

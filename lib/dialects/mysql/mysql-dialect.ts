@@ -1,4 +1,4 @@
-import type { Database } from '../database'
+import type { Database } from '../../knex/database'
 import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { columnsOf, select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'

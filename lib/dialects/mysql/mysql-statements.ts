@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Database } from '../database'
+import type { Database } from '../../knex/database'
 import {
   type Dialect,
   type RecordToPut,

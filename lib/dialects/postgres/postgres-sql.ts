@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Dialect, Durability } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
-import { PipelineTrial } from './pipeline-trial'
-import type { Pipeline, Statement } from './prepared-query'
+import type { Statement } from './prepared-query'
 
 /** The same statement for one row and for many: one row needs no list, and costs the server less. */
 export interface RowStatement {
@@ -69,14 +68,14 @@ export function sessionSql(
 ): SessionSql {
   const name = quote(table.schemaName, table.tableName)
   const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
-  const statement = (sql: string, pipeline?: Pipeline) => toStatement(sql, prepare, pipeline)
+  const statement = (sql: string) => toStatement(sql, prepare)
   const hourOf = (moment: string) => flavour.quotient(`${moment} + ${HOUR - 1}`, HOUR)
   // Nobody needs the last touch of a server that crashed, and waiting for the disk is most of what a touch costs.
   const relaxTouch = durability === 'all' ? '' : ` AND ${RELAX}`
   const relaxSet = (keyword: 'WHERE' | 'AND') => (durability === 'none' ? ` ${keyword} ${RELAX}` : '')
-  const rowStatement = (columns: GivenColumns, sql: (rows: string) => string, waitsForDisk = durability !== 'none'): RowStatement => ({
+  const rowStatement = (columns: GivenColumns, sql: (rows: string) => string): RowStatement => ({
     one: statement(sql(oneRow(columns))),
-    many: statement(sql(manyRows(columns)), { last: undefined, ...(waitsForDisk && { trial: new PipelineTrial() }) })
+    many: statement(sql(manyRows(columns)))
   })
   const idStatement = (sql: (matching: string) => string): RowStatement => ({
     one: statement(sql('= ?')),
@@ -88,8 +87,7 @@ export function sessionSql(
     one: statement(`SELECT ${selected.join(', ')} FROM ${name} WHERE ${id} = ?`),
     // A join, not = ANY, for which the server first makes a map of the pages.
     many: statement(
-      `SELECT ${selected.map((column) => `s.${column}`).join(', ')} FROM ${manyRows([['id', 'text']])} JOIN ${name} AS s ON s.${id} = w.id`,
-      { last: undefined }
+      `SELECT ${selected.map((column) => `s.${column}`).join(', ')} FROM ${manyRows([['id', 'text']])} JOIN ${name} AS s ON s.${id} = w.id`
     )
   }
 
@@ -127,7 +125,7 @@ export function sessionSql(
   const touch = (rows: string) => `
     UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)} FROM ${rows}
      WHERE s.${id} = w.id AND s.${expiresAt} > ?${relaxTouch}`
-  const touchRows = rowStatement(TOUCH_COLUMNS, touch, durability === 'all')
+  const touchRows = rowStatement(TOUCH_COLUMNS, touch)
 
   const removeRows = idStatement(
     (matching) => `
@@ -150,12 +148,12 @@ export function sessionSql(
   return { loadRows, insertRows, putRows, putLiveRows, updateRows, updateRowsWithExpiry, touchRows, removeRows, pruneRows, claimLease }
 }
 
-function toStatement(sql: string, prepare: boolean, pipeline: Pipeline | undefined): Statement {
+function toStatement(sql: string, prepare: boolean): Statement {
   let count = 0
   // A name may have two spaces in a row.
   const text = sql.replace(/("[^"]*")|\s+|\?/g, (found, name) => name ?? (found === '?' ? `$${++count}` : ' ')).trim()
   const name = prepare ? `sessions_${createHash('sha256').update(text).digest('hex').slice(0, 16)}` : undefined
-  return { sql: text, name, ...(pipeline && { pipeline }) }
+  return { sql: text, name }
 }
 
 /** One row, from plain parameters. */

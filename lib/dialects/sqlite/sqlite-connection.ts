@@ -1,6 +1,6 @@
+import type { Database } from '../../knex/database'
+import { announce, type Connection, type ConnectionPool, isPlainPool } from '../../knex/knex-client'
 import type { Soon } from '../../soon'
-import type { Database } from '../database'
-import { announce, type Connection, type ConnectionPool, isPlainPool } from '../knex-client'
 
 /** What better-sqlite3 offers, as far as it is used here. */
 interface DirectConnection extends Connection {

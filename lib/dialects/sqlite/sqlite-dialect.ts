@@ -1,4 +1,4 @@
-import type { Database } from '../database'
+import type { Database } from '../../knex/database'
 import { type Diagnosis, type Dialect, doubleQuoted, driverCode, type SessionStatements } from '../dialect'
 import { DEFAULT_COLUMNS, quotedColumns, type TableDefinition } from '../table-definition'
 import { read, runScript } from './sqlite-connection'

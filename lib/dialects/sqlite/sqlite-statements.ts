@@ -1,5 +1,5 @@
+import type { Database } from '../../knex/database'
 import { passOn, type Soon } from '../../soon'
-import type { Database } from '../database'
 import {
   type Dialect,
   type RecordToPut,

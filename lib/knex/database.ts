@@ -61,12 +61,6 @@ export class Database {
     return this.inTime(connection, () => work(connection))
   }
 
-  /** The outcome of `work`, within the time, on a connection that something done by {@link use} is using too. */
-  useToo<T>(connection: Connection, work: Promise<T>): Promise<T> {
-    this.borrowed.share(connection)
-    return this.inTime(connection, () => work)
-  }
-
   private async inTime<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
     try {
       return await withinTime(work(), 'statement', this.deadlines)

@@ -10,8 +10,6 @@ const ofClient = new WeakMap<KnexClient, BorrowedConnections>()
  */
 export class BorrowedConnections {
   private readonly kept: Connection[] = []
-  /** How many statements use those that more than one does. */
-  private readonly users = new Map<Connection, number>()
   private returning = false
 
   private constructor(private readonly client: KnexClient) {}
@@ -36,18 +34,7 @@ export class BorrowedConnections {
     return this.client.acquireConnection() as Promise<Connection>
   }
 
-  /** One more statement uses a connection that was acquired and not given back; each gives it back. */
-  share(connection: Connection): void {
-    this.users.set(connection, (this.users.get(connection) ?? 1) + 1)
-  }
-
   giveBack(connection: Connection): void {
-    const users = this.users.get(connection)
-    if (users !== undefined) {
-      if (users > 2) this.users.set(connection, users - 1)
-      else this.users.delete(connection)
-      return
-    }
     const { client } = this
     const isWaitedFor = client.pool?.numPendingAcquires?.() !== 0
     if (isWaitedFor || connection.__knex__disposed !== undefined || !isPlainPool(client)) {

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import { describe, expect, it } from 'vitest'
-import { BorrowedConnections } from '../../lib/dialects/borrowed-connections'
-import type { Connection, KnexClient } from '../../lib/dialects/knex-client'
+import { BorrowedConnections } from '../../lib/knex/borrowed-connections'
+import type { Connection, KnexClient } from '../../lib/knex/knex-client'
 import { describeDatabase } from '../support/databases'
 import { handMade, openStore } from '../support/stores'
 
@@ -45,24 +45,6 @@ describeDatabase('postgres', 'a connection that a statement gives back', (kind) 
     borrowed.giveBack(connection)
     expect(opened.asked()).toBe(1)
     expect(client.pool.numUsed()).toBe(1)
-    await turn()
-    expect(client.pool.numUsed()).toBe(0)
-  })
-
-  it('is given back when all that share it have given it back', async () => {
-    await using opened = await openPool(4)
-    const { borrowed, client } = opened
-    const connection = await borrowed.acquire()
-    borrowed.share(connection)
-    borrowed.share(connection)
-    borrowed.giveBack(connection)
-    borrowed.share(connection)
-    for (let count = 0; count < 2; count++) {
-      borrowed.giveBack(connection)
-      await turn()
-      expect(client.pool.numUsed()).toBe(1)
-    }
-    borrowed.giveBack(connection)
     await turn()
     expect(client.pool.numUsed()).toBe(0)
   })

@@ -1,0 +1,86 @@
+import { performance } from 'node:perf_hooks'
+import * as timers from 'node:timers'
+import { promisify } from 'node:util'
+
+/**
+ * The process's own timers, ticks and monotonic clock, as they are when this package is loaded.
+ *
+ * A test under fake timers replaces the globals and drops what it has not run when it ends. What is captured here stays real, so that
+ * answers, connections and time-outs never wait for somebody else's clock. Only what is meant to follow the application's clock asks
+ * `Date.now()` (`systemClock` in `options.ts`).
+ *
+ * If the package is loaded while timers are faked, the captured functions are fakes. Then promises stand in for ticks, and
+ * `Atomics.waitAsync` for timers: no library fakes either.
+ */
+
+/** Milliseconds since the process began. A module's export, which fake timers leave alone; they replace the global of that name. */
+export const monotonicNow: () => number = performance.now.bind(performance)
+
+/** A timer that has been started. */
+export interface Timer {
+  /** Stops it; nothing if it is over. */
+  stop(): void
+}
+
+/** Starts a timer that does not keep the process alive: it bounds work that does so itself. */
+export const startTimer: (work: () => void, ms: number) => Timer = timerStarter(false)
+
+/** Starts a timer that keeps the process alive until it is over: somebody waits for what it does. */
+export const startAwaitedTimer: (work: () => void, ms: number) => Timer = timerStarter(true)
+
+/** Does `work` after the code that runs now and before the event loop goes on: after the promises that are settled by then. */
+export const afterTick: <Args extends unknown[]>(work: (...args: Args) => void, ...args: Args) => void = tickScheduler()
+
+/** Does `work` after the event loop has looked for input once: what has arrived by then has been read. */
+export const afterPoll: (work: () => void) => void = pollScheduler()
+
+function timerStarter(keepsAlive: boolean): typeof startTimer {
+  const { setTimeout, clearTimeout } = timers
+  if (isFake(setTimeout, promisify.custom)) return startEngineTimer
+  return (work, ms) => {
+    const timer = setTimeout(work, ms)
+    if (!keepsAlive) timer.unref()
+    return { stop: () => clearTimeout(timer) }
+  }
+}
+
+function tickScheduler(): typeof afterTick {
+  const { nextTick } = process
+  if (isFake(nextTick)) return (work, ...args) => afterPromises(() => work(...args), PROMISES_A_TICK)
+  return nextTick.bind(process) as typeof afterTick
+}
+
+function pollScheduler(): typeof afterPoll {
+  const { setImmediate } = timers
+  return isFake(setImmediate, promisify.custom) ? (work) => void startEngineTimer(work, 0) : (work) => void setImmediate(work)
+}
+
+/** Sinon, Jest and Vitest leave a mark on what they replace; the fakes of `node:test` lack what Node's own functions have. */
+function isFake(native: unknown, own?: symbol): boolean {
+  if (typeof native !== 'function') return true
+  return 'clock' in native || '_isMockFunction' in native || (own !== undefined && !(own in native))
+}
+
+/** How many promises in a row may settle before a tick, where promises stand in for ticks. */
+const PROMISES_A_TICK = 8
+
+/** What `work` throws is an unhandled rejection, which ends the process as an uncaught exception does. */
+function afterPromises(work: () => void, left: number): void {
+  Promise.resolve().then(left === 0 ? work : () => afterPromises(work, left - 1))
+}
+
+/** A timer of the JavaScript engine, which nobody fakes. */
+function startEngineTimer(work: () => void, ms: number): Timer {
+  const cell = new Int32Array(new SharedArrayBuffer(4))
+  let isStopped = false
+  const { value } = Atomics.waitAsync(cell, 0, 0, Math.max(1, ms))
+  Promise.resolve(value).then(() => {
+    if (!isStopped) work()
+  })
+  return {
+    stop: () => {
+      isStopped = true
+      Atomics.notify(cell, 0)
+    }
+  }
+}
