@@ -3,7 +3,7 @@ import { Pruner, type PrunerOptions, pruneAll } from '../lib/pruner'
 import { GRACE_MS } from '../lib/table/session-table'
 import { describeStores, handMade, openStore, StatementLog, shareDatabase } from './support/stores'
 
-vi.mock('../lib/natives', () => import('./support/movable-natives'))
+vi.mock('../lib/natives', () => import('./support/movable-natives.ts'))
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE

@@ -3,7 +3,7 @@ import type { Timer } from '../../lib/natives'
 /**
  * Stands in for `lib/natives.ts` where a spec moves the clock of the package: it asks the globals at each call, so fake timers reach it.
  *
- *     vi.mock('../lib/natives', () => import('./support/movable-natives'))
+ *     vi.mock('../lib/natives', () => import('./support/movable-natives.ts'))
  */
 let stoodStillMs = 0
 
