@@ -35,4 +35,10 @@ describeStores('under fake timers', (kind) => {
   it.each(early)('the same if the package is loaded while this is faked: $what', async ({ loadedUnder }) => {
     expect(await failures([[], everything, []], loadedUnder)).toEqual({})
   })
+
+  it('mock timers of node:test, switched on and off at any moment, leave nothing that keeps the process alive', async () => {
+    const file = join(__dirname, 'node-test.worker.mts')
+    const result = await runProcess(file, { config: database().config }, { timeoutMs: 8000 })
+    expect(result).toMatchObject({ output: ['ada', undefined, 'ada'], error: undefined, exitCode: 0, signal: null })
+  })
 })
