@@ -16,7 +16,8 @@ export default (async ({ config }) => {
   const found = (await Promise.all(underWay)).map((one) => (one as { user?: string } | null)?.user)
   mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'setImmediate'] })
   found.push(((await store.get('a')) as { user?: string } | null)?.user)
-  // On purpose neither reset, nor is the store closed. Only the application's connections are its own to end.
+  // Knex's pool clears its own timers by the globals, so it is destroyed with the real ones. The store is not closed, on purpose.
+  mock.timers.reset()
   await knex.destroy()
   return found
 }) satisfies Worker<{ config: Knex.Config }>
