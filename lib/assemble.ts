@@ -26,7 +26,6 @@ export interface Parts {
 
 const partsOfClient = new WeakMap<object, Map<string, Parts>>()
 const budgetOfClient = new WeakMap<object, ConnectionBudget>()
-const orderOfTable = new WeakMap<RegisteredTable, WriteOrder>()
 
 /** The only place that builds the parts. No I/O, no timer: those begin with the first call. */
 export function assemble(options: ResolvedOptions): Parts {
@@ -57,7 +56,7 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
     ? dialect
     : { maxBatch: 1, inFlight: { reads: options.maxConnections, writes: options.maxConnections, spare: 0 } }
   const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, budget, timeoutMs)
-  const order = getOrMake(orderOfTable, entry, () => new WriteOrder())
+  const order = new WriteOrder(entry.lastWrites)
   // Who closes a store waits for the round under way.
   const deadlines = new Deadlines(timeoutMs)
   const inTime = <T>(statement: () => Soon<T>) => withinTime(budget.use(statement), 'prune', deadlines)

@@ -3,7 +3,8 @@
  * after a redirect sees the login, although express-session sends the redirect before its write has answered.
  */
 export class WriteOrder {
-  private readonly last = new Map<string, Promise<unknown>>()
+  /** @param last the last write in flight of each session, shared with every copy of this module that writes to the same table */
+  constructor(private readonly last: Map<string, Promise<unknown>> = new Map()) {}
 
   /** Runs `work` when the session's earlier writes have settled. */
   write<T>(storedId: string, work: () => Promise<T>): Promise<T> {

@@ -13,6 +13,8 @@ export interface RegisteredTable {
   ready: boolean
   /** The attempt under way to find or make it, so that nobody makes a second one beside it. */
   preparing: Promise<void> | null
+  /** The last write of each session that has writes in flight, by stored id. */
+  readonly lastWrites: Map<string, Promise<unknown>>
 }
 
 interface Registry {
@@ -33,7 +35,7 @@ export function register(knex: Knex, definition: TableDefinition): RegisteredTab
   const key = keyOf(definition)
   const registered = tables.get(key)
   if (registered === undefined) {
-    const entry: RegisteredTable = { definition, ready: false, preparing: null }
+    const entry: RegisteredTable = { definition, ready: false, preparing: null, lastWrites: new Map() }
     tables.set(key, entry)
     return entry
   }

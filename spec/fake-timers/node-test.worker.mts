@@ -7,7 +7,7 @@ import type { Worker } from '../support/processes.ts'
 export default (async ({ config }) => {
   const knex = createKnex(config)
   await createSessionsTable(knex)
-  mock.timers.enable({ now: Date.now() })
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval', 'setImmediate', 'Date'], now: Date.now() })
   const store = new KnexSessionStore({ knex })
   const session = { cookie: { originalMaxAge: 60_000 }, user: 'ada' }
   await store.set('a', session as never)

@@ -1,16 +1,14 @@
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, relative, resolve } from 'node:path'
+import { join, relative } from 'node:path'
 import type { Knex } from 'knex'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createSessionsTable, KnexSessionStore, registerSessionsTable, SchemaConflictError } from '../../lib'
+import { twoCopies } from '../support/copies'
 import { databaseNamed, databases, describeDatabases } from '../support/databases'
 import { runProcess } from '../support/processes'
 import { handMade, StatementLog } from '../support/stores'
 import type { Input, Output } from './registry.worker.mts'
 
 const WORKER = join(__dirname, 'registry.worker.mts')
-const ROOT = resolve(__dirname, '../..')
 
 const storeOn = (knex: Knex, options = {}) => new KnexSessionStore({ knex, pruneIntervalMs: false, ...options })
 
@@ -182,15 +180,3 @@ describe('what the registry takes for the same database', () => {
     expect(registerSessionsTable(one.knex, { columns: { id: 'sid' } })).not.toBe(registerSessionsTable(other.knex))
   })
 })
-
-/** As npm installs two versions side by side. */
-async function twoCopies(): Promise<AsyncDisposable & { readonly folders: string[] }> {
-  const parent = await mkdtemp(join(tmpdir(), 'knex-session-store-copies-'))
-  const folders = ['one', 'other'].map((name) => join(parent, name, 'node_modules/knex-session-store'))
-  for (const folder of folders) {
-    await mkdir(folder, { recursive: true })
-    for (const part of ['dist', 'package.json']) await cp(join(ROOT, part), join(folder, part), { recursive: true })
-    for (const peer of ['knex', 'express-session']) await symlink(join(ROOT, 'node_modules', peer), join(folder, '..', peer), 'junction')
-  }
-  return { folders, [Symbol.asyncDispose]: () => rm(parent, { recursive: true, force: true }) }
-}
