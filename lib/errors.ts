@@ -27,16 +27,18 @@ export class InvalidOptionError extends SessionStoreError {
   }
 }
 
-/** An option that does not exist. The message suggests the one that was probably meant. */
+/** An option that does not exist. The message suggests the one that was probably meant, or says what stands for another store's option. */
 export class UnknownOptionError extends SessionStoreError {
   readonly code = 'ERR_SESSION_UNKNOWN_OPTION'
 
   constructor(
     readonly option: string,
     known: readonly string[],
-    suggestion: string | undefined
+    suggestion: string | undefined,
+    advice?: string
   ) {
-    super(`unknown option ${JSON.stringify(option)}${suggestion ? `, did you mean ${suggestion}?` : ''} (options: ${known.join(', ')})`)
+    const hint = advice ? `: ${advice}` : suggestion ? `, did you mean ${suggestion}?` : ''
+    super(`unknown option ${JSON.stringify(option)}${hint} (options: ${known.join(', ')})`)
   }
 }
 

@@ -1,10 +1,11 @@
 import type { SessionData } from 'express-session'
 import type { Knex } from 'knex'
+import { COUNTERPARTS } from './counterparts'
 import { debug } from './debug'
 import { detectDialect } from './dialects/detect'
 import type { Dialect, Durability } from './dialects/dialect'
 import type { TableDefinition } from './dialects/table-definition'
-import { InvalidOptionError } from './errors'
+import { Hidden, InvalidOptionError } from './errors'
 import { json, type SessionCodec } from './record/codec'
 import type { TtlSeconds } from './record/expiry'
 import { HASH_LENGTH, ID_LENGTH, type StoredIdForm } from './record/stored-id'
@@ -134,6 +135,10 @@ const STORE_OPTIONS = [
 ] as const satisfies readonly (keyof KnexSessionStoreOptions)[]
 
 const MAX_PREFIX = ID_LENGTH - HASH_LENGTH
+/** Ten years. More than that is a number of milliseconds by mistake. */
+const MAX_SECONDS = 315_360_000
+const SECONDS = `a positive number of seconds (not milliseconds), at most ${MAX_SECONDS}, which is ten years, or Infinity`
+const TTL = `${SECONDS}, or a function of the session`
 /** Longer delays overflow Node's timers, which then fire at once. */
 const MAX_DELAY_MS = 2_147_483_647
 
@@ -141,7 +146,7 @@ const MAX_DELAY_MS = 2_147_483_647
 export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions {
   // Without an object there is no knex either, and that message says what to write.
   const options: Partial<KnexSessionStoreOptions> = typeof given === 'object' && given !== null ? given : {}
-  refuseUnknown(options, STORE_OPTIONS)
+  refuseUnknown(options, STORE_OPTIONS, '', COUNTERPARTS)
   const prepare = option(options, 'prepare', true, isBoolean, 'true or false')
   const durability = option(options, 'durability', 'sets', isDurability, "'all', 'sets' or 'none'")
   const dialect = detectDialect(options.knex, { prepare, durability })
@@ -151,7 +156,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     table: resolveTable(options, dialect),
     createTable: option(options, 'createTable', true, isBoolean, 'true or false'),
     prefix: option(options, 'prefix', '', isPrefix, `a string of at most ${MAX_PREFIX} characters without control characters`),
-    ttlSeconds: option(options, 'ttlSeconds', 86_400, isTtl, 'a positive number of seconds or a function of the session'),
+    ttlSeconds: option(options, 'ttlSeconds', 86_400, isTtl, TTL),
     touchAfterMs: option(options, 'touchAfterMs', undefined, isNotNegative, 'a number of milliseconds, 0 or more'),
     timeoutMs: option(options, 'timeoutMs', 10_000, isDelay, `a positive number of milliseconds, at most ${MAX_DELAY_MS}`),
     maxConnections: option(options, 'maxConnections', 4, isCount, 'a whole number, 1 or more'),
@@ -171,7 +176,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     codec: option(options, 'codec', json, isCodec, 'an object with the functions encode and decode'),
     unreadable: option(options, 'unreadable', 'no-session', isUnreadablePolicy, "'no-session' or 'error'"),
     maxDataBytes: option(options, 'maxDataBytes', Number.POSITIVE_INFINITY, isCount, 'a whole number of bytes, 1 or more'),
-    maxLifetimeSeconds: option(options, 'maxLifetimeSeconds', Number.POSITIVE_INFINITY, isPositive, 'a positive number of seconds'),
+    maxLifetimeSeconds: option(options, 'maxLifetimeSeconds', Number.POSITIVE_INFINITY, isSeconds, SECONDS),
     upgradePlainIds: option(options, 'upgradePlainIds', false, isBoolean, 'true or false'),
     durability,
     prepare,
@@ -188,7 +193,8 @@ function option<Key extends keyof KnexSessionStoreOptions, Value>(
 ): Exclude<KnexSessionStoreOptions[Key], undefined> | Value {
   const value = options[key]
   if (value === undefined) return fallback
-  if (!isAllowed(value)) throw new InvalidOptionError(key, allowed, value)
+  // A key for encryption that is given as the codec itself must not be shown.
+  if (!isAllowed(value)) throw new InvalidOptionError(key, allowed, key === 'codec' ? new Hidden(value) : value)
   return value as Exclude<KnexSessionStoreOptions[Key], undefined>
 }
 
@@ -200,7 +206,8 @@ const isUnreadablePolicy = (value: unknown) => value === 'no-session' || value =
 const isNotNegative = (value: unknown) => typeof value === 'number' && value >= 0
 const isDelay = (value: unknown) => typeof value === 'number' && value > 0 && value <= MAX_DELAY_MS
 const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1
-const isTtl = (value: unknown) => isFunction(value) || isPositive(value)
+const isSeconds = (value: unknown) => value === Number.POSITIVE_INFINITY || (isPositive(value) && (value as number) <= MAX_SECONDS)
+const isTtl = (value: unknown) => isFunction(value) || isSeconds(value)
 const isConflictPolicy = (value: unknown) => value === 'merge' || value === 'overwrite' || value === 'error'
 const isCodec = (value: unknown) =>
   typeof value === 'object' && value !== null && isFunction((value as SessionCodec).encode) && isFunction((value as SessionCodec).decode)

@@ -1,9 +1,21 @@
 import { UnknownOptionError } from './errors'
 
-/** Throws for a key that is no option, and suggests the one that was probably meant. */
-export function refuseUnknown(options: object, known: readonly string[], path = ''): void {
+/**
+ * Throws for a key that is no option, and suggests the one that was probably meant.
+ *
+ * @param counterparts what stands here for options of other packages, whose names are in small letters
+ */
+export function refuseUnknown(
+  options: object,
+  known: readonly string[],
+  path = '',
+  counterparts: Readonly<Record<string, string>> = {}
+): void {
   for (const key of Object.keys(options)) {
-    if (!known.includes(key)) throw new UnknownOptionError(path + key, known, nearest(key, known))
+    if (known.includes(key)) continue
+    const name = key.toLowerCase()
+    const advice = Object.hasOwn(counterparts, name) ? counterparts[name] : undefined
+    throw new UnknownOptionError(path + key, known, advice === undefined ? nearest(key, known) : undefined, advice)
   }
 }
 

@@ -8,6 +8,8 @@ const MILLISECONDS = 'a positive number of milliseconds, at most 2147483647'
 const COUNT = 'a whole number, 1 or more'
 const BOOLEAN = 'true or false'
 const NAME = 'a name, a string that is not empty'
+const SECONDS = 'a positive number of seconds (not milliseconds), at most 315360000, which is ten years, or Infinity'
+const TTL = `${SECONDS}, or a function of the session`
 const PREFIX = 'a string of at most 212 characters without control characters'
 
 /** For each option what is refused, with what the message has to say is allowed and what it has to say was given. */
@@ -41,11 +43,12 @@ const REFUSED: Readonly<Record<string, readonly [value: unknown, allowed: string
     ['p'.repeat(213), PREFIX, `"${'p'.repeat(60)}…" (string)`]
   ],
   ttlSeconds: [
-    [0, 'a positive number of seconds or a function of the session', '0 (number)'],
-    [-5, 'a positive number of seconds or a function of the session', '-5 (number)'],
-    [Number.NaN, 'a positive number of seconds or a function of the session', 'NaN (number)'],
-    ['1d', 'a positive number of seconds or a function of the session', '"1d" (string)'],
-    [3600n, 'a positive number of seconds or a function of the session', '3600 (bigint)']
+    [0, TTL, '0 (number)'],
+    [-5, TTL, '-5 (number)'],
+    [Number.NaN, TTL, 'NaN (number)'],
+    ['1d', TTL, '"1d" (string)'],
+    [604_800_000, TTL, '604800000 (number)'],
+    [3600n, TTL, '3600 (bigint)']
   ],
   touchAfterMs: [
     [-1, 'a number of milliseconds, 0 or more', '-1 (number)'],
@@ -87,7 +90,7 @@ const REFUSED: Readonly<Record<string, readonly [value: unknown, allowed: string
   ],
   unreadable: [['throw', "'no-session' or 'error'", '"throw" (string)']],
   maxDataBytes: [['1mb', 'a whole number of bytes, 1 or more', '"1mb" (string)']],
-  maxLifetimeSeconds: [[0, 'a positive number of seconds', '0 (number)']],
+  maxLifetimeSeconds: [[0, SECONDS, '0 (number)']],
   upgradePlainIds: [['true', BOOLEAN, '"true" (string)']],
   durability: [['some', "'all', 'sets' or 'none'", '"some" (string)']],
   prepare: [[0, BOOLEAN, '0 (number)']],
@@ -159,9 +162,7 @@ describe('the options', () => {
   it.each([
     ['tablename', 'tableName'],
     ['tableNme', 'tableName'],
-    ['schema', 'schemaName'],
     ['createtable', 'createTable'],
-    ['ttl', 'ttlSeconds'],
     ['ttlSecond', 'ttlSeconds'],
     ['pruneInterval', 'pruneIntervalMs'],
     ['timeout', 'timeoutMs'],
@@ -175,7 +176,42 @@ describe('the options', () => {
     expect(error.message).toContain(`unknown option "${given}", did you mean ${meant}? (options: knex, `)
   })
 
-  it.each(['db', 'sidfieldname', 'zzz', 'x'])('%s is refused without a guess', async (given) => {
+  it.each([
+    ['conString', 'give your Knex instance as knex'],
+    ['pool', 'give your Knex instance as knex'],
+    ['db', 'give your Knex instance as knex'],
+    ['ttl', 'the option is ttlSeconds'],
+    ['sidfieldname', "the option is columns: { id: '…' }"],
+    ['sidFieldName', "the option is columns: { id: '…' }"],
+    ['createTableIfMissing', 'the option is createTable'],
+    ['pruneSessionInterval', 'the option is pruneIntervalMs, in milliseconds, not in seconds'],
+    ['cleanupInterval', 'the option is pruneIntervalMs, in milliseconds'],
+    ['disableTouch', 'the option is touchAfterMs'],
+    ['errorLog', 'the option is onError'],
+    ['secret', 'it is an option of session(); to encrypt sessions, give codec: encrypted({ keys: [key] })'],
+    ['resave', 'it is an option of session()']
+  ])('%s of another store is refused with what stands for it here', async (given, advice) => {
+    await using database = open()
+    const error = refusal(database.knex, { [given]: 1 })
+    expect(error).toMatchObject({ code: 'ERR_SESSION_UNKNOWN_OPTION', option: given })
+    expect(error.message.startsWith(`unknown option "${given}": ${advice}`)).toBe(true)
+  })
+
+  it('never show a key or a secret that was given in the wrong place', async () => {
+    await using database = open()
+    const KEY = 'k'.repeat(20) + 'e'.repeat(20)
+    const misplaced = [
+      { codec: KEY },
+      { codec: [KEY] },
+      { codec: { keys: [KEY] } },
+      { knex: KEY },
+      { knex: `host=db password=${KEY}` },
+      { secret: KEY }
+    ]
+    for (const options of misplaced) expect(refusal(database.knex, options).message).not.toContain(KEY)
+  })
+
+  it.each(['zzz', 'x'])('%s is refused without a guess', async (given) => {
     await using database = open()
     const { message } = refusal(database.knex, { [given]: 1 })
     expect(message).toMatch(new RegExp(`^unknown option "${given}" \\(options: knex, `))
@@ -256,7 +292,7 @@ describe('the option knex', () => {
     ['null in place of the options', null, 'undefined'],
     ['options without it', {}, 'undefined'],
     ['the configuration of a Knex', { knex: { client: 'pg' } }, 'an object'],
-    ['a connection string', { knex: 'postgres://localhost/app' }, 'a URL (string)'],
+    ['a connection string', { knex: 'postgres://localhost/app' }, 'a string'],
     ['the module of Knex', { knex: () => undefined }, 'a function'],
     ['null', { knex: null }, 'null']
   ])('is asked for with the three lines to write, given %s', (_what, options, given) => {

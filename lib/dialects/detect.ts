@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { InvalidOptionError, UnsupportedDatabaseError } from '../errors'
+import { Hidden, InvalidOptionError, UnsupportedDatabaseError } from '../errors'
 import type { KnexClient } from '../knex/knex-client'
 import { CockroachDialect } from './cockroach/cockroach-dialect'
 import type { Dialect } from './dialect'
@@ -31,7 +31,7 @@ const SUPPORTED = 'PostgreSQL (pg), CockroachDB (cockroachdb), MariaDB and MySQL
 /** The dialect of the caller's Knex. Throws where it is not a Knex, or of a database that is not supported. */
 export function detectDialect(knex: unknown, options: DialectOptions): Dialect {
   const client = (knex as Knex | undefined)?.client as KnexClient | undefined
-  if (typeof client?.raw !== 'function') throw new InvalidOptionError('knex', 'a Knex instance or a transaction', knex, HOW_TO)
+  if (typeof client?.raw !== 'function') throw new InvalidOptionError('knex', 'a Knex instance or a transaction', new Hidden(knex), HOW_TO)
   const make = Object.hasOwn(BY_DRIVER, client.driverName) ? BY_DRIVER[client.driverName] : undefined
   if (make === undefined) throw new UnsupportedDatabaseError(client.driverName, SUPPORTED)
   return make(options)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Knex } from 'knex'
 import type { KnexClient } from './knex-client'
@@ -38,16 +39,10 @@ function sharedIdentity(client: KnexClient): string | undefined {
   const settings = (client.connectionSettings ?? {}) as Record<string, unknown>
   if ('filename' in settings) return fileIdentity(settings.filename)
   const { host, socketPath, port, database, user } = settings
-  return JSON.stringify([
-    'server',
-    client.driverName,
-    host ?? socketPath,
-    port,
-    database,
-    user,
-    settings.connectionString ?? settings.uri,
-    searchPath
-  ])
+  const url = settings.connectionString ?? settings.uri
+  const reached = JSON.stringify([client.driverName, host ?? socketPath, port, database, user, url, searchPath])
+  // A URL has a password in it, and an identity is kept for the life of the process.
+  return `server:${createHash('sha256').update(reached).digest('base64url')}`
 }
 
 function fileIdentity(filename: unknown): string | undefined {
