@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import type { SessionData } from 'express-session'
 import { Hidden, InvalidOptionError, UnreadableSessionError } from '../errors'
 import { refuseUnknown } from '../unknown-option'
@@ -16,23 +16,35 @@ export interface EncryptedOptions {
   readonly keys: readonly EncryptionKey[]
   /** Read rows that were written before encryption was on, and encrypt each at its first use. @default false */
   readonly acceptPlain?: boolean
+  /**
+   * What the sessions are for: an application, a table. Data that was written under another context does not open, even with the same key
+   * and under the same session id. Changing it ends all sessions. @default ''
+   */
+  readonly context?: string
 }
 
 interface DerivedKey {
   readonly id: string
+  /** From which the key of each row is derived. */
   readonly secret: Uint8Array
 }
 
+/** The key of one row. */
+type RowKey = (key: DerivedKey, storedId: string) => Uint8Array
+
 const VERSION = 'e1'
 const MIN_KEY_LENGTH = 32
+/** Fewer different characters are a placeholder, not a key. A random key of hexadecimal digits has sixteen. */
+const MIN_KEY_VARIETY = 8
 const IV_BYTES = 12
 const TAG_BYTES = 16
 
 /**
- * A codec that encrypts with AES-256-GCM. A row is `e1.<key id>.<iv, text, tag>`; the stored id is authenticated with it, so that a row
- * copied under another id does not open.
+ * A codec that encrypts with AES-256-GCM. A row is `e1.<key id>.<iv, text, tag>`. Each row has a key of its own, derived from yours, the
+ * context and the stored id: a row that is copied under another id does not open, and no key encrypts more than the writes of one session,
+ * for which random nonces last.
  *
- * @throws {InvalidOptionError} if there is no key, or a key is too short
+ * @throws {InvalidOptionError} if there is no key, or a key is too short or has too few different characters
  * @throws {UnknownOptionError} if an option is misspelt
  * @example
  * new KnexSessionStore({ knex: db, codec: encrypted({ keys: [newKey, oldKey] }) })
@@ -42,17 +54,23 @@ export function encrypted(options: EncryptedOptions): SessionCodec {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new InvalidOptionError('the options of encrypted()', 'an object with keys', new Hidden(options))
   }
-  refuseUnknown(options, ['keys', 'acceptPlain'])
-  const { keys, acceptPlain = false } = options
+  refuseUnknown(options, ['keys', 'acceptPlain', 'context'])
+  const { keys, acceptPlain = false, context = '' } = options
   if (!Array.isArray(keys) || keys.length === 0) throw new InvalidOptionError('keys', 'a list with at least one key', new Hidden(keys))
   if (typeof acceptPlain !== 'boolean') throw new InvalidOptionError('acceptPlain', 'true or false', new Hidden(acceptPlain))
+  if (typeof context !== 'string') throw new InvalidOptionError('context', 'a string', new Hidden(context))
+  const rowKey: RowKey = ({ secret }, storedId) =>
+    createHmac('sha256', secret)
+      .update(JSON.stringify([context, storedId]))
+      .digest()
   const derived = keys.map(deriveKey)
   const current = derived[0] as DerivedKey
   const byId = new Map(derived.map((key) => [key.id, key]))
   const isPlain = (data: string) => acceptPlain && data.startsWith('{')
   return Object.freeze({
-    encode: (session: SessionData, storedId: string) => seal(comparable(session), storedId, current),
-    decode: (data: string, storedId: string) => json.decode(isPlain(data) ? data : open(data, storedId, byId), storedId),
+    encode: (session: SessionData, storedId: string) => seal(comparable(session), current, rowKey(current, storedId)),
+    decode: (data: string, storedId: string) =>
+      json.decode(isPlain(data) ? data : open(data, byId, (key) => rowKey(key, storedId)), storedId),
     comparable,
     rewrite: (data: string): Rewrite => {
       if (isPlain(data)) return 'at-once'
@@ -70,30 +88,33 @@ function deriveKey(key: unknown, index: number): DerivedKey {
   if (typeof key !== 'string' && !(key instanceof Uint8Array))
     throw new InvalidOptionError(`keys[${index}]`, 'a string or bytes', new Hidden(key))
   if (key.length < MIN_KEY_LENGTH) throw new InvalidOptionError(`keys[${index}].length`, `at least ${MIN_KEY_LENGTH}`, key.length)
+  const variety = new Set(key).size
+  if (variety < MIN_KEY_VARIETY)
+    throw new InvalidOptionError(`keys[${index}]`, `random: it needs at least ${MIN_KEY_VARIETY} different characters`, variety)
   const secret = new Uint8Array(hkdfSync('sha256', key, '', 'knex-session-store/aes-256-gcm', 32))
   const id = createHash('sha256').update('key id').update(secret).digest('base64url').slice(0, 8)
   return { id, secret }
 }
 
-function seal(text: string, storedId: string, { id, secret }: DerivedKey): string {
+function seal(text: string, { id }: DerivedKey, rowKey: Uint8Array): string {
   const iv = randomBytes(IV_BYTES)
   const head = `${VERSION}.${id}.`
-  const cipher = createCipheriv('aes-256-gcm', secret, iv).setAAD(Buffer.from(head + storedId))
+  const cipher = createCipheriv('aes-256-gcm', rowKey, iv).setAAD(Buffer.from(head))
   const sealed = [iv, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]
   return head + Buffer.concat(sealed).toString('base64url')
 }
 
-function open(data: string, storedId: string, keys: ReadonlyMap<string, DerivedKey>): string {
+function open(data: string, keys: ReadonlyMap<string, DerivedKey>, rowKeyOf: (key: DerivedKey) => Uint8Array): string {
   const [version, id = '', body] = data.split('.')
   if (version !== VERSION || body === undefined) throw new UnreadableSessionError('its data is not encrypted')
   const key = keys.get(id)
   if (key === undefined) throw new UnreadableSessionError('its data is encrypted with a key that is not among the keys')
   const bytes = Buffer.from(body, 'base64url')
   try {
-    const decipher = createDecipheriv('aes-256-gcm', key.secret, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
-    decipher.setAAD(Buffer.from(`${VERSION}.${id}.${storedId}`)).setAuthTag(bytes.subarray(-TAG_BYTES))
+    const decipher = createDecipheriv('aes-256-gcm', rowKeyOf(key), bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
+    decipher.setAAD(Buffer.from(`${VERSION}.${id}.`)).setAuthTag(bytes.subarray(-TAG_BYTES))
     return decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
   } catch {
-    throw new UnreadableSessionError('its data was tampered with, cut, or copied from another row')
+    throw new UnreadableSessionError('its data was tampered with, cut, or copied from another row or context')
   }
 }

@@ -54,7 +54,18 @@ describe('an encrypted text', () => {
   })
 
   it('opens under its own id only', () => {
-    expect(reasonFor(codec, seal(codec), 'id2')).toBe('its data was tampered with, cut, or copied from another row')
+    expect(reasonFor(codec, seal(codec), 'id2')).toBe('its data was tampered with, cut, or copied from another row or context')
+  })
+
+  it('opens under its own context only', () => {
+    const [shop, admin] = ['shop', 'admin'].map((context) => encrypted({ keys: [oldKey], context })) as [SessionCodec, SessionCodec]
+    expect(reasonFor(shop, seal(shop))).toBeUndefined()
+    const reason = 'its data was tampered with, cut, or copied from another row or context'
+    expect([reasonFor(shop, seal(admin)), reasonFor(codec, seal(admin)), reasonFor(admin, seal(codec))]).toEqual([reason, reason, reason])
+    // Nor where the border between context and id is moved.
+    expect(reasonFor(encrypted({ keys: [oldKey], context: 'a' }), seal(encrypted({ keys: [oldKey], context: 'ab' }), {}, 'c'), 'bc')).toBe(
+      reason
+    )
   })
 
   it('opens with its own key only', () => {
@@ -67,7 +78,9 @@ describe('an encrypted text', () => {
     const both = encrypted({ keys: [oldKey, otherKey] })
     const [version, , body] = seal(codec).split('.')
     const [, otherId] = seal(encrypted({ keys: [otherKey] })).split('.')
-    expect(reasonFor(both, [version, otherId, body].join('.'))).toBe('its data was tampered with, cut, or copied from another row')
+    expect(reasonFor(both, [version, otherId, body].join('.'))).toBe(
+      'its data was tampered with, cut, or copied from another row or context'
+    )
   })
 
   it('never opens to another session, whichever of its characters is changed', () => {
@@ -145,7 +158,18 @@ describe('the options of encrypted()', () => {
     ['a short key', { keys: [shortKey] }, 'keys[0].length must be at least 32, got 8 (number)'],
     ['short bytes', { keys: [oldKey, new Uint8Array(31)] }, 'keys[1].length must be at least 32, got 31 (number)'],
     ['a switch that is none', { keys: [oldKey], acceptPlain: shortKey }, 'acceptPlain must be true or false, got a string'],
-    ['a misspelt one', { key: shortKey }, 'unknown option "key", did you mean keys? (options: keys, acceptPlain)']
+    ['a misspelt one', { key: shortKey }, 'unknown option "key", did you mean keys? (options: keys, acceptPlain, context)'],
+    [
+      'a key of one character',
+      { keys: ['k'.repeat(64)] },
+      'keys[0] must be random: it needs at least 8 different characters, got 1 (number)'
+    ],
+    [
+      'bytes that are all zero',
+      { keys: [new Uint8Array(32)] },
+      'keys[0] must be random: it needs at least 8 different characters, got 1 (number)'
+    ],
+    ['a context that is no text', { keys: [oldKey], context: { shortKey } }, 'context must be a string, got an object']
   ])('with %s are refused, and show no key', (_what, options, message) => {
     const make = () => encrypted(options as EncryptedOptions)
     expect(make).toThrow(message)
