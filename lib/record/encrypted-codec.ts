@@ -88,7 +88,7 @@ function deriveKey(key: unknown, index: number): DerivedKey {
   if (typeof key !== 'string' && !(key instanceof Uint8Array))
     throw new InvalidOptionError(`keys[${index}]`, 'a string or bytes', new Hidden(key))
   if (key.length < MIN_KEY_LENGTH) throw new InvalidOptionError(`keys[${index}].length`, `at least ${MIN_KEY_LENGTH}`, key.length)
-  const variety = new Set(key).size
+  const variety = new Set<unknown>([...key]).size
   if (variety < MIN_KEY_VARIETY)
     throw new InvalidOptionError(`keys[${index}]`, `random: it needs at least ${MIN_KEY_VARIETY} different characters`, variety)
   const secret = new Uint8Array(hkdfSync('sha256', key, '', 'knex-session-store/aes-256-gcm', 32))
