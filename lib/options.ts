@@ -8,7 +8,7 @@ import type { TableDefinition } from './dialects/table-definition'
 import { Hidden, InvalidOptionError } from './errors'
 import { json, type SessionCodec } from './record/codec'
 import type { TtlSeconds } from './record/expiry'
-import { HASH_LENGTH, ID_LENGTH, type StoredIdForm } from './record/stored-id'
+import { HASH_LENGTH, ID_LENGTH, PREFIX_END, type StoredIdForm } from './record/stored-id'
 import { resolveTable, TABLE_OPTIONS, type TableOptions } from './table-options'
 import { refuseUnknown } from './unknown-option'
 
@@ -26,7 +26,10 @@ export interface KnexSessionStoreOptions extends TableOptions {
   knex: Knex
   /** Make the table on first use if it is missing. With false, a missing table is an error that names the command to run. @default true */
   createTable?: boolean
-  /** Put before every stored id, so that several applications can share a table. At most 212 characters. @default '' */
+  /**
+   * Put before every stored id, so that several applications can share a table. At most 212 characters. With plain ids it ends with a colon:
+   * `'shop:'`. @default ''
+   */
   prefix?: string
   /**
    * How many seconds a session lives whose cookie has no expiry (`maxAge` null). A function is asked for every session and decides over
@@ -149,13 +152,18 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
   refuseUnknown(options, STORE_OPTIONS, '', COUNTERPARTS)
   const prepare = option(options, 'prepare', true, isBoolean, 'true or false')
   const durability = option(options, 'durability', 'sets', isDurability, "'all', 'sets' or 'none'")
+  const storedId = option(options, 'storedId', 'hashed', (value) => value === 'hashed' || value === 'plain', "'hashed' or 'plain'")
+  const upgradePlainIds = option(options, 'upgradePlainIds', false, isBoolean, 'true or false')
+  const prefix = option(options, 'prefix', '', isPrefix, `a string of at most ${MAX_PREFIX} characters without control characters`)
+  if ((storedId === 'plain' || upgradePlainIds) && prefix !== '' && !prefix.endsWith(PREFIX_END))
+    throw new InvalidOptionError('prefix', `a string that ends with a colon, as plain ids are stored behind it`, prefix)
   const dialect = detectDialect(options.knex, { prepare, durability })
   return Object.freeze({
     knex: options.knex as Knex,
     dialect,
     table: resolveTable(options, dialect),
     createTable: option(options, 'createTable', true, isBoolean, 'true or false'),
-    prefix: option(options, 'prefix', '', isPrefix, `a string of at most ${MAX_PREFIX} characters without control characters`),
+    prefix,
     ttlSeconds: option(options, 'ttlSeconds', 86_400, isTtl, TTL),
     touchAfterMs: option(options, 'touchAfterMs', undefined, isNotNegative, 'a number of milliseconds, 0 or more'),
     timeoutMs: option(options, 'timeoutMs', 10_000, isDelay, `a positive number of milliseconds, at most ${MAX_DELAY_MS}`),
@@ -168,7 +176,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
       `a positive number of milliseconds, at most ${MAX_DELAY_MS}, or false`
     ),
     pruneBatchSize: option(options, 'pruneBatchSize', 1000, isCount, 'a whole number, 1 or more'),
-    storedId: option(options, 'storedId', 'hashed', (value) => value === 'hashed' || value === 'plain', "'hashed' or 'plain'"),
+    storedId,
     onError: guarded(option(options, 'onError', ignore, isFunction, 'a function')),
     clock: option(options, 'clock', systemClock, isFunction, 'a function that returns milliseconds since the epoch'),
     owner: option(options, 'owner', nobody, isFunction, 'a function of the session'),
@@ -177,7 +185,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     unreadable: option(options, 'unreadable', 'no-session', isUnreadablePolicy, "'no-session' or 'error'"),
     maxDataBytes: option(options, 'maxDataBytes', Number.POSITIVE_INFINITY, isCount, 'a whole number of bytes, 1 or more'),
     maxLifetimeSeconds: option(options, 'maxLifetimeSeconds', Number.POSITIVE_INFINITY, isSeconds, SECONDS),
-    upgradePlainIds: option(options, 'upgradePlainIds', false, isBoolean, 'true or false'),
+    upgradePlainIds,
     durability,
     prepare,
     batch: option(options, 'batch', true, isBoolean, 'true or false')

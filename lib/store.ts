@@ -15,6 +15,9 @@ import { Sessions } from './sessions/sessions'
 import { type SessionStoreStatistics, Statistics } from './statistics'
 import { Observation, operationChannel } from './tracing'
 
+/** No session can have it: after the colon, a stored id goes on. */
+const HEALTH_ID = 'knex-session-store:health:'
+
 /** What `store.health()` gives. */
 export interface SessionStoreHealth {
   readonly ok: boolean
@@ -213,7 +216,7 @@ export class KnexSessionStore extends Store {
     const start = monotonicNow()
     const dialect = this.options.dialect.name
     try {
-      await withinTime(this.parts.records.load('knex-session-store:health'), 'health', this.deadlines)
+      await withinTime(this.parts.records.load(HEALTH_ID), 'health', this.deadlines)
       return { ok: true, dialect, latencyMs: monotonicNow() - start }
     } catch (error) {
       return { ok: false, dialect, latencyMs: monotonicNow() - start, error: error as Error }

@@ -364,13 +364,48 @@ describeStores('two stores in one table', (kind) => {
     expect(await everything(other)).toEqual({ ids: 1, users: ['other'], length: 1 })
   })
 
-  it('with plain ids keep apart by prefixes of which none begins like the other; a known limit is that others do not', async () => {
-    await using opened = await openStore(database(), { prefix: 'a', storedId: 'plain' })
-    await opened.another({ prefix: 'ab', storedId: 'plain' }).set('id', handMade())
-    const separate = opened.another({ prefix: 'b', storedId: 'plain' })
-    expect(await separate.ids()).toEqual([])
-    // Nothing tells the session "id" of the one from the session "bid" of the other.
-    expect(await opened.store.ids()).toEqual(['bid'])
+  it.each([
+    ['', 'shop:'],
+    ['shop:', 'shop:admin:'],
+    ['shop:', 'shop-admin:'],
+    ['😀:', '😀😀:']
+  ])('with plain ids and the prefixes %j and %j keep apart', async (onePrefix, otherPrefix) => {
+    await using opened = await openStore(database(), { prefix: onePrefix, storedId: 'plain' })
+    const one = opened.store
+    const other = opened.another({ prefix: otherPrefix, storedId: 'plain' })
+    await one.set('id', handMade({ user: 'one' }))
+    await other.set('root', handMade({ user: 'other' }))
+    // What the other's row would be called here.
+    const disguised = `${otherPrefix}root`.slice(onePrefix.length)
+    expect(await one.get(disguised)).toBeNull()
+    await one.destroy(disguised)
+    await expect(one.set(disguised, handMade())).rejects.toMatchObject({ code: 'ERR_SESSION_INVALID_ID' })
+    expect(await everything(one)).toEqual({ ids: 1, users: ['one'], length: 1 })
+    await one.clear()
+    expect(await everything(one)).toEqual({ ids: 0, users: [], length: 0 })
+    expect(await everything(other)).toEqual({ ids: 1, users: ['other'], length: 1 })
+  })
+
+  it('with plain ids are refused a prefix that does not end with a colon', async () => {
+    await using opened = await openStore(database())
+    const message = 'prefix must be a string that ends with a colon, as plain ids are stored behind it, got "shop" (string)'
+    expect(() => opened.another({ prefix: 'shop', storedId: 'plain' })).toThrow(message)
+    expect(() => opened.another({ prefix: 'shop', upgradePlainIds: true })).toThrow(message)
+  })
+
+  it("with plain ids can write nothing over the store's own row, by which processes agree who prunes", async () => {
+    await using opened = await openStore(database(), { storedId: 'plain', pruneIntervalMs: 1 })
+    const { store, knex } = opened
+    await store.set('a', handMade())
+    const own = async () =>
+      (await knex(opened.tableName).where('id', 'like', 'knex-session-store:%').select('id')).map(({ id }) => id as string)
+    while ((await own()).length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    for (const id of await own()) {
+      await expect(store.set(id, handMade())).rejects.toMatchObject({ code: 'ERR_SESSION_INVALID_ID' })
+      const prefix = 'knex-session-store:'
+      const nearest = opened.another({ storedId: 'plain', prefix })
+      await expect(nearest.set(id.slice(prefix.length), handMade())).rejects.toMatchObject({ code: 'ERR_SESSION_INVALID_ID' })
+    }
   })
 })
 

@@ -7,6 +7,9 @@ export type StoredIdForm = 'hashed' | 'plain'
 /** Characters of a base64url SHA-256. */
 export const HASH_LENGTH = 43
 
+/** Ends a prefix before a plain id, which may not contain it. So each stored id has one prefix only, and none is another's beginning. */
+export const PREFIX_END = ':'
+
 /** Width of the id column, in characters. */
 export const ID_LENGTH = 255
 
@@ -25,8 +28,14 @@ export function storedIdOf(sessionId: string, form: StoredIdForm, prefix: string
 /** Why no row can have this session id as it is, or undefined. */
 export function plainIdRefusal(sessionId: string, prefix: string): string | undefined {
   if (sessionId === '') return 'it is empty'
+  if (sessionId.includes(PREFIX_END)) return 'it contains a colon, which ends a prefix'
   if (prefix.length + sessionId.length > ID_LENGTH) return `with its prefix it is longer than ${ID_LENGTH} characters`
   return textRefusal(sessionId)
+}
+
+/** True for what has the form of a hashed id: a text that was read in the table, and given as a session id, looks so. */
+export function looksHashed(id: string): boolean {
+  return id.length === HASH_LENGTH && /^[\w-]+$/.test(id)
 }
 
 /** Why a text cannot be in a column as wide as the ids', or undefined. */

@@ -1,7 +1,7 @@
 import type { SessionRecord } from '../dialects/dialect'
 import { SessionConflictError } from '../errors'
 import { decode, encode } from '../record/codec'
-import { plainIdRefusal } from '../record/stored-id'
+import { looksHashed, plainIdRefusal } from '../record/stored-id'
 import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
 
@@ -62,6 +62,8 @@ export class PlainIdUpgrade {
 
   private plainId(sessionId: string): string | undefined {
     const { prefix } = this.parts.options
-    return plainIdRefusal(sessionId, prefix) === undefined ? prefix + sessionId : undefined
+    // The hash of a stored session is no session id: as a plain one it would find the row, and whoever reads the table could use it.
+    const isPlain = plainIdRefusal(sessionId, prefix) === undefined && !looksHashed(sessionId)
+    return isPlain ? prefix + sessionId : undefined
   }
 }

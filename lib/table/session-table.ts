@@ -11,6 +11,7 @@ import { quotedColumns, type TableDefinition } from '../dialects/table-definitio
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
 import type { Database } from '../knex/database'
+import { PREFIX_END } from '../record/stored-id'
 import { isPromiseLike, passOn, type Soon } from '../soon'
 import { Statistics } from '../statistics'
 import { Observation, statementChannel } from '../tracing'
@@ -19,7 +20,8 @@ import { Observation, statementChannel } from '../tracing'
 export const GRACE_MS = 600_000
 
 const HOUR = 3_600_000
-const LEASE_ID = 'knex-session-store:prune-lease'
+/** No session can have it: after the colon, a stored id goes on. */
+const LEASE_ID = 'knex-session-store:prune-lease:'
 
 /** Sees to it that the table exists: before the first statement, and when one finds it missing. */
 export interface TableKeeper {
@@ -28,7 +30,10 @@ export interface TableKeeper {
   heal(): Promise<void>
 }
 
-/** Which rows a scan sees: those whose id starts with the prefix and, for hashed ids, has exactly that many characters. */
+/**
+ * Which rows a scan sees: the rows whose id starts with the prefix. Hashed ids have exactly `idLength` characters; plain ones have no colon
+ * after the prefix, for that would be part of a longer prefix.
+ */
 export interface ScanRange {
   readonly prefix: string
   readonly idLength: number | undefined
@@ -201,6 +206,9 @@ export class SessionTable {
     if (idLength !== undefined) {
       conditions.push(`${this.dialect.characters(id)} = ?`)
       bindings.push(idLength)
+    } else {
+      conditions.push(`substr(${id}, ?) NOT LIKE ?`)
+      bindings.push([...prefix].length + 1, `%${PREFIX_END}%`)
     }
     return { condition: conditions.join(' AND '), bindings }
   }

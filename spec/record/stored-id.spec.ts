@@ -49,6 +49,7 @@ describe('a plain id', () => {
     ['empty', '', '', 'it is empty'],
     ['too long', 'x'.repeat(256), '', 'with its prefix it is longer than 255 characters'],
     ['too long with its prefix', 'x'.repeat(251), 'shop:', 'with its prefix it is longer than 255 characters'],
+    ['with a colon', 'admin:root', 'shop:', 'it contains a colon, which ends a prefix'],
     ['with NUL', 'a\0', '', 'it contains a control character (U+0000)'],
     ['with half of a surrogate pair', '\udc00', '', 'it contains half of a surrogate pair']
   ])('that is %s is refused, with what to do', (_what, id, prefix, why) => {

@@ -95,6 +95,19 @@ describeDatabases('a session under its plain id', (database) => {
     expect(rows.map(({ data }) => data.slice(0, 3))).toEqual(['e1.', 'e1.'])
   })
 
+  it('is not found by the hash that the table shows, which whoever reads the table has', async () => {
+    await using opened = await openUpgrade(database)
+    const { store, plain, knex } = opened
+    await store.set('hashed from the beginning', handMade({ user: 'ada' }))
+    await plain.set('moved', handMade({ user: 'bob' }))
+    await store.get('moved')
+    for (const stolen of await idsOf(knex)) {
+      expect(await store.get(stolen)).toBeNull()
+      await store.destroy(stolen)
+    }
+    expect([await store.get('hashed from the beginning'), await store.get('moved')]).toMatchObject([{ user: 'ada' }, { user: 'bob' }])
+  })
+
   it('that was destroyed or has expired is none', async () => {
     const clock = new Clock()
     await using opened = await openUpgrade(database, { clock: clock.read, ttlSeconds: 60 })
