@@ -68,7 +68,7 @@ export class Pruner {
     const { isAlive, claim, prune, intervalMs, batchSize } = this.options
     try {
       // A Knex that was destroyed may be initialised again, so only this round is left out.
-      if (isAlive() && (await claim(intervalMs * 0.7))) await pruneAll(prune, batchSize, () => this.timer === undefined)
+      if (isAlive() && (await claim(Math.ceil(intervalMs * 0.7)))) await pruneAll(prune, batchSize, () => this.timer === undefined)
     } catch (error) {
       debug('pruning failed: %s', (error as Error).message)
       for (const { onError } of this.present()) onError(error)
