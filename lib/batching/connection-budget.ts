@@ -14,6 +14,11 @@ export class ConnectionBudget {
 
   constructor(private maxConnections: number) {}
 
+  /** True where one connection is all there may be. */
+  get isOfOne(): boolean {
+    return this.maxConnections === 1
+  }
+
   /** Stores that share a Knex each promised their maximum; the smallest keeps every promise. */
   lowerTo(maxConnections: number): void {
     this.maxConnections = Math.min(this.maxConnections, maxConnections)
@@ -22,10 +27,10 @@ export class ConnectionBudget {
   /**
    * True if a connection may be used now; else `waiting` is called when one may.
    *
-   * @param toLeave how many connections have to be left to others
+   * @param toLeave how many connections have to be left to others, if there are more than one
    */
   take(waiting: Waiting, toLeave = 0): boolean {
-    if (this.used >= this.maxConnections - toLeave) {
+    if (!this.isFree(toLeave)) {
       this.queue.set(waiting, toLeave)
       return false
     }
@@ -38,10 +43,14 @@ export class ConnectionBudget {
     // One who is called may have nothing left to send; then the next may have the connection.
     for (const [waiting, toLeave] of this.queue) {
       if (this.used >= this.maxConnections) return
-      if (this.used >= this.maxConnections - toLeave) continue
+      if (!this.isFree(toLeave)) continue
       this.queue.delete(waiting)
       waiting.proceed()
     }
+  }
+
+  private isFree(toLeave: number): boolean {
+    return this.used < Math.max(1, this.maxConnections - toLeave)
   }
 
   /** Runs `work` with one connection of the budget. */
