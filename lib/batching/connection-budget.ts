@@ -27,10 +27,10 @@ export class ConnectionBudget {
   /**
    * True if a connection may be used now; else `waiting` is called when one may.
    *
-   * @param toLeave how many connections have to be left to others, if there are more than one
+   * @param toLeave how many connections have to be left to others
    */
   take(waiting: Waiting, toLeave = 0): boolean {
-    if (!this.isFree(toLeave)) {
+    if (this.used >= this.maxConnections - toLeave) {
       this.queue.set(waiting, toLeave)
       return false
     }
@@ -43,14 +43,10 @@ export class ConnectionBudget {
     // One who is called may have nothing left to send; then the next may have the connection.
     for (const [waiting, toLeave] of this.queue) {
       if (this.used >= this.maxConnections) return
-      if (!this.isFree(toLeave)) continue
+      if (this.used >= this.maxConnections - toLeave) continue
       this.queue.delete(waiting)
       waiting.proceed()
     }
-  }
-
-  private isFree(toLeave: number): boolean {
-    return this.used < Math.max(1, this.maxConnections - toLeave)
   }
 
   /** Runs `work` with one connection of the budget. */

@@ -44,7 +44,7 @@ export class LockedRows implements Waiting {
   /** Called by the budget when a connection is free again. */
   proceed(): void {
     if (this.isBusy || this.queue.length === 0) return
-    if (this.budget.take(this, 1)) this.waitForNext()
+    if (this.budget.take(this)) this.waitForNext()
   }
 
   private waitForNext(): void {

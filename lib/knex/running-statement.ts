@@ -16,6 +16,8 @@ export interface EndRequest {
 
 /** How a dialect ends the statement that is under way on a connection. */
 export interface StatementEnding {
+  /** False where the database is in this process: there is nobody to tell, and to cut the connection may be to lose the database. */
+  hasServer(connection: Connection): boolean
   /** Tells the server, on a connection of its own; undefined where it is not certain that the same server would be told. */
   request(client: KnexClient, connection: Connection): EndRequest | undefined
   /** Cuts the connection to the server, so that what waits for its answers fails. */
@@ -88,8 +90,7 @@ export class RunningStatement<T> extends Bounded {
   /** Nobody waits for it any more. */
   end(): void {
     const { how } = this
-    // In this process: it will answer. To dispose of its connection may be to dispose of the database.
-    if (this.ending !== undefined || this.isAnswered || how === undefined) return
+    if (this.ending !== undefined || this.isAnswered || !how?.hasServer(this.connection)) return
     const noteAnswer = () => {
       this.isAnswered = true
     }

@@ -18,7 +18,8 @@ interface Process {
 }
 
 /** Ends statements by KILL QUERY on a short-lived connection, if that reaches the same server. */
-export const killQueries: Pick<StatementEnding, 'request' | 'cut'> = {
+export const killQueries: Omit<StatementEnding, 'isLost'> = {
+  hasServer: (connection) => socketOf(connection as KillableConnection) !== undefined,
   request: (client, connection) => kill(client, connection as KillableConnection),
   cut: (connection) => void socketOf(connection as KillableConnection)?.destroy()
 }

@@ -23,7 +23,8 @@ const ASK_FOR_TLS = 80_877_103
 const TLS_ACCEPTED = 'S'.charCodeAt(0)
 
 /** Ends statements by a CancelRequest, which the server takes on a connection of its own, and ends by closing that. */
-export const cancelRequests: Pick<StatementEnding, 'request' | 'cut'> = {
+export const cancelRequests: Omit<StatementEnding, 'isLost'> = {
+  hasServer: (connection) => (connection as CancellableConnection).connection?.stream !== undefined,
   request: (_client: KnexClient, connection: Connection) => cancel(connection),
   cut: (connection) => void (connection as CancellableConnection).connection?.stream?.destroy?.()
 }
