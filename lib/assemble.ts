@@ -1,5 +1,6 @@
 import { CoalescedRecords } from './batching/coalesced-records'
 import { ConnectionBudget } from './batching/connection-budget'
+import { LockedRows } from './batching/locked-rows'
 import { WriteOrder } from './batching/write-order'
 import { withinTime } from './callbacks'
 import { Deadlines } from './deadlines'
@@ -26,6 +27,7 @@ export interface Parts {
 
 const partsOfClient = new WeakMap<object, Map<string, Parts>>()
 const budgetOfClient = new WeakMap<object, ConnectionBudget>()
+const lockedRowsOfBudget = new WeakMap<ConnectionBudget, LockedRows>()
 
 /** The only place that builds the parts. No I/O, no timer: those begin with the first call. */
 export function assemble(options: ResolvedOptions): Parts {
@@ -47,15 +49,16 @@ export function assemble(options: ResolvedOptions): Parts {
 
 function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const { knex, dialect, timeoutMs, pruneIntervalMs, pruneBatchSize } = options
-  const db = Database.of(knex, timeoutMs)
+  const db = Database.of(knex, timeoutMs, dialect.ending)
   const readiness = new Readiness(knex, db, dialect, entry, options.createTable)
   const table = new SessionTable(db, dialect, entry.definition, readiness, options.clock)
   const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections))
   budget.lowerTo(options.maxConnections)
+  const lockedRows = getOrMake(lockedRowsOfBudget, budget, () => new LockedRows(budget))
   const limits = options.batch
     ? dialect
     : { maxBatch: 1, inFlight: { reads: options.maxConnections, writes: options.maxConnections, spare: 0 } }
-  const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, budget, timeoutMs)
+  const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, { budget, lockedRows }, timeoutMs)
   const order = new WriteOrder(entry.lastWrites)
   // Who closes a store waits for the round under way.
   const deadlines = new Deadlines(timeoutMs)

@@ -1,4 +1,5 @@
-import { Bounded, type Deadlines } from './deadlines'
+import { CallDeadlines, Caller } from './caller'
+import type { Deadlines } from './deadlines'
 import { TimeoutError } from './errors'
 import { afterTick, monotonicNow } from './natives'
 
@@ -9,7 +10,7 @@ export type Callback<T> = (error?: any, value?: T) => void
 /** What a call needs to be answered. */
 export interface Call {
   readonly operation: string
-  /** Null for a call that is bounded step by step, or otherwise. */
+  /** Null for a call that is bounded step by step, or otherwise. With {@link CallDeadlines} what is done for it is given up in time. */
   readonly deadlines: Deadlines | null
   /** When it began, as `monotonicNow()` has it. */
   readonly startedAt: number
@@ -26,7 +27,11 @@ export interface Call {
  * async context, which the `then` here takes along. The promise already carries a catch: express-session calls `store.destroy(sid)` bare
  * and drops what it returns, and that must not end the process. Who awaits it gets the error all the same.
  */
-export function answerInTime<T>(work: () => Promise<T>, call: Call, callback: Callback<T> | undefined): Promise<T> | undefined {
+export function answerInTime<T>(
+  work: (caller: Caller) => Promise<T>,
+  call: Call,
+  callback: Callback<T> | undefined
+): Promise<T> | undefined {
   if (callback !== undefined) {
     settle(work, new CallbackAnswer(call, callback))
     return undefined
@@ -42,7 +47,7 @@ export function answer<T>(work: Promise<T>, callback: Callback<T> | undefined, o
 }
 
 /** One answer that is still to be given. */
-abstract class PendingAnswer<T> extends Bounded {
+abstract class PendingAnswer<T> extends Caller {
   private open = true
 
   constructor(private readonly call: Call) {
@@ -61,7 +66,17 @@ abstract class PendingAnswer<T> extends Bounded {
   /** Called by the deadlines, which have removed it. */
   override expire(): void {
     const { operation, deadlines } = this.call
-    const error = new TimeoutError(operation, deadlines?.timeoutMs ?? Number.POSITIVE_INFINITY)
+    if (deadlines instanceof CallDeadlines) {
+      if (!this.hasGivenUp) {
+        deadlines.reserve.add(this, this.due)
+        this.giveUp()
+        return
+      }
+      this.expired(new TimeoutError(operation, deadlines.callMs, this.outcome))
+    } else this.expired(new TimeoutError(operation, deadlines?.timeoutMs ?? Number.POSITIVE_INFINITY))
+  }
+
+  private expired(error: TimeoutError): void {
     this.open = false
     this.call.settled(error)
     this.refuse(error)
@@ -73,7 +88,9 @@ abstract class PendingAnswer<T> extends Bounded {
   private close(error: unknown): boolean {
     if (!this.open) return false
     this.open = false
-    this.call.deadlines?.remove(this)
+    const { deadlines } = this.call
+    if (this.hasGivenUp) (deadlines as CallDeadlines).reserve.remove(this)
+    else deadlines?.remove(this)
     this.call.settled(error)
     return true
   }
@@ -106,10 +123,10 @@ class PromiseAnswer<T> extends PendingAnswer<T> {
   }
 }
 
-function settle<T>(work: () => Promise<T>, pending: PendingAnswer<T>): void {
+function settle<T>(work: (caller: Caller) => Promise<T>, pending: PendingAnswer<T>): void {
   let promise: Promise<T>
   try {
-    promise = work()
+    promise = work(pending)
   } catch (error) {
     promise = Promise.reject(error)
   }

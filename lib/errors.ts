@@ -136,12 +136,30 @@ export class ReadOnlyDatabaseError extends DatabaseError {
   }
 }
 
-/** The database gave up the statement for the sake of others: deadlock, serialization failure, busy. It was tried again before you see this. */
+/**
+ * Why the database gave a statement up: for others (deadlock, serialization failure, busy), because another transaction holds a lock on its
+ * row, or because something there ends statements (a limit of time, an administrator).
+ */
+export type TransientReason = 'conflict' | 'locked' | 'ended'
+
+const GIVEN_UP: Readonly<Record<TransientReason, string>> = {
+  conflict: 'the database gave the statement up for others again and again',
+  locked: 'another transaction holds a lock on the row for longer than the database lets a statement wait',
+  ended: 'the server ended the statement twice: by a limit of time that is set there (statement_timeout or the like), or told by somebody'
+}
+
+/** The database gave up the statement. It was tried again before you see this. */
 export class TransientDatabaseError extends DatabaseError {
   override readonly code = 'ERR_SESSION_DATABASE_BUSY'
 
-  constructor(operation: string, dialect: string, driverCode: string | undefined) {
-    super(operation, dialect, driverCode, 'the database gave the statement up for others again and again')
+  constructor(
+    operation: string,
+    dialect: string,
+    driverCode: string | undefined,
+    /** @default 'conflict' */
+    readonly reason: TransientReason = 'conflict'
+  ) {
+    super(operation, dialect, driverCode, GIVEN_UP[reason])
   }
 }
 
@@ -168,15 +186,30 @@ export class RecordTooLargeError extends DatabaseError {
   }
 }
 
-/** No answer within `timeoutMs`. Whether a write took effect is not known. */
+/** What became of a write that timed out: it will never be in the database, or nobody can tell. */
+export type TimeoutOutcome = 'not-written' | 'unknown'
+
+const READS: ReadonlySet<string> = new Set(['get', 'all', 'ids', 'length', 'health', 'scan'])
+const WRITES: ReadonlySet<string> = new Set(['set', 'touch', 'destroy', 'clear'])
+const OUTCOMES: Readonly<Record<TimeoutOutcome, string>> = {
+  'not-written': '; it was not written, and will not be',
+  unknown: '; the server could not be told to end it, so whether it is written is not known'
+}
+
+/** No answer within `timeoutMs`. The statement has been ended on the server, or the error says that this is not known. */
 export class TimeoutError extends SessionStoreError {
   readonly code = 'ERR_SESSION_TIMEOUT'
+  /** Of a call that only reads: `'not-written'`. */
+  readonly outcome: TimeoutOutcome
 
   constructor(
     readonly operation: string,
-    readonly timeoutMs: number
+    readonly timeoutMs: number,
+    outcome: TimeoutOutcome = 'unknown'
   ) {
-    super(`session ${operation} had no answer from the database within ${timeoutMs} ms (option timeoutMs)`)
+    const became = WRITES.has(operation) ? OUTCOMES[outcome] : ''
+    super(`session ${operation} had no answer from the database within ${timeoutMs} ms (option timeoutMs)${became}`)
+    this.outcome = READS.has(operation) ? 'not-written' : outcome
   }
 }
 

@@ -2,6 +2,7 @@ import { type Session, type SessionData, Store } from 'express-session'
 import type { Knex } from 'knex'
 import { assemble, type Parts } from './assemble'
 import { answerInTime, type Call, type Callback, withinTime } from './callbacks'
+import { CallDeadlines, type Caller } from './caller'
 import { Deadlines } from './deadlines'
 import { StoreClosedError } from './errors'
 import type { SessionStoreEvents } from './events'
@@ -56,7 +57,8 @@ export class KnexSessionStore extends Store {
   private readonly revisions: Revisions
   private readonly sessions: Sessions
   private readonly scan: SessionScan
-  private readonly deadlines: Deadlines
+  private readonly callDeadlines: CallDeadlines
+  private readonly stepDeadlines: Deadlines
   private closed = false
   private joined = false
   private readonly statistics = new Statistics()
@@ -80,7 +82,8 @@ export class KnexSessionStore extends Store {
     this.given = { ...options }
     this.parts = assemble(this.options)
     this.revisions = parent?.revisions ?? new Revisions()
-    this.deadlines = new Deadlines(this.options.timeoutMs)
+    this.callDeadlines = new CallDeadlines(this.options.timeoutMs)
+    this.stepDeadlines = new Deadlines(this.options.timeoutMs)
     const announcer = parent ?? this
     this.sessions = new Sessions({
       ...this.parts,
@@ -92,14 +95,14 @@ export class KnexSessionStore extends Store {
     const { prefix, storedId, upgradePlainIds } = this.options
     const isHashed = storedId === 'hashed' && !upgradePlainIds
     const range = { prefix, idLength: isHashed ? [...prefix].length + HASH_LENGTH : undefined }
-    this.scan = new SessionScan(this.parts, range, (operation, step) => withinTime(step, operation, this.deadlines))
+    this.scan = new SessionScan(this.parts, range, (operation, step) => withinTime(step, operation, this.stepDeadlines))
   }
 
   /** Gives the session, or null if there is none, or none that is alive and can be read. */
   override get(sessionId: string): Promise<SessionData | null>
   override get(sessionId: string, callback: Callback<SessionData | null>): void
   override get(sessionId: string, callback?: Callback<SessionData | null>): Promise<SessionData | null> | undefined {
-    return this.perform('get', () => this.sessions.load(sessionId), callback)
+    return this.perform('get', (caller) => this.sessions.load(sessionId, caller), callback)
   }
 
   /**
@@ -109,21 +112,21 @@ export class KnexSessionStore extends Store {
   override set(sessionId: string, session: SessionData): Promise<void>
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('set', () => this.sessions.save(sessionId, session), callback)
+    return this.perform('set', (caller) => this.sessions.save(sessionId, session, caller), callback)
   }
 
   /** Renews the session's expiry; costs no statement where that moves it by less than `touchAfterMs`. Never brings a session back. */
   override touch(sessionId: string, session: SessionData): Promise<void>
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('touch', () => this.sessions.touch(sessionId, session), callback)
+    return this.perform('touch', (caller) => this.sessions.touch(sessionId, session, caller), callback)
   }
 
   /** Ends the session, also for requests that hold it now. Without error if there is none. */
   override destroy(sessionId: string): Promise<void>
   override destroy(sessionId: string, callback?: Callback<void>): void
   override destroy(sessionId: string, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('destroy', () => this.sessions.destroy(sessionId), callback)
+    return this.perform('destroy', (caller) => this.sessions.destroy(sessionId, caller), callback)
   }
 
   /** express-session's own: makes the session object of a request from what `get` gave. It stands for the same revision. */
@@ -216,7 +219,7 @@ export class KnexSessionStore extends Store {
     const start = monotonicNow()
     const dialect = this.options.dialect.name
     try {
-      await withinTime(this.parts.records.load(HEALTH_ID), 'health', this.deadlines)
+      await withinTime(this.parts.records.load(HEALTH_ID), 'health', this.stepDeadlines)
       return { ok: true, dialect, latencyMs: monotonicNow() - start }
     } catch (error) {
       return { ok: false, dialect, latencyMs: monotonicNow() - start, error: error as Error }
@@ -232,14 +235,14 @@ export class KnexSessionStore extends Store {
   /** @param deadlines null for what is bounded step by step */
   private perform<T>(
     operation: string,
-    work: () => Promise<T>,
+    work: (caller: Caller) => Promise<T>,
     callback: Callback<T> | undefined,
-    deadlines: Deadlines | null = this.deadlines
+    deadlines: CallDeadlines | null = this.callDeadlines
   ): Promise<T> | undefined {
     if (!this.joined) this.join()
     const call = new StoreCall(operation, deadlines, this.options, this.statistics, this.ended)
     this.underWay++
-    const begin = () => (this.closed ? Promise.reject(new StoreClosedError(operation)) : call.start(work))
+    const begin = (caller: Caller) => (this.closed ? Promise.reject(new StoreClosedError(operation)) : call.start(() => work(caller)))
     return answerInTime(begin, call, typeof callback === 'function' ? callback : undefined)
   }
 
@@ -261,7 +264,7 @@ class StoreCall extends Observation implements Call {
 
   constructor(
     operation: string,
-    readonly deadlines: Deadlines | null,
+    readonly deadlines: CallDeadlines | null,
     { dialect, onError }: ResolvedOptions,
     statistics: Statistics,
     private readonly ended: () => void

@@ -1,9 +1,12 @@
+import type { Caller } from '../caller'
 import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
+import type { StatementBounds } from '../knex/statement-bounds'
 import { passOn, type Soon } from '../soon'
 import type { SessionRecords } from '../table/session-records'
 import type { SessionTable } from '../table/session-table'
 import type { ConnectionBudget } from './connection-budget'
 import { Lane, type LaneOptions } from './lane'
+import type { LockedRows } from './locked-rows'
 
 /** Enough for a full statement of ordinary sessions; a few huge ones go in statements of their own. */
 const MAX_BATCH_BYTES = 1_048_576
@@ -16,6 +19,12 @@ const SMALL_WRITE = 16
 /** How much goes together, and how much at once. */
 export type BatchLimits = Pick<Dialect, 'maxBatch' | 'inFlight'>
 
+/** What the lanes of one Knex share. */
+export interface SharedConnections {
+  readonly budget: ConnectionBudget
+  readonly lockedRows: LockedRows
+}
+
 /** The rows of many callers in one statement: a decorator over the table, one lane for each kind of call. */
 export class CoalescedRecords implements SessionRecords {
   private readonly loads: Lane<string, SessionRecord | null>
@@ -26,10 +35,12 @@ export class CoalescedRecords implements SessionRecords {
   private readonly updatesWithExpiry: Lane<RecordToUpdate, boolean>
   private readonly touches: Lane<RecordToTouch, boolean>
   private readonly removals: Lane<string, undefined>
+  private readonly lockedRows: LockedRows
 
-  constructor(table: SessionTable, { maxBatch, inFlight }: BatchLimits, budget: ConnectionBudget, timeoutMs: number) {
+  constructor(table: SessionTable, { maxBatch, inFlight }: BatchLimits, { budget, lockedRows }: SharedConnections, timeoutMs: number) {
     const shared = { maxBatch, maxBatchBytes: MAX_BATCH_BYTES, spare: inFlight.spare, budget, timeoutMs }
-    const writes = { ...shared, sameId: 'in-turn' as const, smallBatch: SMALL_WRITE, maxInFlight: inFlight.writes }
+    this.lockedRows = lockedRows
+    const writes = { ...shared, lockedRows, sameId: 'in-turn' as const, smallBatch: SMALL_WRITE, maxInFlight: inFlight.writes }
     const large = { idOf, sizeOf: ({ data }: { data: string }) => data.length }
     const put: Pick<LaneOptions<RecordToPut, unknown>, 'idOf' | 'sizeOf'> = large
     const small = { sizeOf: () => 0 }
@@ -42,57 +53,68 @@ export class CoalescedRecords implements SessionRecords {
       sameId: 'shared',
       smallBatch: SMALL_READ,
       maxInFlight: inFlight.reads,
-      run: (ids) => table.load(ids)
+      run: (ids, bounds) => table.load(ids, bounds)
     })
-    this.inserts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => each(records, table.insert(records)) })
-    this.puts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => table.put(records) })
-    this.livePuts = new Lane({ ...writes, ...put, operation: 'set', run: (records) => table.putUnlessDead(records) })
-    this.updates = new Lane({ ...writes, ...large, operation: 'set', run: (records: RecordToUpdate[]) => table.update(records) })
+    this.inserts = new Lane({ ...writes, ...put, operation: 'set', run: (records, bounds) => each(records, table.insert(records, bounds)) })
+    this.puts = new Lane({ ...writes, ...put, operation: 'set', run: (records, bounds) => table.put(records, bounds) })
+    this.livePuts = new Lane({ ...writes, ...put, operation: 'set', run: (records, bounds) => table.putUnlessDead(records, bounds) })
+    this.updates = new Lane({
+      ...writes,
+      ...large,
+      operation: 'set',
+      run: (records: RecordToUpdate[], bounds: StatementBounds) => table.update(records, bounds)
+    })
     this.updatesWithExpiry = new Lane({
       ...writes,
       ...large,
       operation: 'set',
-      run: (records: RecordToUpdate[]) => table.updateWithExpiry(records)
+      run: (records: RecordToUpdate[], bounds: StatementBounds) => table.updateWithExpiry(records, bounds)
     })
-    this.touches = new Lane({ ...writes, ...small, idOf, operation: 'touch', run: (records: RecordToTouch[]) => table.touch(records) })
-    this.removals = new Lane({ ...writes, ...bareId, operation: 'destroy', run: (ids) => each(ids, table.remove(ids)) })
+    this.touches = new Lane({
+      ...writes,
+      ...small,
+      idOf,
+      operation: 'touch',
+      run: (records: RecordToTouch[], bounds: StatementBounds) => table.touch(records, bounds)
+    })
+    this.removals = new Lane({ ...writes, ...bareId, operation: 'destroy', run: (ids, bounds) => each(ids, table.remove(ids, bounds)) })
   }
 
   get waiting(): number {
     const lanes = [this.loads, this.inserts, this.puts, this.livePuts, this.updates, this.updatesWithExpiry, this.touches, this.removals]
-    return lanes.reduce((total, lane) => total + lane.waiting, 0)
+    return lanes.reduce((total, lane) => total + lane.waiting, this.lockedRows.waiting)
   }
 
-  load(id: string): Promise<SessionRecord | null> {
-    return this.loads.submit(id)
+  load(id: string, caller?: Caller): Promise<SessionRecord | null> {
+    return this.loads.submit(id, caller)
   }
 
-  insert(record: RecordToPut): Promise<void> {
-    return this.inserts.submit(record)
+  insert(record: RecordToPut, caller?: Caller): Promise<void> {
+    return this.inserts.submit(record, caller)
   }
 
-  put(record: RecordToPut): Promise<number> {
-    return this.puts.submit(record)
+  put(record: RecordToPut, caller?: Caller): Promise<number> {
+    return this.puts.submit(record, caller)
   }
 
-  putUnlessDead(record: RecordToPut): Promise<number | null> {
-    return this.livePuts.submit(record)
+  putUnlessDead(record: RecordToPut, caller?: Caller): Promise<number | null> {
+    return this.livePuts.submit(record, caller)
   }
 
-  update(record: RecordToUpdate): Promise<boolean> {
-    return this.updates.submit(record)
+  update(record: RecordToUpdate, caller?: Caller): Promise<boolean> {
+    return this.updates.submit(record, caller)
   }
 
-  updateWithExpiry(record: RecordToUpdate): Promise<boolean> {
-    return this.updatesWithExpiry.submit(record)
+  updateWithExpiry(record: RecordToUpdate, caller?: Caller): Promise<boolean> {
+    return this.updatesWithExpiry.submit(record, caller)
   }
 
-  touch(record: RecordToTouch): Promise<boolean> {
-    return this.touches.submit(record)
+  touch(record: RecordToTouch, caller?: Caller): Promise<boolean> {
+    return this.touches.submit(record, caller)
   }
 
-  remove(id: string): Promise<void> {
-    return this.removals.submit(id)
+  remove(id: string, caller?: Caller): Promise<void> {
+    return this.removals.submit(id, caller)
   }
 }
 

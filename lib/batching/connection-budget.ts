@@ -14,6 +14,11 @@ export class ConnectionBudget {
 
   constructor(private maxConnections: number) {}
 
+  /** True where one connection is all there may be. */
+  get isOfOne(): boolean {
+    return this.maxConnections === 1
+  }
+
   /** Stores that share a Knex each promised their maximum; the smallest keeps every promise. */
   lowerTo(maxConnections: number): void {
     this.maxConnections = Math.min(this.maxConnections, maxConnections)

@@ -1,4 +1,5 @@
 import type { Database } from '../knex/database'
+import type { StatementEnding } from '../knex/running-statement'
 import type { Soon } from '../soon'
 import type { TableDefinition } from './table-definition'
 
@@ -45,8 +46,12 @@ export type Diagnosis =
   | 'table-missing'
   /** The code says "something about this statement"; a look at the schema must tell whether the table is missing. */
   | 'table-perhaps-missing'
-  /** Deadlock, serialization failure, lock wait, busy: the same statement may well succeed now. */
+  /** Deadlock, serialization failure, busy: the same statement may well succeed now. */
   | 'transient'
+  /** The statement waited for a row that another transaction has locked, for as long as it may. */
+  | 'locked'
+  /** The server ended the statement: it was told to, by this process or somebody else, or by a limit of time of its own. */
+  | 'ended'
   /** The connection is lost or cannot be made. */
   | 'unreachable'
   | 'read-only'
@@ -118,6 +123,8 @@ export interface Dialect {
   /** Drops the table if it exists. */
   drop(db: Database, table: TableDefinition): Promise<void>
   statements(table: TableDefinition): SessionStatements
+  /** How a statement is ended on the server. Absent where the database is in this process: there is nobody to tell. */
+  readonly ending?: StatementEnding
   diagnose(error: unknown): Diagnosis
   /** Whether a table can be left out of the write-ahead log. */
   readonly supportsUnlogged: boolean

@@ -17,13 +17,17 @@ const NOT_PREPARED =
 
 /** The error that leaves instead of the driver's own, whose text may hold bound values. One of ours leaves as it is. */
 export function wrapDriverError(dialect: Dialect, error: unknown, operation: string): SessionStoreError {
-  if (error instanceof TimeoutError) return new TimeoutError(operation, error.timeoutMs)
+  if (error instanceof TimeoutError) return new TimeoutError(operation, error.timeoutMs, error.outcome)
   if (isOurs(error)) return error
   const code = driverCode(error)
   if (isKnexTimeout(error)) return new DatabaseUnreachableError(operation, dialect.name, code, NO_CONNECTION)
-  switch (dialect.diagnose(error)) {
+  const diagnosis = dialect.diagnose(error)
+  switch (diagnosis) {
     case 'transient':
       return new TransientDatabaseError(operation, dialect.name, code)
+    case 'locked':
+    case 'ended':
+      return new TransientDatabaseError(operation, dialect.name, code, diagnosis)
     case 'unreachable':
       return new DatabaseUnreachableError(operation, dialect.name, code)
     case 'read-only':

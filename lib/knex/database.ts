@@ -1,10 +1,10 @@
 import type { Knex } from 'knex'
-import { withinTime } from '../callbacks'
 import { Deadlines } from '../deadlines'
-import { TimeoutError } from '../errors'
 import { isPromiseLike } from '../soon'
 import { BorrowedConnections } from './borrowed-connections'
 import type { Connection, KnexClient } from './knex-client'
+import { RunningStatement, type StatementEnding } from './running-statement'
+import type { StatementBounds } from './statement-bounds'
 
 /** What one statement needs besides its text and bindings. */
 export interface StatementOptions {
@@ -21,14 +21,29 @@ export class Database {
 
   private constructor(
     private readonly knex: Knex,
-    private readonly deadlines: Deadlines
+    private readonly deadlines: Deadlines,
+    private readonly ending: StatementEnding | undefined,
+    private readonly bounds: StatementBounds | undefined
   ) {
     this.borrowed = BorrowedConnections.of(knex.client)
   }
 
-  /** @param timeoutMs after this many milliseconds a statement is given up and its connection is thrown away */
-  static of(knex: Knex, timeoutMs: number): Database {
-    return new Database(knex, new Deadlines(timeoutMs))
+  /**
+   * @param timeoutMs after this many milliseconds a statement without bounds of its own is ended on the server
+   * @param ending how it is ended there
+   */
+  static of(knex: Knex, timeoutMs: number, ending?: StatementEnding): Database {
+    return new Database(knex, new Deadlines(timeoutMs), ending, undefined)
+  }
+
+  /** The same for one statement, which has bounds of its own. */
+  within(bounds: StatementBounds): Database {
+    return new Database(this.knex, this.deadlines, this.ending, bounds)
+  }
+
+  /** Milliseconds that a statement may wait for a locked row, or undefined for as long as the server has it. */
+  get lockWaitMs(): number | undefined {
+    return this.bounds?.lockWaitMs
   }
 
   get client(): KnexClient {
@@ -38,6 +53,11 @@ export class Database {
   /** True inside a transaction of the caller: what is done here may be rolled back, and shares one connection with it. */
   get isTransaction(): boolean {
     return this.client.transacting === true
+  }
+
+  /** Throws where nobody waits for the statement any more. */
+  refuseIfGivenUp(): void {
+    this.bounds?.refuseIfGivenUp()
   }
 
   /** Runs one statement; `?` marks a binding. Answers what the driver answers. */
@@ -58,23 +78,24 @@ export class Database {
   async use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
     const acquired = this.borrowed.acquire()
     const connection = isPromiseLike(acquired) ? await acquired : acquired
-    return this.inTime(connection, () => work(connection))
-  }
-
-  private async inTime<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
     try {
-      return await withinTime(work(), 'statement', this.deadlines)
-    } catch (error) {
-      // Its answer may still come, and must not be taken for that of the next statement: the pool destroys such a connection.
-      if (error instanceof TimeoutError) connection.__knex__disposed = error
-      throw error
+      return await this.inTime(connection, work)
     } finally {
       this.borrowed.giveBack(connection)
     }
   }
 
+  private inTime<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
+    const { client, bounds, deadlines, ending } = this
+    this.refuseIfGivenUp()
+    const statement = new RunningStatement(client, connection, ending, work(connection))
+    if (bounds === undefined) return statement.outcomeWithin(deadlines)
+    bounds.begin(statement)
+    return statement.outcome(deadlines.timeoutMs)
+  }
+
   /** Runs `work` in a transaction, or in a savepoint if this already is one. */
   transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
-    return this.knex.transaction((trx) => work(new Database(trx, this.deadlines)))
+    return this.knex.transaction((trx) => work(new Database(trx, this.deadlines, this.ending, this.bounds)))
   }
 }

@@ -79,5 +79,5 @@ function resolve(knex: Knex, options: SessionsTableOptions) {
     throw new InvalidOptionError('unlogged', dialect.supportsUnlogged ? 'true or false' : `false on ${dialect.name}`, unlogged)
   }
   const entry = register(knex, resolveTable(options, dialect))
-  return { db: Database.of(knex, SCHEMA_TIMEOUT_MS), dialect, entry, unlogged }
+  return { db: Database.of(knex, SCHEMA_TIMEOUT_MS, dialect.ending), dialect, entry, unlogged }
 }

@@ -127,7 +127,7 @@ export async function prepareTable(db: Database, dialect: Dialect, table: TableD
       debug('created the sessions table %s', displayName(table))
       return
     } catch (error) {
-      const mayPass = ['transient', 'other'].includes(dialect.diagnose(error))
+      const mayPass = ['transient', 'locked', 'ended', 'other'].includes(dialect.diagnose(error))
       if ((tries === MAX_TRIES || !mayPass) && !(await isThere(db, dialect, table))) throw creationError(dialect, error, table)
     }
   }

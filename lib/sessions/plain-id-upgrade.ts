@@ -1,3 +1,4 @@
+import type { Caller } from '../caller'
 import type { SessionRecord } from '../dialects/dialect'
 import { SessionConflictError } from '../errors'
 import { decode, encode } from '../record/codec'
@@ -22,42 +23,42 @@ export class PlainIdUpgrade {
   constructor(private readonly parts: SessionsParts) {}
 
   /** The session's row under its hash, dead or alive, if it was or is under its plain id. */
-  async move(sessionId: string, storedId: string): Promise<SessionRecord | null> {
+  async move(sessionId: string, storedId: string, caller: Caller): Promise<SessionRecord | null> {
     const plainId = this.plainId(sessionId)
     if (plainId === undefined) return null
     const { records, options } = this.parts
     for (let tries = 1; tries <= MAX_TRIES; tries++) {
-      const plain = await records.load(plainId)
+      const plain = await records.load(plainId, caller)
       // Moved meanwhile, and the plain row pruned.
-      if (plain === null) return records.load(storedId)
+      if (plain === null) return records.load(storedId, caller)
       const expiresAt = Math.abs(plain.expiresAt)
       // Ended; or moved long ago, and renewed under its hash.
-      if (expiresAt <= options.clock()) return records.load(storedId)
+      if (expiresAt <= options.clock()) return records.load(storedId, caller)
       // Before it is claimed: a row that cannot be read stays as it is. The codec may bind the data to the id of the row.
       const session = await decode(options.codec, plain.data, plainId)
       const { data } = await encode(options.codec, session, storedId)
       const ownerId = ownerOf(options, session)
-      const isClaimed = plain.expiresAt < 0 || (await this.claim(plain))
+      const isClaimed = plain.expiresAt < 0 || (await this.claim(plain, caller))
       if (!isClaimed) continue
-      await records.insert({ id: storedId, data, expiresAt, createdAt: plain.createdAt, ownerId })
-      return records.load(storedId)
+      await records.insert({ id: storedId, data, expiresAt, createdAt: plain.createdAt, ownerId }, caller)
+      return records.load(storedId, caller)
     }
     throw new SessionConflictError(`${MAX_TRIES} tries in a row to move it`)
   }
 
   /** A session is ended under its plain id too, and one that is being moved never arrives. */
-  async remove(sessionId: string, storedId: string): Promise<void> {
+  async remove(sessionId: string, storedId: string, caller: Caller | undefined): Promise<void> {
     const { records, options } = this.parts
     const plainId = this.plainId(sessionId)
     if (plainId === undefined) return
-    const plain = await records.load(plainId)
+    const plain = await records.load(plainId, caller)
     if (plain === null || plain.expiresAt === 0) return
-    await records.insert({ id: storedId, createdAt: options.clock(), ...TOMBSTONE })
-    await records.remove(plainId)
+    await records.insert({ id: storedId, createdAt: options.clock(), ...TOMBSTONE }, caller)
+    await records.remove(plainId, caller)
   }
 
-  private claim({ id, revision, data, expiresAt }: SessionRecord): Promise<boolean> {
-    return this.parts.records.updateWithExpiry({ id, revision, data, expiresAt: -expiresAt, ownerId: null })
+  private claim({ id, revision, data, expiresAt }: SessionRecord, caller: Caller): Promise<boolean> {
+    return this.parts.records.updateWithExpiry({ id, revision, data, expiresAt: -expiresAt, ownerId: null }, caller)
   }
 
   private plainId(sessionId: string): string | undefined {

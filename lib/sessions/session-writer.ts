@@ -1,4 +1,5 @@
 import type { SessionData } from 'express-session'
+import type { Caller } from '../caller'
 import { UNKNOWN_REVISION } from '../dialects/dialect'
 import { SessionConflictError, SessionTooLargeError } from '../errors'
 import { decode, type EncodedSession, encode } from '../record/codec'
@@ -23,6 +24,8 @@ export interface Draft {
   readonly deliberate: boolean
   readonly ownerId: string | null
   readonly now: number
+  /** Whose time bounds it. */
+  readonly caller: Caller | undefined
 }
 
 /** What is to be in the row. */
@@ -45,7 +48,7 @@ export class SessionWriter {
     const shortened = draft.deliberate && draft.expiresAt < known.expiresAt
     // Fastify sets the whole session on every request, and express-session does with `resave`.
     if (encoded.comparable === known.comparable && !shortened && !known.outdated)
-      return this.renew(draft.storedId, draft.session, draft.expiresAt)
+      return this.renew(draft.storedId, draft.session, draft.expiresAt, draft.caller)
     return this.update(draft, encoded, known)
   }
 
@@ -54,14 +57,14 @@ export class SessionWriter {
     const { records, options } = this.parts
     const encoded = await encode(options.codec, draft.storable, draft.storedId)
     const { storedId: id, revision, expiresAt } = known
-    const hit = await records.update({ id, revision, data: encoded.data, expiresAt, ownerId: draft.ownerId })
+    const hit = await records.update({ id, revision, data: encoded.data, expiresAt, ownerId: draft.ownerId }, draft.caller)
     if (hit) this.remember({ ...draft, expiresAt }, encoded, { revision: revision + 1, data: encoded.data, createdAt: known.createdAt })
   }
 
   /** Renews the expiry of a session that is alive. */
-  renew(storedId: string, session: SessionData, expiresAt: number): Promise<void> {
+  renew(storedId: string, session: SessionData, expiresAt: number, caller: Caller | undefined): Promise<void> {
     const { records, revisions, announce } = this.parts
-    return records.touch({ id: storedId, expiresAt }).then((alive) => {
+    return records.touch({ id: storedId, expiresAt }, caller).then((alive) => {
       const known = revisions.of(session, storedId)
       if (known === undefined) return
       if (alive) revisions.remember(session, { ...known, expiresAt: Math.max(known.expiresAt, expiresAt) })
@@ -73,7 +76,9 @@ export class SessionWriter {
   private put(draft: Draft, encoded: EncodedSession): Promise<void> {
     const { records, announce } = this.parts
     const record = { id: draft.storedId, data: encoded.data, expiresAt: draft.expiresAt, ownerId: draft.ownerId, createdAt: draft.now }
-    const written: Promise<number | null> = mayBeStale(draft.session) ? records.putUnlessDead(record) : records.put(record)
+    const written: Promise<number | null> = mayBeStale(draft.session)
+      ? records.putUnlessDead(record, draft.caller)
+      : records.put(record, draft.caller)
     return written.then((revision) => {
       if (revision === null) announce('dropped', { operation: 'set' })
       else this.remember(draft, encoded, { revision, data: encoded.data, createdAt: draft.now })
@@ -91,7 +96,7 @@ export class SessionWriter {
     let isCertain = isKnown && (known.transaction === undefined || known.transaction === this.parts.transaction)
     for (let tries = 1; tries <= MAX_TRIES; tries++) {
       if (isCertain && (await this.updateAt(revision, draft, version))) return this.written(draft, encoded, known, version, revision + 1)
-      const current = await records.load(draft.storedId)
+      const current = await records.load(draft.storedId, draft.caller)
       if (current === null || current.expiresAt <= options.clock()) return announce('dropped', { operation: 'set' })
       const wasCertain = isCertain
       isCertain = true
@@ -121,7 +126,8 @@ export class SessionWriter {
 
   private updateAt(revision: number, draft: Draft, { data, expiresAt, ownerId }: Version): Promise<boolean> {
     const record = { id: draft.storedId, revision, data, expiresAt, ownerId }
-    return draft.deliberate ? this.parts.records.updateWithExpiry(record) : this.parts.records.update(record)
+    const { records } = this.parts
+    return draft.deliberate ? records.updateWithExpiry(record, draft.caller) : records.update(record, draft.caller)
   }
 
   /** Our changes since the session was loaded, put over what the row holds now. */

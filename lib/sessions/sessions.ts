@@ -1,4 +1,5 @@
 import type { SessionData } from 'express-session'
+import type { Caller } from '../caller'
 import type { SessionRecord } from '../dialects/dialect'
 import { isOurs, UnreadableSessionError } from '../errors'
 import { decode, encode } from '../record/codec'
@@ -24,21 +25,21 @@ export class Sessions {
   }
 
   /** The session, or null if there is none that is alive and can be read. */
-  load(sessionId: string): Promise<SessionData | null> {
+  load(sessionId: string, caller: Caller): Promise<SessionData | null> {
     if (!this.canExist(sessionId)) return Promise.resolve(null)
     const storedId = this.storedId(sessionId)
     return this.parts.order.read(storedId, () =>
-      this.parts.records.load(storedId).then((record) => {
+      this.parts.records.load(storedId, caller).then((record) => {
         if (record !== null && this.isLive(record)) return this.open(record)
-        return this.upgrade === undefined ? null : this.openMoved(this.upgrade, sessionId, storedId)
+        return this.upgrade === undefined ? null : this.openMoved(this.upgrade, sessionId, storedId, caller)
       })
     )
   }
 
   /** Writes the session as it is now, unless it was destroyed or has expired since it was loaded. */
-  save(sessionId: string, session: SessionData): Promise<void> {
+  save(sessionId: string, session: SessionData, caller: Caller): Promise<void> {
     const storedId = this.storedId(sessionId)
-    const draft = this.draft(storedId, session)
+    const draft = this.draft(storedId, session, caller)
     // The caller may change the session while we wait for our turn: what is written is what it was now.
     const encoded = encode(this.parts.options.codec, draft.storable, storedId)
     if (!isPromiseLike(encoded)) return this.parts.order.write(storedId, () => this.writer.write(draft, encoded))
@@ -47,7 +48,7 @@ export class Sessions {
   }
 
   /** Renews the expiry, if that moves it far enough to be worth a statement. */
-  touch(sessionId: string, session: SessionData): Promise<void> {
+  touch(sessionId: string, session: SessionData, caller: Caller): Promise<void> {
     if (!this.canExist(sessionId)) return Promise.resolve()
     const { originalMaxAge } = cookieOf(session)
     const { options, order } = this.parts
@@ -58,20 +59,20 @@ export class Sessions {
     if (known !== undefined) {
       const shortened = expiresAt < known.expiresAt && typeof options.ttlSeconds === 'function'
       // express-session calls touch, not set, when only the cookie was changed.
-      if (shortened || maxAgeChanged(originalMaxAge, known.maxAge)) return this.save(sessionId, session)
+      if (shortened || maxAgeChanged(originalMaxAge, known.maxAge)) return this.save(sessionId, session, caller)
       const moved = expiresAt - known.expiresAt
       if (moved < touchThreshold(options.touchAfterMs, expiresAt - now)) return Promise.resolve()
     }
-    return order.write(storedId, () => this.writer.renew(storedId, session, expiresAt))
+    return order.write(storedId, () => this.writer.renew(storedId, session, expiresAt, caller))
   }
 
   /** Ends the session, for every request that still holds it too. */
-  async destroy(sessionId: string): Promise<void> {
+  async destroy(sessionId: string, caller?: Caller): Promise<void> {
     if (!this.canExist(sessionId)) return
     const storedId = this.storedId(sessionId)
     return this.parts.order.write(storedId, async () => {
-      await this.upgrade?.remove(sessionId, storedId)
-      await this.parts.records.remove(storedId)
+      await this.upgrade?.remove(sessionId, storedId, caller)
+      await this.parts.records.remove(storedId, caller)
     })
   }
 
@@ -123,10 +124,10 @@ export class Sessions {
     return null
   }
 
-  private async openMoved(upgrade: PlainIdUpgrade, sessionId: string, storedId: string): Promise<SessionData | null> {
+  private async openMoved(upgrade: PlainIdUpgrade, sessionId: string, storedId: string, caller: Caller): Promise<SessionData | null> {
     let record: SessionRecord | null
     try {
-      record = await upgrade.move(sessionId, storedId)
+      record = await upgrade.move(sessionId, storedId, caller)
     } catch (error) {
       return this.unreadable(error)
     }
@@ -139,7 +140,7 @@ export class Sessions {
     return expiresAt > now && createdAt + maxLifetimeSeconds * 1000 > now
   }
 
-  private draft(storedId: string, session: SessionData): Draft {
+  private draft(storedId: string, session: SessionData, caller?: Caller): Draft {
     const { options, revisions } = this.parts
     const known = revisions.of(session, storedId)
     const storable = toStorable(session, known)
@@ -148,7 +149,7 @@ export class Sessions {
     // The expiry it was loaded with may have passed since, and another request may have renewed it.
     const endsNow = expiresAt <= now && expiresAt !== known?.expiresAt
     const deliberate = typeof options.ttlSeconds === 'function' || endsNow || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
-    return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now }
+    return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now, caller }
   }
 
   private storedId(sessionId: string): string {

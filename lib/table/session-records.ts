@@ -1,26 +1,29 @@
+import type { Caller } from '../caller'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
 
 /**
  * The rows of one sessions table, one call a row. Every implementation passes `spec/table/session-records.contract.ts`.
  * A dead row is one of a session that was destroyed or has expired; it may still be in the table.
+ *
+ * What is done for a caller is given up with it; without one it has a caller's time of its own.
  */
 export interface SessionRecords {
   /** Calls that wait for a statement. */
   readonly waiting: number
   /** The row, dead or alive, or null. */
-  load(id: string): Promise<SessionRecord | null>
+  load(id: string, caller?: Caller): Promise<SessionRecord | null>
   /** Inserts, if there is no row of that id, dead or alive. */
-  insert(record: RecordToPut): Promise<void>
+  insert(record: RecordToPut, caller?: Caller): Promise<void>
   /** Inserts or overwrites, and answers the revision the row has now. */
-  put(record: RecordToPut): Promise<number>
+  put(record: RecordToPut, caller?: Caller): Promise<number>
   /** The same, unless the row is there and dead: then null, and it stays as it is. */
-  putUnlessDead(record: RecordToPut): Promise<number | null>
+  putUnlessDead(record: RecordToPut, caller?: Caller): Promise<number | null>
   /** Overwrites the row if it is alive and at the given revision; the later expiry stays. Answers whether it was. */
-  update(record: RecordToUpdate): Promise<boolean>
+  update(record: RecordToUpdate, caller?: Caller): Promise<boolean>
   /** The same, with exactly the given expiry. */
-  updateWithExpiry(record: RecordToUpdate): Promise<boolean>
+  updateWithExpiry(record: RecordToUpdate, caller?: Caller): Promise<boolean>
   /** Renews the expiry if the row is alive; the later one stays. Answers whether it was. */
-  touch(record: RecordToTouch): Promise<boolean>
+  touch(record: RecordToTouch, caller?: Caller): Promise<boolean>
   /** Blanks the row and ends its life, if it is there. */
-  remove(id: string): Promise<void>
+  remove(id: string, caller?: Caller): Promise<void>
 }

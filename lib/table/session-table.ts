@@ -11,6 +11,7 @@ import { quotedColumns, type TableDefinition } from '../dialects/table-definitio
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
 import type { Database } from '../knex/database'
+import type { StatementBounds } from '../knex/statement-bounds'
 import { PREFIX_END } from '../record/stored-id'
 import { isPromiseLike, passOn, type Soon } from '../soon'
 import { Statistics } from '../statistics'
@@ -61,45 +62,46 @@ export class SessionTable {
     if (!this.keeper.isReady) await this.keeper.ensure()
   }
 
-  load(ids: readonly string[]): Soon<(SessionRecord | null)[]> {
-    return this.run('get', ids.length, () => this.find(ids))
+  load(ids: readonly string[], bounds?: StatementBounds): Soon<(SessionRecord | null)[]> {
+    return this.run('get', ids.length, () => this.find(this.on(bounds), ids))
   }
 
-  insert(records: readonly RecordToPut[]): Soon<void> {
-    return this.run('set', records.length, () => this.statements.insert(this.db, records))
+  insert(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<void> {
+    return this.run('set', records.length, () => this.statements.insert(this.on(bounds), records))
   }
 
-  put(records: readonly RecordToPut[]): Soon<number[]> {
-    return this.run('set', records.length, () => this.statements.put(this.db, records, this.now()))
+  put(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<number[]> {
+    return this.run('set', records.length, () => this.statements.put(this.on(bounds), records, this.now()))
   }
 
-  putUnlessDead(records: readonly RecordToPut[]): Soon<(number | null)[]> {
-    return this.run('set', records.length, () => this.statements.putUnlessDead(this.db, records, this.now()))
+  putUnlessDead(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<(number | null)[]> {
+    return this.run('set', records.length, () => this.statements.putUnlessDead(this.on(bounds), records, this.now()))
   }
 
-  update(records: readonly RecordToUpdate[]): Soon<boolean[]> {
-    return this.run('set', records.length, () => this.statements.update(this.db, records, this.now()))
+  update(records: readonly RecordToUpdate[], bounds?: StatementBounds): Soon<boolean[]> {
+    return this.run('set', records.length, () => this.statements.update(this.on(bounds), records, this.now()))
   }
 
-  updateWithExpiry(records: readonly RecordToUpdate[]): Soon<boolean[]> {
-    return this.run('set', records.length, () => this.statements.updateWithExpiry(this.db, records, this.now()))
+  updateWithExpiry(records: readonly RecordToUpdate[], bounds?: StatementBounds): Soon<boolean[]> {
+    return this.run('set', records.length, () => this.statements.updateWithExpiry(this.on(bounds), records, this.now()))
   }
 
-  touch(records: readonly RecordToTouch[]): Soon<boolean[]> {
+  touch(records: readonly RecordToTouch[], bounds?: StatementBounds): Soon<boolean[]> {
     return this.run('touch', records.length, () => {
       const now = this.now()
-      return passOn(this.statements.touch(this.db, records, now), (alive) => {
+      const db = this.on(bounds)
+      return passOn(this.statements.touch(db, records, now), (alive) => {
         if (alive === records.length) return records.map(() => true)
         const ids = records.map(({ id }) => id)
-        return passOn(this.find(ids), (found) => found.map((record) => (record?.expiresAt ?? 0) > now))
+        return passOn(this.find(db, ids), (found) => found.map((record) => (record?.expiresAt ?? 0) > now))
       })
     })
   }
 
-  remove(ids: readonly string[]): Soon<void> {
+  remove(ids: readonly string[], bounds?: StatementBounds): Soon<void> {
     // One hour more than the grace needs, because an hour is as exact as the column is.
     const pruneHour = Math.ceil((this.now() + GRACE_MS) / HOUR) + 1
-    return this.run('destroy', ids.length, () => this.statements.remove(this.db, ids, pruneHour))
+    return this.run('destroy', ids.length, () => this.statements.remove(this.on(bounds), ids, pruneHour))
   }
 
   /** A page of live rows in the order of their ids, after the id given. */
@@ -146,8 +148,12 @@ export class SessionTable {
     return this.run('prune', 1, () => this.statements.claim(this.db, LEASE_ID, leaseMs))
   }
 
-  private find(ids: readonly string[]): Soon<(SessionRecord | null)[]> {
-    return passOn(this.statements.load(this.db, ids), (records) => inOrder(ids, records))
+  private on(bounds: StatementBounds | undefined): Database {
+    return bounds === undefined ? this.db : this.db.within(bounds)
+  }
+
+  private find(db: Database, ids: readonly string[]): Soon<(SessionRecord | null)[]> {
+    return passOn(this.statements.load(db, ids), (records) => inOrder(ids, records))
   }
 
   private run<T>(operation: string, batchSize: number, statement: () => Soon<T>): Soon<T> {

@@ -1,46 +1,82 @@
+import type { Caller, Undertaking } from '../caller'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
+import { TimeoutError } from '../errors'
+import { StatementBounds } from '../knex/statement-bounds'
+import type { Soon } from '../soon'
 import type { SessionRecords } from './session-records'
 import type { SessionTable } from './session-table'
 
-/** One statement a call, at once: inside a transaction, where the caller decides what runs when. */
+/** One statement a call, at once: inside a transaction, where the caller decides what runs when, and what waits for which lock. */
 export class SingleRecords implements SessionRecords {
   readonly waiting = 0
 
   constructor(private readonly table: SessionTable) {}
 
-  async load(id: string): Promise<SessionRecord | null> {
-    return only(await this.table.load([id]))
+  load(id: string, caller?: Caller): Promise<SessionRecord | null> {
+    return only(caller, (bounds) => this.table.load([id], bounds))
   }
 
-  async insert(record: RecordToPut): Promise<void> {
-    await this.table.insert([record])
+  async insert(record: RecordToPut, caller?: Caller): Promise<void> {
+    await bounded(caller, (bounds) => this.table.insert([record], bounds))
   }
 
-  async put(record: RecordToPut): Promise<number> {
-    return only(await this.table.put([record]))
+  put(record: RecordToPut, caller?: Caller): Promise<number> {
+    return only(caller, (bounds) => this.table.put([record], bounds))
   }
 
-  async putUnlessDead(record: RecordToPut): Promise<number | null> {
-    return only(await this.table.putUnlessDead([record]))
+  putUnlessDead(record: RecordToPut, caller?: Caller): Promise<number | null> {
+    return only(caller, (bounds) => this.table.putUnlessDead([record], bounds))
   }
 
-  async update(record: RecordToUpdate): Promise<boolean> {
-    return only(await this.table.update([record]))
+  update(record: RecordToUpdate, caller?: Caller): Promise<boolean> {
+    return only(caller, (bounds) => this.table.update([record], bounds))
   }
 
-  async updateWithExpiry(record: RecordToUpdate): Promise<boolean> {
-    return only(await this.table.updateWithExpiry([record]))
+  updateWithExpiry(record: RecordToUpdate, caller?: Caller): Promise<boolean> {
+    return only(caller, (bounds) => this.table.updateWithExpiry([record], bounds))
   }
 
-  async touch(record: RecordToTouch): Promise<boolean> {
-    return only(await this.table.touch([record]))
+  touch(record: RecordToTouch, caller?: Caller): Promise<boolean> {
+    return only(caller, (bounds) => this.table.touch([record], bounds))
   }
 
-  async remove(id: string): Promise<void> {
-    await this.table.remove([id])
+  async remove(id: string, caller?: Caller): Promise<void> {
+    await bounded(caller, (bounds) => this.table.remove([id], bounds))
   }
 }
 
-function only<T>(results: readonly T[]): T {
-  return results[0] as T
+/** One statement, which ends with its caller's patience. */
+class Alone implements Undertaking {
+  before: Undertaking | undefined = undefined
+  isOver = false
+
+  constructor(private readonly bounds: StatementBounds) {}
+
+  giveUp(): void {
+    this.bounds.leave()
+  }
+}
+
+const nothingSent = { end: () => undefined }
+
+async function bounded<T>(caller: Caller | undefined, statement: (bounds?: StatementBounds) => Soon<T>): Promise<T> {
+  if (caller === undefined) return statement()
+  const bounds = new StatementBounds(undefined, 1, nothingSent)
+  const alone = new Alone(bounds)
+  const { outcome } = caller
+  if (caller.hasGivenUp) alone.giveUp()
+  else caller.begin(alone)
+  caller.outcome = 'unknown'
+  try {
+    return await statement(bounds)
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) caller.outcome = outcome
+    throw error
+  } finally {
+    alone.isOver = true
+  }
+}
+
+async function only<T>(caller: Caller | undefined, statement: (bounds?: StatementBounds) => Soon<readonly T[]>): Promise<T> {
+  return (await bounded(caller, statement))[0] as T
 }

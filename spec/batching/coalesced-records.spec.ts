@@ -171,18 +171,16 @@ describeDatabase('postgres', 'a statement that the database gives up for others'
     expect(userOf(await opened.store.get('id'))).toBe('ada')
   })
 
-  it('in a deadlock with the application is tried again when that is over', async () => {
+  it('lets go of the rows it has when another is locked, so that no deadlock with the application comes of it', async () => {
     await using opened = await openStore(database(), { storedId: 'plain' })
     const { store, knex, tableName } = opened
     await Promise.all(['a', 'b'].map((id) => store.set(id, handMade({ user: 'ada' }))))
-    // The one that looks first for a deadlock is the one that is given up. It looks once, so the deadlock has to be there by then.
-    await knex.raw(`ALTER DATABASE ?? SET deadlock_timeout = '1500ms'`, [new URL(opened.database.url).pathname.slice(1)])
-    const impatient = opened.another({ knex: opened.database.connect(), storedId: 'plain' })
+    const other = opened.another({ knex: opened.database.connect(), storedId: 'plain' })
     await knex
       .transaction(async (trx) => {
-        await trx.raw(`SET LOCAL deadlock_timeout = '20s'`)
+        await trx.raw(`SET LOCAL deadlock_timeout = '100ms'`)
         await trx(tableName).where('id', 'b').update({ owner_id: 'locked' })
-        const writes = Promise.all(['a', 'b'].map((id) => impatient.set(id, handMade({ user: 'bob' }))))
+        const writes = Promise.all(['a', 'b'].map((id) => other.set(id, handMade({ user: 'bob' }))))
         await untilWaiting(knex)
         await trx(tableName).where('id', 'a').update({ owner_id: 'locked' })
         writes.catch(() => undefined)
@@ -191,7 +189,7 @@ describeDatabase('postgres', 'a statement that the database gives up for others'
       .then(([writes]) => writes)
     expect((await Promise.all(['a', 'b'].map((id) => store.get(id)))).map(userOf)).toEqual(['bob', 'bob'])
     expect(await knex(tableName).pluck('owner_id')).toEqual([null, null])
-    expect(impatient.stats().statements.set?.errors).toBe(1)
+    expect(other.stats().statements.set?.errors).toBeGreaterThan(0)
   })
 })
 

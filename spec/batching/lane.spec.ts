@@ -589,7 +589,8 @@ describe('a failing statement of a lane', () => {
     const batches: string[][] = []
     const { lane } = laneWith({
       timeoutMs: 1000,
-      run: async (batch) => {
+      run: async (batch, bounds) => {
+        bounds.begin({ end: () => undefined })
         batches.push([...batch])
         await new Promise((resolve) => setTimeout(resolve, 1500))
         return answer(batch)

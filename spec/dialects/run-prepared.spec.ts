@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { int4Array, int8Array, textArray } from '../../lib/dialects/postgres/binary-array'
+import { PostgresDialect } from '../../lib/dialects/postgres/postgres-dialect'
 import { runPrepared } from '../../lib/dialects/postgres/run-prepared'
 import { Database } from '../../lib/knex/database'
 import { describeDatabase } from '../support/databases'
@@ -61,13 +62,16 @@ describeDatabase('postgres', 'a statement on the driver itself', (kind) => {
     expect(answer).toMatchObject({ rows: [['a'], ['b']], rowCount: 2 })
   })
 
-  it('is given up in time when the server does not answer, and its connection is not used again', async () => {
+  it('is ended on the server when its time is up, and its connection is used again', async () => {
     const knex = database().connect({ pool: { min: 0, max: 1 } })
-    const own = Database.of(knex, 200)
+    const own = Database.of(knex, 200, new PostgresDialect({ prepare: true, durability: 'sets' }).ending)
+    const processId = async () => (await runPrepared(own, { sql: 'SELECT pg_backend_pid()', name: undefined }, [])).rows
+    const before = await processId()
     await expect(runPrepared(own, { sql: 'SELECT pg_sleep(20)', name: undefined }, [])).rejects.toMatchObject({
-      code: 'ERR_SESSION_TIMEOUT'
+      code: 'ERR_SESSION_TIMEOUT',
+      outcome: 'not-written'
     })
-    expect((await runPrepared(own, { sql: 'SELECT 1', name: undefined }, [])).rows).toEqual([['1']])
+    expect(await processId()).toEqual(before)
   })
 
   it('can be traced by what traces the driver: it has a text, and a callback that may be wrapped', async () => {

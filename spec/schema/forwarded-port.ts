@@ -49,10 +49,15 @@ export class ForwardedPort implements AsyncDisposable {
     await once(this.server, 'listening')
   }
 
+  /** Refuses new connections; those that there are stay. */
+  refuseMore(): void {
+    this.server?.close()
+  }
+
   /** Cuts all connections and refuses new ones. */
   async down(): Promise<void> {
     if (this.server === undefined) return
-    const closed = once(this.server, 'close')
+    const closed = this.server.listening || this.sockets.size > 0 ? once(this.server, 'close') : undefined
     this.server.close()
     for (const socket of this.sockets) socket.destroy()
     await closed

@@ -35,6 +35,7 @@ const FLOORS: readonly (readonly string[])[] = [
     'statistics',
     'tracing',
     'callbacks',
+    'caller',
     'deadlines',
     'natives',
     'turns',

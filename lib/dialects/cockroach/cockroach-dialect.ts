@@ -12,8 +12,11 @@ const AMBIGUOUS = '40003'
 export class CockroachDialect extends PostgresDialect {
   override readonly name = 'cockroachdb'
   override readonly sizeLimit = 'the cluster setting sql.conn.max_read_buffer_message_size, 16 MiB by default'
-  /** Here `/` of whole numbers gives a fraction. */
-  protected override readonly flavour: SqlFlavour = { quotient: (dividend, divisor) => `div(${dividend}, ${divisor})` }
+  /** Here `/` of whole numbers gives a fraction, and no setting is known to hold for one statement alone. */
+  protected override readonly flavour: SqlFlavour = {
+    boundsLockWaits: false,
+    quotient: (dividend, divisor) => `div(${dividend}, ${divisor})`
+  }
 
   constructor({ prepare }: PostgresOptions) {
     // Every commit waits for a majority of the nodes; there is no setting for it.

@@ -1,4 +1,5 @@
 import type { Database } from '../../knex/database'
+import { withLockWait } from './lock-wait'
 
 /** What the server answers to a statement that returns no rows, as far as it is used here. */
 export interface Outcome {
@@ -73,10 +74,15 @@ export async function columnsOf(db: Database, sql: string): Promise<string[]> {
   return fields.map(({ name }) => name)
 }
 
+/** Runs a query that locks the rows it finds. */
+export function selectLocked(db: Database, { sql, bindings }: Sql): Promise<unknown[][]> {
+  return withLockWait(db, sql, (bounded) => select(db, { sql: bounded, bindings }))
+}
+
 /** Runs a writing statement. */
 export async function write(db: Database, { sql, bindings }: Sql): Promise<Outcome> {
   await refuseTooLarge(db, bindings)
-  const [{ affectedRows, insertId }] = (await run(db, sql, bindings)) as [Outcome]
+  const [{ affectedRows, insertId }] = (await withLockWait(db, sql, (bounded) => run(db, bounded, bindings))) as [Outcome]
   // With the driver's setting bigNumberStrings it is text.
   return { affectedRows, insertId: Number(insertId) }
 }

@@ -1,6 +1,8 @@
 import type { Database } from '../../knex/database'
+import type { StatementEnding } from '../../knex/running-statement'
 import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
+import { killQueries } from './kill-query'
 import { columnsOf, select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'
 import { MysqlStatements } from './mysql-statements'
 
@@ -12,10 +14,13 @@ const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
   Object.entries({
     // ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE
     'table-missing': [1049, 1146],
-    // ER_CHECKREAD (MariaDB: the row changed since the transaction's snapshot), ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK,
-    // ER_QUERY_INTERRUPTED, ER_TABLE_DEF_CHANGED, ER_XA_RBTIMEOUT, ER_XA_RBDEADLOCK, ER_NEED_REPREPARE, ER_TOO_MANY_CONCURRENT_TRXS,
-    // ER_STATEMENT_TIMEOUT (MariaDB), ER_QUERY_TIMEOUT, ER_TRANSACTION_ROLLBACK_DURING_COMMIT (group replication)
-    transient: [1020, 1205, 1213, 1317, 1412, 1613, 1614, 1615, 1637, 1969, 3024, 3101],
+    // ER_CHECKREAD (MariaDB: the row changed since the transaction's snapshot), ER_LOCK_DEADLOCK, ER_TABLE_DEF_CHANGED, ER_XA_RBTIMEOUT,
+    // ER_XA_RBDEADLOCK, ER_NEED_REPREPARE, ER_TOO_MANY_CONCURRENT_TRXS, ER_TRANSACTION_ROLLBACK_DURING_COMMIT (group replication)
+    transient: [1020, 1213, 1412, 1613, 1614, 1615, 1637, 3101],
+    // ER_LOCK_WAIT_TIMEOUT
+    locked: [1205],
+    // ER_QUERY_INTERRUPTED (KILL QUERY), ER_STATEMENT_TIMEOUT (MariaDB: max_statement_time), ER_QUERY_TIMEOUT (MySQL: max_execution_time)
+    ended: [1317, 1969, 3024],
     // ER_CON_COUNT_ERROR, ER_UNKNOWN_COM_ERROR (a Galera node that is not part of the cluster now), ER_SERVER_SHUTDOWN,
     // ER_NORMAL_SHUTDOWN, ER_SHUTDOWN_COMPLETE, ER_FORCING_CLOSE, ER_HOST_IS_BLOCKED, ER_ABORTING_CONNECTION, ER_NET_READ_ERROR,
     // ER_NET_READ_INTERRUPTED, ER_NET_ERROR_ON_WRITE, ER_NET_WRITE_INTERRUPTED, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED,
@@ -61,6 +66,8 @@ export class MysqlDialect implements Dialect {
   }
 
   readonly text = textColumn
+
+  readonly ending: StatementEnding = { ...killQueries, isLost: (error) => this.diagnose(error) === 'unreachable' }
 
   async select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {
     let index = 0

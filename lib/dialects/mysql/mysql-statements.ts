@@ -11,7 +11,7 @@ import {
   UNKNOWN_REVISION
 } from '../dialect'
 import type { TableDefinition } from '../table-definition'
-import { type Outcome, select, textOf, write } from './mysql-connection'
+import { type Outcome, select, selectLocked, textOf, write } from './mysql-connection'
 import { type ExpiryBound, exactly, later, MysqlSql } from './mysql-sql'
 
 /**
@@ -110,7 +110,7 @@ export class MysqlStatements implements SessionStatements {
       if (!(error instanceof SomeWereMissed)) throw error
     }
     return db.transaction(async (trx) => {
-      const rows = await select(trx, this.sql.lock(records, now))
+      const rows = await selectLocked(trx, this.sql.lock(records, now))
       const current = new Map(rows.map(([id, revision]) => [textOf(id), Number(revision)]))
       const hits = records.map(({ id, revision }) => current.get(id) === revision)
       const matching = records.filter((_, index) => hits[index])

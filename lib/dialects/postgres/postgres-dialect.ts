@@ -1,4 +1,5 @@
 import type { Database } from '../../knex/database'
+import type { StatementEnding } from '../../knex/running-statement'
 import {
   type Diagnosis,
   type Dialect,
@@ -9,6 +10,7 @@ import {
   type TableStorage
 } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
+import { cancelRequests } from './cancel-request'
 import type { SqlFlavour } from './postgres-sql'
 import { type PostgresOptions, PostgresStatements } from './postgres-statements'
 
@@ -16,8 +18,12 @@ import { type PostgresOptions, PostgresStatements } from './postgres-statements'
 const MAX_NAME_BYTES = 63
 
 const MISSING = new Set(['42P01', '3F000'])
-/** serialization_failure, deadlock_detected, lock_not_available, query_canceled (the server's own statement_timeout). */
-const TRANSIENT = new Set(['40001', '40P01', '55P03', '57014'])
+/** serialization_failure, deadlock_detected. */
+const TRANSIENT = new Set(['40001', '40P01'])
+/** lock_not_available: lock_timeout, which is ours, or that of a role. */
+const LOCKED = new Set(['55P03'])
+/** query_canceled: a CancelRequest, statement_timeout, pg_cancel_backend. */
+const ENDED = new Set(['57014'])
 /** read_only_sql_transaction: a standby, or default_transaction_read_only. */
 const READ_ONLY = new Set(['25006'])
 /** feature_not_supported, syntax_error. */
@@ -38,7 +44,7 @@ export class PostgresDialect implements Dialect {
   readonly supportsUnlogged: boolean = true
   readonly sizeLimit: string = '1 GB, or what the memory of the server allows'
 
-  protected readonly flavour: SqlFlavour = { quotient: (dividend, divisor) => `(${dividend}) / ${divisor}` }
+  protected readonly flavour: SqlFlavour = { boundsLockWaits: true, quotient: (dividend, divisor) => `(${dividend}) / ${divisor}` }
 
   constructor(private readonly options: PostgresOptions) {}
 
@@ -49,6 +55,8 @@ export class PostgresDialect implements Dialect {
   }
 
   readonly quote = doubleQuoted
+
+  readonly ending: StatementEnding = { ...cancelRequests, isLost: (error) => this.diagnose(error) === 'unreachable' }
 
   characters(expression: string): string {
     return `char_length(${expression})`
@@ -133,6 +141,8 @@ export class PostgresDialect implements Dialect {
     }
     if (MISSING.has(code)) return 'table-missing'
     if (TRANSIENT.has(code)) return 'transient'
+    if (LOCKED.has(code)) return 'locked'
+    if (ENDED.has(code)) return 'ended'
     if (READ_ONLY.has(code)) return 'read-only'
     if (DENIED.has(code)) return 'denied'
     if (TOO_LARGE.has(code)) return 'too-large'

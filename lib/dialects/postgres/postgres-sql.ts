@@ -9,6 +9,13 @@ export interface RowStatement {
   readonly many: Statement
 }
 
+/** How a statement is run. */
+export interface RunSettings {
+  readonly durability: Durability
+  /** Whether writes take, as their last binding but for the moments of {@link SessionSql.putRows}, how long they wait for a locked row. */
+  readonly boundsLockWaits: boolean
+}
+
 /** Every statement on the sessions table. */
 export interface SessionSql {
   readonly loadRows: RowStatement
@@ -50,11 +57,18 @@ const TOUCH_COLUMNS: GivenColumns = [
 
 const NOW = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
 const HOUR = 3_600_000
-/** The setting ends with the statement. Inside a transaction of the caller it would end with that, so there it must not be used. */
-const RELAX = "(SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL"
+/**
+ * Settings that end with the statement. Inside a transaction of the caller they would end with that, so there they must not be used. As a
+ * sub-query they are made before the first row is found, at half the cost of a common table expression.
+ */
+const NO_WAITING_FOR_THE_DISK = "set_config('synchronous_commit', 'off', true)"
+/** Milliseconds, of which 0 is no limit. */
+const LOCK_WAIT = "set_config('lock_timeout', ?, true)"
 
 /** What differs between PostgreSQL and its relatives. */
 export interface SqlFlavour {
+  /** Whether a statement can say how long it waits for a locked row. */
+  readonly boundsLockWaits: boolean
   /** The whole number of times that `divisor` is in a whole number. */
   quotient(dividend: string, divisor: number): string
 }
@@ -63,16 +77,19 @@ export function sessionSql(
   table: TableDefinition,
   quote: Dialect['quote'],
   prepare: boolean,
-  durability: Durability,
+  { durability, boundsLockWaits }: RunSettings,
   flavour: SqlFlavour
 ): SessionSql {
   const name = quote(table.schemaName, table.tableName)
   const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
   const statement = (sql: string) => toStatement(sql, prepare)
   const hourOf = (moment: string) => flavour.quotient(`${moment} + ${HOUR - 1}`, HOUR)
+  const lockWait = boundsLockWaits ? [LOCK_WAIT] : []
+  const settingUp = (keyword: 'WHERE' | 'AND', settings: readonly string[]) =>
+    settings.length === 0 ? '' : ` ${keyword} (SELECT ${settings.join(' || ')}) IS NOT NULL`
   // Nobody needs the last touch of a server that crashed, and waiting for the disk is most of what a touch costs.
-  const relaxTouch = durability === 'all' ? '' : ` AND ${RELAX}`
-  const relaxSet = (keyword: 'WHERE' | 'AND') => (durability === 'none' ? ` ${keyword} ${RELAX}` : '')
+  const ofTouch = durability === 'all' ? lockWait : [NO_WAITING_FOR_THE_DISK, ...lockWait]
+  const ofSet = durability === 'none' ? [NO_WAITING_FOR_THE_DISK, ...lockWait] : lockWait
   const rowStatement = (columns: GivenColumns, sql: (rows: string) => string): RowStatement => ({
     one: statement(sql(oneRow(columns))),
     many: statement(sql(manyRows(columns)))
@@ -93,7 +110,7 @@ export function sessionSql(
 
   const insert = (rows: string) => `
     INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt})
-    SELECT w.id, w.data, w.expires_at, ${hourOf('w.expires_at')}, 1, w.owner_id, w.created_at FROM ${rows}${relaxSet('WHERE')}
+    SELECT w.id, w.data, w.expires_at, ${hourOf('w.expires_at')}, 1, w.owner_id, w.created_at FROM ${rows}${settingUp('WHERE', ofSet)}
     ON CONFLICT (${id})`
   const overwrite = (rows: string, condition = '') => `${insert(rows)} DO UPDATE SET
       ${data} = excluded.${data},
@@ -116,7 +133,7 @@ export function sessionSql(
       ${revision} = s.${revision} + 1,
       ${ownerId} = w.owner_id
       FROM ${rows}
-     WHERE s.${id} = w.id AND s.${revision} = w.revision AND s.${expiresAt} > ?${relaxSet('AND')}
+     WHERE s.${id} = w.id AND s.${revision} = w.revision AND s.${expiresAt} > ?${settingUp('AND', ofSet)}
     RETURNING s.${id}`
   const later = `GREATEST(s.${expiresAt}, w.expires_at)`
   const updateRows = rowStatement(UPDATE_COLUMNS, (rows) => update(rows, later))
@@ -124,13 +141,13 @@ export function sessionSql(
 
   const touch = (rows: string) => `
     UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)} FROM ${rows}
-     WHERE s.${id} = w.id AND s.${expiresAt} > ?${relaxTouch}`
+     WHERE s.${id} = w.id AND s.${expiresAt} > ?${settingUp('AND', ofTouch)}`
   const touchRows = rowStatement(TOUCH_COLUMNS, touch)
 
   const removeRows = idStatement(
     (matching) => `
     UPDATE ${name} SET ${data} = '', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
-     WHERE ${id} ${matching} AND ${expiresAt} <> 0`
+     WHERE ${id} ${matching} AND ${expiresAt} <> 0${settingUp('AND', lockWait)}`
   )
 
   // The hour finds candidates through the index, the exact expiry decides. What another process has locked is left to it.

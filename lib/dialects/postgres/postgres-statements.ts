@@ -26,10 +26,13 @@ export interface PostgresOptions {
 export class PostgresStatements implements SessionStatements {
   private readonly autocommit: SessionSql
   private readonly inTransaction: SessionSql
+  private readonly boundsLockWaits: boolean
 
   constructor(quote: Dialect['quote'], table: TableDefinition, { prepare, durability }: PostgresOptions, flavour: SqlFlavour) {
-    this.inTransaction = sessionSql(table, quote, prepare, 'all', flavour)
-    this.autocommit = durability === 'all' ? this.inTransaction : sessionSql(table, quote, prepare, durability, flavour)
+    const { boundsLockWaits } = flavour
+    this.inTransaction = sessionSql(table, quote, prepare, { durability: 'all', boundsLockWaits: false }, flavour)
+    this.autocommit = sessionSql(table, quote, prepare, { durability, boundsLockWaits }, flavour)
+    this.boundsLockWaits = boundsLockWaits
   }
 
   async load(db: Database, ids: readonly string[]): Promise<SessionRecord[]> {
@@ -38,37 +41,41 @@ export class PostgresStatements implements SessionStatements {
   }
 
   async insert(db: Database, records: readonly RecordToPut[]): Promise<void> {
-    await runPrepared(db, pick(this.sql(db).insertRows, records), putBindings(records))
+    await runPrepared(db, pick(this.sql(db).insertRows, records), [...putBindings(records), ...this.lockWait(db)])
   }
 
   async put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]> {
-    const { rows } = await runPrepared(db, pick(this.sql(db).putRows, records), [...putBindings(records), String(now)])
+    const { rows } = await runPrepared(db, pick(this.sql(db).putRows, records), [
+      ...putBindings(records),
+      ...this.lockWait(db),
+      String(now)
+    ])
     const revisions = byId(rows)
     return records.map(({ id }) => revisions.get(id) as number)
   }
 
   async putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Promise<(number | null)[]> {
-    const bindings = [...putBindings(records), String(now), String(now)]
+    const bindings = [...putBindings(records), ...this.lockWait(db), String(now), String(now)]
     const { rows } = await runPrepared(db, pick(this.sql(db).putLiveRows, records), bindings)
     const revisions = byId(rows)
     return records.map(({ id }) => revisions.get(id) ?? null)
   }
 
   update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updated(db, pick(this.sql(db).updateRows, records), records, now)
+    return updated(db, pick(this.sql(db).updateRows, records), records, [String(now), ...this.lockWait(db)])
   }
 
   updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updated(db, pick(this.sql(db).updateRowsWithExpiry, records), records, now)
+    return updated(db, pick(this.sql(db).updateRowsWithExpiry, records), records, [String(now), ...this.lockWait(db)])
   }
 
   async touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number> {
-    const bindings = [texts(records, idOf), numbers(records, expiresAtOf, int8Array), String(now)]
+    const bindings = [texts(records, idOf), numbers(records, expiresAtOf, int8Array), String(now), ...this.lockWait(db)]
     return (await runPrepared(db, pick(this.sql(db).touchRows, records), bindings)).rowCount
   }
 
   async remove(db: Database, ids: readonly string[], pruneHour: number): Promise<void> {
-    await runPrepared(db, pick(this.sql(db).removeRows, ids), [String(pruneHour), texts(ids, itself)])
+    await runPrepared(db, pick(this.sql(db).removeRows, ids), [String(pruneHour), texts(ids, itself), ...this.lockWait(db)])
   }
 
   async prune(db: Database, graceMs: number, limit: number): Promise<number> {
@@ -77,6 +84,11 @@ export class PostgresStatements implements SessionStatements {
 
   async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {
     return (await runPrepared(db, this.sql(db).claimLease, [id, String(leaseMs)])).rowCount > 0
+  }
+
+  /** How long a write waits for a locked row, where it takes that. */
+  private lockWait(db: Database): Binding[] {
+    return this.boundsLockWaits && !db.isTransaction ? [String(db.lockWaitMs ?? 0)] : []
   }
 
   private sql(db: Database): SessionSql {
@@ -106,14 +118,19 @@ function putBindings(records: readonly RecordToPut[]): Binding[] {
   ]
 }
 
-async function updated(db: Database, statement: Statement, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
+async function updated(
+  db: Database,
+  statement: Statement,
+  records: readonly RecordToUpdate[],
+  last: readonly Binding[]
+): Promise<boolean[]> {
   const { rows } = await runPrepared(db, statement, [
     texts(records, idOf),
     numbers(records, ({ revision }) => revision, int4Array),
     numbers(records, expiresAtOf, int8Array),
     texts(records, ownerIdOf),
     texts(records, dataOf),
-    String(now)
+    ...last
   ])
   const hit = new Set(rows.map(([id]) => id))
   return records.map(({ id }) => hit.has(id))

@@ -1,0 +1,88 @@
+import type { Caller, Undertaking } from '../caller'
+import { TimeoutError } from '../errors'
+import type { StatementBounds } from '../knex/statement-bounds'
+import type { LockedCall } from './locked-rows'
+import type { Queue, Queued } from './queue'
+
+/** What an entry knows of the lane it is of. */
+export interface LaneOfEntry<Item, Result> {
+  /** For messages. */
+  readonly operation: string
+  readonly timeoutMs: number
+  /** See {@link LockedCall}. */
+  waitForLock(entry: Entry<Item, Result>, lockWaitMs: number, ended: () => void): void
+}
+
+/** One call of a lane, from its beginning to its outcome. It waits in a queue, is in a statement, or waits to be tried again. */
+export class Entry<Item, Result> implements Undertaking, LockedCall {
+  isOver = false
+  before: Undertaking | undefined = undefined
+  /** Where it waits, and between which others. */
+  queue: Queue<Queued> | undefined = undefined
+  previous: Queued | undefined = undefined
+  next: Queued | undefined = undefined
+  /** Those who share its answer. */
+  twins: Entry<Item, Result>[] | undefined = undefined
+  private bounds: StatementBounds | undefined = undefined
+  /** True once it was in a statement whose connection was lost. */
+  private mayBeWritten = false
+
+  constructor(
+    readonly lane: LaneOfEntry<Item, Result>,
+    readonly item: Item,
+    readonly id: string,
+    readonly caller: Caller,
+    private readonly succeed: (result: Result) => void,
+    private readonly fail: (error: unknown) => void
+  ) {
+    caller.begin(this)
+  }
+
+  waitForLock(lockWaitMs: number, ended: () => void): void {
+    this.lane.waitForLock(this, lockWaitMs, ended)
+  }
+
+  /** It goes in a statement. */
+  depart(bounds: StatementBounds): void {
+    this.bounds = bounds
+    this.caller.outcome = 'unknown'
+  }
+
+  /** Its statement has failed. */
+  comeBack(isUnknown: boolean): void {
+    this.bounds = undefined
+    this.mayBeWritten ||= isUnknown
+    if (!this.mayBeWritten) this.caller.outcome = 'not-written'
+  }
+
+  resolve(result: Result): void {
+    this.isOver = true
+    this.succeed(result)
+  }
+
+  reject(error: unknown): void {
+    this.isOver = true
+    this.fail(error)
+  }
+
+  /** In a statement it waits for what becomes of that. */
+  giveUp(): void {
+    if (this.bounds !== undefined) {
+      this.bounds.leave()
+      return
+    }
+    this.queue?.remove(this)
+    this.rejectLate()
+  }
+
+  /** False once its caller has given it up, who then has the error. */
+  isStillWanted(): boolean {
+    if (!this.isOver && this.caller.hasGivenUp) this.rejectLate()
+    return !this.isOver
+  }
+
+  rejectLate(): void {
+    const { operation, timeoutMs } = this.lane
+    this.reject(new TimeoutError(operation, timeoutMs, this.mayBeWritten ? 'unknown' : 'not-written'))
+  }
+}

@@ -1,0 +1,153 @@
+import { DatabaseUnreachableError, TimeoutError, TransientDatabaseError } from '../errors'
+import { StatementBounds } from '../knex/statement-bounds'
+import { startAwaitedTimer } from '../natives'
+import { isPromiseLike, type Soon } from '../soon'
+import type { Entry, LaneOfEntry } from './entry'
+import { LOCK_WAIT_MS, type LockedRows, SPLIT_LOCK_WAIT_MS } from './locked-rows'
+import { nextStep } from './next-step'
+
+const BACKOFF_MS = 10
+
+/** What is needed to send the calls of a lane. */
+export interface SenderOptions<Item, Result> {
+  /** For messages. */
+  readonly operation: string
+  /** A caller's time, for messages. */
+  readonly timeoutMs: number
+  /** Runs one statement for all items and answers for each, in order. No two items have the same id. */
+  readonly run: (items: Item[], bounds: StatementBounds) => Soon<readonly Result[]>
+  /** Where calls wait whose rows are locked; none for statements that lock none. */
+  readonly lockedRows?: LockedRows
+}
+
+/** A statement that is being sent: how often it was tried, and how long it may wait for a locked row. */
+interface Attempt {
+  readonly tries: number
+  readonly lockWaitMs: number
+}
+
+const FIRST: Attempt = { tries: 1, lockWaitMs: LOCK_WAIT_MS }
+
+/** Sends calls in one statement, and sees each through to its answer: tries again, splits, and lets the locked ones wait alone. */
+export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
+  readonly operation: string
+  readonly timeoutMs: number
+
+  constructor(private readonly options: SenderOptions<Item, Result>) {
+    this.operation = options.operation
+    this.timeoutMs = options.timeoutMs
+  }
+
+  /** @param ended called before anybody is answered: what waits may be sent while they look at their answers */
+  send(batch: Entry<Item, Result>[], ended: () => void): void {
+    this.attempt(batch, FIRST, ended)
+  }
+
+  waitForLock(entry: Entry<Item, Result>, lockWaitMs: number, ended: () => void): void {
+    this.attempt([entry], { tries: 1, lockWaitMs }, ended)
+  }
+
+  private attempt(batch: Entry<Item, Result>[], attempt: Attempt, ended: () => void): void {
+    const { run, lockedRows } = this.options
+    const bounds = new StatementBounds(lockedRows === undefined ? undefined : attempt.lockWaitMs, callsIn(batch), {
+      end: () => this.rejectUnsent(batch)
+    })
+    for (const entry of batch) {
+      entry.depart(bounds)
+      if (entry.twins !== undefined) for (const twin of entry.twins) twin.depart(bounds)
+    }
+    const answered = (results: readonly Result[]) => {
+      ended()
+      for (let index = 0; index < batch.length; index++) {
+        const entry = batch[index] as Entry<Item, Result>
+        const result = results[index] as Result
+        entry.resolve(result)
+        if (entry.twins !== undefined) for (const twin of entry.twins) twin.resolve(result)
+      }
+    }
+    const failed = (error: unknown) => this.recover(batch, error, attempt, ended)
+    let results: Soon<readonly Result[]>
+    try {
+      results = run(
+        batch.map(({ item }) => item),
+        bounds
+      )
+    } catch (error) {
+      failed(error)
+      return
+    }
+    if (isPromiseLike(results)) results.then(answered, failed)
+    else answered(results)
+  }
+
+  private recover(batch: Entry<Item, Result>[], error: unknown, attempt: Attempt, ended: () => void): void {
+    const { lockedRows } = this.options
+    const isUnknown = error instanceof DatabaseUnreachableError || (error instanceof TimeoutError && error.outcome === 'unknown')
+    for (const entry of batch) {
+      entry.comeBack(isUnknown)
+      if (entry.twins !== undefined) for (const twin of entry.twins) twin.comeBack(isUnknown)
+    }
+    const waiting = stillWaiting(batch)
+    if (waiting.length === 0) {
+      ended()
+      return
+    }
+    const { tries, lockWaitMs } = attempt
+    switch (nextStep(error, { rows: waiting.length, tries, locksRows: lockedRows !== undefined })) {
+      case 'again':
+        // Jitter: those who collided must not meet again.
+        startAwaitedTimer(
+          () => this.attemptForRest(waiting, { tries: tries + 1, lockWaitMs }, ended),
+          BACKOFF_MS * tries * (0.5 + Math.random())
+        )
+        return
+      case 'split': {
+        const isLocked = error instanceof TransientDatabaseError
+        // One poisoned row fails alone, and is not tried again for it.
+        const next = isLocked ? { tries, lockWaitMs: SPLIT_LOCK_WAIT_MS } : { tries: Number.POSITIVE_INFINITY, lockWaitMs }
+        const middle = waiting.length >> 1
+        this.attempt(waiting.slice(0, middle), next, () => this.attemptForRest(waiting.slice(middle), next, ended))
+        return
+      }
+      case 'wait-for-lock':
+        ended()
+        for (const entry of waiting) lockedRows?.add(entry)
+        return
+      case 'fail':
+        ended()
+        for (const entry of waiting.flatMap(withTwins)) entry.reject(error)
+    }
+  }
+
+  /** Some may have given up meanwhile. */
+  private attemptForRest(batch: Entry<Item, Result>[], attempt: Attempt, ended: () => void): void {
+    const waiting = stillWaiting(batch)
+    if (waiting.length > 0) this.attempt(waiting, attempt, ended)
+    else ended()
+  }
+
+  /** All callers have given up while there was no connection yet. */
+  private rejectUnsent(batch: Entry<Item, Result>[]): void {
+    for (const entry of batch.flatMap(withTwins)) entry.rejectLate()
+  }
+}
+
+/** The calls whose callers still wait; a twin takes the place of one that does not. The others have their error then. */
+function stillWaiting<Item, Result>(batch: Entry<Item, Result>[]): Entry<Item, Result>[] {
+  return batch.flatMap((entry) => {
+    const [first, ...twins] = withTwins(entry).filter((one) => one.isStillWanted())
+    if (first === undefined) return []
+    first.twins = twins.length > 0 ? twins : undefined
+    return [first]
+  })
+}
+
+function withTwins<Item, Result>(entry: Entry<Item, Result>): Entry<Item, Result>[] {
+  return entry.twins === undefined ? [entry] : [entry, ...entry.twins]
+}
+
+function callsIn<Item, Result>(batch: readonly Entry<Item, Result>[]): number {
+  let calls = batch.length
+  for (const { twins } of batch) if (twins !== undefined) calls += twins.length
+  return calls
+}

@@ -1,0 +1,77 @@
+import type { Socket } from 'node:net'
+import type { Connection, KnexClient } from '../../knex/knex-client'
+import type { EndRequest, StatementEnding } from '../../knex/running-statement'
+
+/** What both drivers offer of a connection, as far as it is used here. The older one keeps its socket under another name. */
+interface KillableConnection extends Connection {
+  readonly threadId?: number | null
+  readonly stream?: Socket
+  readonly _socket?: Socket
+  query(statement: object, answered: (error: unknown, rows: unknown) => void): void
+}
+
+/** A row of SHOW PROCESSLIST. */
+interface Process {
+  readonly Id: unknown
+  readonly Host: unknown
+  readonly Command: unknown
+}
+
+/** Ends statements by KILL QUERY on a short-lived connection, if that reaches the same server. */
+export const killQueries: Omit<StatementEnding, 'isLost'> = {
+  hasServer: (connection) => socketOf(connection as KillableConnection) !== undefined,
+  request: (client, connection) => kill(client, connection as KillableConnection),
+  cut: (connection) => void socketOf(connection as KillableConnection)?.destroy()
+}
+
+function kill(client: KnexClient, victim: KillableConnection): EndRequest | undefined {
+  const { threadId } = victim
+  const socket = socketOf(victim)
+  if (typeof threadId !== 'number' || socket === undefined) return undefined
+  let killer: KillableConnection | undefined
+  let isStopped = false
+  const work = async () => {
+    killer = (await client.acquireRawConnection()) as KillableConnection
+    try {
+      if (isStopped) return
+      const processes = (await ask(killer, 'SHOW PROCESSLIST')) as Process[]
+      if (!processes.some((process) => isOf(process, threadId, socket))) throw new OtherServerError()
+      await ask(killer, `KILL QUERY ${threadId}`)
+    } finally {
+      // Waits until the server has taken leave, or for nothing where the socket was destroyed.
+      await client.destroyRawConnection(killer)
+    }
+  }
+  return {
+    done: work(),
+    stop() {
+      isStopped = true
+      if (killer !== undefined) socketOf(killer)?.destroy()
+    }
+  }
+}
+
+/**
+ * Whether the process is that of the connection. A proxy may have led the second connection to another server, where the same number is
+ * somebody else's. The server sees the port that this end of the connection has, unless there is a proxy between, and then it is not certain.
+ */
+function isOf({ Id, Host, Command }: Process, threadId: number, { localPort }: Socket): boolean {
+  const isFromHere = localPort === undefined ? !String(Host).includes(':') : String(Host).endsWith(`:${localPort}`)
+  return Number(Id) === threadId && isFromHere && Command !== 'Sleep'
+}
+
+/** With the driver's own shape of rows, whatever the application has set. */
+function ask(connection: KillableConnection, sql: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    connection.query({ sql, rowsAsArray: false, nestTables: false, typeCast: true }, (error, rows) =>
+      error ? reject(error) : resolve(rows)
+    )
+  })
+}
+
+function socketOf({ stream, _socket }: KillableConnection): Socket | undefined {
+  return stream ?? _socket
+}
+
+/** It is not certain that the statement's server was reached. Never leaves the ending of a statement. */
+class OtherServerError extends Error {}

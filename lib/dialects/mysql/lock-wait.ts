@@ -1,0 +1,31 @@
+import type { Database } from '../../knex/database'
+
+/** MariaDB counts whole seconds that a statement waits for a locked row. Waits up to this, in milliseconds, become none at all. */
+const LONGEST_SHORT_MS = 50
+
+/** What MariaDB says of a statement that has had its time, and what it says of one that waited too long for a locked row. */
+const ER_STATEMENT_TIMEOUT = 1969
+const ER_LOCK_WAIT_TIMEOUT = 1205
+
+/**
+ * Runs a statement so that it waits for locked rows no longer than it may. A longer wait is bounded by the time of the whole statement,
+ * which counts finer than the wait for a lock. The bound is in a comment that for MariaDB from 10.3.2 on is a part of the statement. MySQL
+ * has none that holds for one writing statement alone.
+ */
+export async function withLockWait<T>({ lockWaitMs }: Database, sql: string, run: (sql: string) => Promise<T>): Promise<T> {
+  if (lockWaitMs === undefined) return run(sql)
+  const isShort = lockWaitMs <= LONGEST_SHORT_MS
+  const bound = isShort ? 'innodb_lock_wait_timeout=0' : `max_statement_time=${lockWaitMs / 1000}`
+  try {
+    return await run(`/*M!100302 SET STATEMENT ${bound} FOR */ ${sql}`)
+  } catch (error) {
+    const hasWaited = !isShort && (error as { errno?: unknown } | null)?.errno === ER_STATEMENT_TIMEOUT
+    throw hasWaited ? new LockWaitError() : error
+  }
+}
+
+/** The bound was ours. Looks like the server's own error of a wait for a lock. */
+class LockWaitError extends Error {
+  readonly code = 'ER_LOCK_WAIT_TIMEOUT'
+  readonly errno = ER_LOCK_WAIT_TIMEOUT
+}

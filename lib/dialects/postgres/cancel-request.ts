@@ -1,0 +1,109 @@
+import { isIP, connect as openSocket, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as openTls } from 'node:tls'
+import type { Connection, KnexClient } from '../../knex/knex-client'
+import type { EndRequest, StatementEnding } from '../../knex/running-statement'
+
+/** The driver's client, as far as it is needed to tell its server to end what it does: what the driver's own `cancel` uses. */
+interface CancellableConnection extends Connection {
+  readonly processID?: number | null
+  readonly secretKey?: number | null
+  readonly host?: string
+  readonly port?: number
+  readonly pipeline?: boolean
+  readonly connection?: {
+    readonly stream?: Socket & { readonly encrypted?: boolean }
+    readonly ssl?: boolean | ConnectionOptions
+    readonly sslNegotiation?: string
+  }
+}
+
+/** Codes of the protocol: a message without a type, whose second word tells what it asks for. */
+const CANCEL = 80_877_102
+const ASK_FOR_TLS = 80_877_103
+const TLS_ACCEPTED = 'S'.charCodeAt(0)
+
+/** Ends statements by a CancelRequest, which the server takes on a connection of its own, and ends by closing that. */
+export const cancelRequests: Omit<StatementEnding, 'isLost'> = {
+  hasServer: (connection) => (connection as CancellableConnection).connection?.stream !== undefined,
+  request: (_client: KnexClient, connection: Connection) => cancel(connection),
+  cut: (connection) => void (connection as CancellableConnection).connection?.stream?.destroy?.()
+}
+
+/** Undefined for a connection that has more than one statement under way, or whose server cannot be told. */
+function cancel(given: Connection): EndRequest | undefined {
+  const connection = given as CancellableConnection
+  const { processID, secretKey, pipeline } = connection
+  const address = addressOf(connection)
+  if (pipeline === true || typeof processID !== 'number' || typeof secretKey !== 'number' || address === undefined) return undefined
+  const sockets: Socket[] = [openSocket(address)]
+  const done = new Promise<void>((resolve, reject) => {
+    const [plain] = sockets as [Socket]
+    let isSent = false
+    const send = (socket: Socket) => {
+      isSent = true
+      // The server sends nothing, but what came unread would hold back the end.
+      socket.resume()
+      socket.write(message(CANCEL, processID, secretKey))
+    }
+    plain.once('error', reject)
+    // The server closes it when it has passed the request on.
+    plain.once('close', () => (isSent ? resolve() : reject(new CancelRefusedError())))
+    plain.once('connect', () => {
+      if (connection.connection?.stream?.encrypted !== true) send(plain)
+      else askForTls(connection, plain, sockets, send, reject)
+    })
+  })
+  return {
+    done,
+    stop() {
+      for (const socket of sockets) socket.destroy(new CancelRefusedError())
+    }
+  }
+}
+
+/** The connection is encrypted, so the request is: its key would end any statement of that connection. */
+function askForTls(
+  connection: CancellableConnection,
+  plain: Socket,
+  sockets: Socket[],
+  send: (socket: Socket) => void,
+  reject: (error: unknown) => void
+): void {
+  const { ssl, sslNegotiation } = connection.connection ?? {}
+  const host = connection.host ?? ''
+  const begin = () => {
+    const tls = openTls({
+      host,
+      ...(typeof ssl === 'object' ? { ...ssl, ...('key' in ssl ? { key: ssl.key } : {}) } : {}),
+      ...(sslNegotiation === 'direct' ? { ALPNProtocols: ['postgresql'] } : {}),
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      socket: plain
+    })
+    sockets.push(tls)
+    tls.once('error', reject)
+    tls.once('secureConnect', () => send(tls))
+  }
+  if (sslNegotiation === 'direct') {
+    begin()
+    return
+  }
+  plain.once('data', (answer) => (answer[0] === TLS_ACCEPTED ? begin() : reject(new CancelRefusedError())))
+  plain.write(message(ASK_FOR_TLS))
+}
+
+/** Where this very connection goes to: a name may by now stand for another server. */
+function addressOf({ connection, host, port }: CancellableConnection): { host: string; port: number } | { path: string } | undefined {
+  const { remoteAddress, remotePort } = connection?.stream ?? {}
+  if (remoteAddress !== undefined && remotePort !== undefined) return { host: remoteAddress, port: remotePort }
+  return host?.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : undefined
+}
+
+function message(...words: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(4 + 4 * words.length)
+  bytes.writeInt32BE(bytes.length, 0)
+  for (const [index, word] of words.entries()) bytes.writeInt32BE(word, 4 + 4 * index)
+  return bytes
+}
+
+/** The server closed the connection, or did not take TLS on it, before the request was sent. Never leaves the ending of a statement. */
+class CancelRefusedError extends Error {}
