@@ -61,7 +61,7 @@ abstract class PendingAnswer<T> extends Bounded {
   /** Called by the deadlines, which have removed it. */
   override expire(): void {
     const { operation, deadlines } = this.call
-    const error = new TimeoutError(operation, deadlines?.timeoutMs ?? Number.POSITIVE_INFINITY)
+    const error = deadlines?.timeoutError(operation) ?? new TimeoutError(operation, Number.POSITIVE_INFINITY)
     this.open = false
     this.call.settled(error)
     this.refuse(error)

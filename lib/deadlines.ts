@@ -1,3 +1,4 @@
+import { type SessionStoreError, TimeoutError } from './errors'
 import { afterPoll, monotonicNow, startTimer, type Timer } from './natives'
 import { afterAnswers } from './turns'
 
@@ -31,8 +32,19 @@ export class Deadlines {
   private timer: Timer | undefined
   private disarming = false
 
-  /** @param timeoutMs milliseconds that each has */
-  constructor(readonly timeoutMs: number) {}
+  /**
+   * @param timeoutMs milliseconds that each has
+   * @param explain gives the error of a call whose time is over, if it knows the reason
+   */
+  constructor(
+    readonly timeoutMs: number,
+    private readonly explain: (operation: string) => SessionStoreError | undefined = () => undefined
+  ) {}
+
+  /** The error of a call whose time is over. */
+  timeoutError(operation: string): SessionStoreError {
+    return this.explain(operation) ?? new TimeoutError(operation, this.timeoutMs)
+  }
 
   /** @param since when its time began, as `monotonicNow()` has it */
   add(bounded: Bounded, since: number): void {

@@ -136,16 +136,21 @@ export class ReadOnlyDatabaseError extends DatabaseError {
 
 /** The database gave up the statement for the sake of others: deadlock, serialization failure, busy. It was tried again before you see this. */
 export class TransientDatabaseError extends DatabaseError {
-  override readonly code = 'ERR_SESSION_DATABASE_BUSY'
+  override readonly code: string = 'ERR_SESSION_DATABASE_BUSY'
 
-  constructor(operation: string, dialect: string, driverCode: string | undefined) {
-    super(operation, dialect, driverCode, 'the database gave the statement up for others again and again')
+  constructor(
+    operation: string,
+    dialect: string,
+    driverCode: string | undefined,
+    detail = 'the database gave the statement up for others again and again'
+  ) {
+    super(operation, dialect, driverCode, detail)
   }
 }
 
 /** The database could not be reached, or the connection was lost. */
 export class DatabaseUnreachableError extends DatabaseError {
-  override readonly code = 'ERR_SESSION_DATABASE_UNREACHABLE'
+  override readonly code: string = 'ERR_SESSION_DATABASE_UNREACHABLE'
 
   constructor(
     operation: string,

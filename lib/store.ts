@@ -5,6 +5,7 @@ import { answerInTime, type Call, type Callback, withinTime } from './callbacks'
 import { Deadlines } from './deadlines'
 import { StoreClosedError } from './errors'
 import type { SessionStoreEvents } from './events'
+import { Waits } from './knex/waits'
 import { afterTick, monotonicNow } from './natives'
 import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options'
 import { pruneAll } from './pruner'
@@ -77,7 +78,8 @@ export class KnexSessionStore extends Store {
     this.given = { ...options }
     this.parts = assemble(this.options)
     this.revisions = parent?.revisions ?? new Revisions()
-    this.deadlines = new Deadlines(this.options.timeoutMs)
+    const { knex, dialect, timeoutMs } = this.options
+    this.deadlines = new Deadlines(timeoutMs, (operation) => Waits.of(knex.client).explain(operation, dialect.name))
     const announcer = parent ?? this
     this.sessions = new Sessions({
       ...this.parts,

@@ -2,6 +2,7 @@ import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, Timeout
 import { afterTick, monotonicNow, startAwaitedTimer, type Timer } from '../natives'
 import { isPromiseLike, type Soon } from '../soon'
 import { afterThisTurn } from '../turns'
+import { DatabaseLockedError, PoolExhaustedError } from '../waiting-errors'
 import type { ConnectionBudget, Waiting } from './connection-budget'
 import { Flights } from './flights'
 
@@ -213,13 +214,16 @@ export class Lane<Item, Result> implements Waiting {
   }
 
   private recover(batch: Entry<Item, Result>[], error: unknown, tries: number, ended: () => void): void {
-    const again = error instanceof TransientDatabaseError || (error instanceof DatabaseUnreachableError && tries < 3)
+    // It has waited for as long as its callers do.
+    const isOver = error instanceof DatabaseLockedError || error instanceof PoolExhaustedError
+    const isWorthAnother = error instanceof TransientDatabaseError || (error instanceof DatabaseUnreachableError && tries < 3)
+    const again = isWorthAnother && !isOver
     if (again && tries < MAX_TRIES) {
       // Jitter: those who collided must not meet again.
       startAwaitedTimer(() => this.sendAgain(batch, tries + 1, ended), BACKOFF_MS * tries * (0.5 + Math.random()))
       return
     }
-    const allRowsFault = again || error instanceof DatabaseUnreachableError || error instanceof ReadOnlyDatabaseError
+    const allRowsFault = isOver || again || error instanceof DatabaseUnreachableError || error instanceof ReadOnlyDatabaseError
     const oneRowsFault = error instanceof DatabaseError && !allRowsFault
     if (batch.length > 1 && oneRowsFault) {
       // One poisoned row fails alone.

@@ -83,8 +83,8 @@ export interface SessionStatements {
   touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number>
   /** Blanks the rows and ends their life. They stay until pruned, so that nobody revives them meanwhile. */
   remove(db: Database, ids: readonly string[], pruneHour: number): Soon<void>
-  /** Deletes at most `limit` rows that ended more than `graceMs` ago by the database's clock. Answers how many. */
-  prune(db: Database, graceMs: number, limit: number): Soon<number>
+  /** Deletes at most `limit` rows that ended more than `graceMs` ago by the clock of the database and by that of the store. Returns how many. */
+  prune(db: Database, graceMs: number, limit: number, now: number): Soon<number>
   /** Takes or renews the lease `id`, kept as a dead row of the table, for `leaseMs` by the database's clock. False if another holds it. */
   claim(db: Database, id: string, leaseMs: number): Soon<boolean>
 }

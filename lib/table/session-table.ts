@@ -133,7 +133,7 @@ export class SessionTable {
 
   /** Deletes at most `limit` rows that have been dead for the grace. */
   prune(limit: number): Soon<number> {
-    return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit))
+    return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit, this.now()))
   }
 
   /** True for the one process that may prune for the next `leaseMs`. */

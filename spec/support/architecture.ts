@@ -30,7 +30,21 @@ const FLOORS: readonly (readonly string[])[] = [
   ['table-options'],
   ['dialects'],
   ['knex'],
-  ['record', 'statistics', 'tracing', 'callbacks', 'deadlines', 'natives', 'turns', 'soon', 'debug', 'events', 'unknown-option', 'errors']
+  [
+    'record',
+    'statistics',
+    'tracing',
+    'callbacks',
+    'deadlines',
+    'natives',
+    'turns',
+    'soon',
+    'debug',
+    'events',
+    'unknown-option',
+    'errors',
+    'waiting-errors'
+  ]
 ]
 const GROUND_FLOOR = FLOORS.length - 1
 

@@ -1,5 +1,6 @@
 import type { Database } from '../../knex/database'
-import { passOn, type Soon } from '../../soon'
+import { afterPoll, monotonicNow } from '../../natives'
+import { isPromiseLike, passOn, type Soon } from '../../soon'
 import {
   type Dialect,
   type RecordToPut,
@@ -10,6 +11,7 @@ import {
   toRecord
 } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
+import { Pace } from './pace'
 import { type Outcome, readByKey, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
 
 const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
@@ -37,6 +39,7 @@ export class SqliteStatements implements SessionStatements {
   private readonly removeRow: string
   private readonly pruneRows: string
   private readonly claimLease: string
+  private readonly prunePace = new Pace()
 
   constructor(quote: Dialect['quote'], table: TableDefinition) {
     const name = quote(table.schemaName, table.tableName)
@@ -88,9 +91,10 @@ UPDATE ${name} SET ${expiresAt} = ${later} WHERE ${id} = ? AND ${expiresAt} > ? 
 UPDATE ${name} SET ${data} = '', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
 WHERE ${id} = ? AND ${expiresAt} <> 0`
 
+    const ended = `min(${NOW} - ${GIVEN}, ${GIVEN})`
     this.pruneRows = `
 DELETE FROM ${name} WHERE ${id} IN (
-  SELECT ${id} FROM ${name} WHERE ${expiresHour} <= ${hour(`(${NOW} - ${GIVEN})`)} AND ${expiresAt} <= ${NOW} - ?
+  SELECT ${id} FROM ${name} WHERE ${expiresHour} <= ${hour(ended)} AND ${expiresAt} <= ${ended}
   ORDER BY ${expiresHour} LIMIT ?) RETURNING 1`
 
     this.claimLease = `
@@ -163,8 +167,22 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
     return passOn(outcomes, () => undefined)
   }
 
-  async prune(db: Database, graceMs: number, limit: number): Promise<number> {
-    return (await writeEach(db, this.pruneRows, [[graceMs, graceMs, limit]]))[0]?.rows.length ?? 0
+  /** In several statements, between which other calls run. */
+  async prune(db: Database, graceMs: number, limit: number, now: number): Promise<number> {
+    const ended = [graceMs, now - graceMs]
+    let total = 0
+    for (;;) {
+      const rows = this.prunePace.rows(limit - total)
+      const start = monotonicNow()
+      const answer = writeEach(db, this.pruneRows, [[...ended, ...ended, rows]])
+      // One that had to wait before it ran does not tell what the rows took.
+      const ms = isPromiseLike(answer) ? undefined : monotonicNow() - start
+      const pruned = (await answer)[0]?.rows.length ?? 0
+      total += pruned
+      if (pruned < rows || total === limit) return total
+      if (ms !== undefined) this.prunePace.took(rows, ms)
+      await new Promise<void>(afterPoll)
+    }
   }
 
   async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {
