@@ -166,7 +166,8 @@ export class KnexSessionStore extends Store {
   }
 
   /**
-   * Deletes the rows of sessions that ended more than ten minutes ago, by the database's clock, in batches of `pruneBatchSize`.
+   * Deletes the rows of sessions that ended more than ten minutes ago, by the clock of the database and by the store's, in batches of
+   * at most `pruneBatchSize`.
    * Gives how many went. For cron and serverless; otherwise it is done every `pruneIntervalMs`.
    */
   prune(): Promise<number> {

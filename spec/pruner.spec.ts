@@ -188,6 +188,9 @@ it('all that can be pruned is, and counted', async () => {
   expect(rows).toEqual([])
 })
 
+/** The statement that deletes a batch, whatever else a database is asked before or after it. */
+const DELETE_SOME = /delete[\s\S]*limit/i
+
 describeStores('pruning', (kind) => {
   const database = shareDatabase(kind)
   /** Sessions that ended so many milliseconds ago, or will end. */
@@ -272,7 +275,7 @@ describeStores('pruning', (kind) => {
     await opened.knex(opened.tableName).insert(Array.from({ length: 25 }, (_, number) => ({ id: `dead ${number}`, ...template })))
     const log = new StatementLog(opened.knex)
     expect(await opened.store.prune()).toBe(25)
-    expect(log.statements.filter((sql) => /delete/i.test(sql))).toHaveLength(3)
+    expect(log.statements.filter((sql) => DELETE_SOME.test(sql))).toHaveLength(3)
     expect(await ids(opened)).toEqual([])
   })
 
@@ -286,7 +289,7 @@ describeStores('pruning', (kind) => {
     })
     await Promise.all(hosts.map(({ store }) => store.get('any')))
     const begin = performance.now()
-    const count = () => hosts.reduce((total, { log }) => total + log.statements.filter((sql) => /delete/i.test(sql)).length, 0)
+    const count = () => hosts.reduce((total, { log }) => total + log.statements.filter((sql) => DELETE_SOME.test(sql)).length, 0)
     await vi.waitUntil(() => count() >= 4, { timeout: 20_000, interval: 10 })
     await Promise.all(hosts.map(({ store }) => store.close()))
     const leases = (performance.now() - begin) / 140

@@ -43,7 +43,8 @@ const FLOORS: readonly (readonly string[])[] = [
     'events',
     'unknown-option',
     'errors',
-    'waiting-errors'
+    'waiting-errors',
+    'pace'
   ]
 ]
 const GROUND_FLOOR = FLOORS.length - 1

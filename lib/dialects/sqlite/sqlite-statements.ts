@@ -1,6 +1,5 @@
 import type { Database } from '../../knex/database'
-import { afterPoll, monotonicNow } from '../../natives'
-import { isPromiseLike, passOn, type Soon } from '../../soon'
+import { passOn, type Soon } from '../../soon'
 import {
   type Dialect,
   type RecordToPut,
@@ -11,13 +10,9 @@ import {
   toRecord
 } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
-import { Pace } from './pace'
+import { PacedPruning } from './paced-pruning'
 import { type Outcome, readByKey, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
-
-const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-const HOUR = 3_600_000
-/** The driver binds every number as a real, and a real is divided into a fraction. */
-const GIVEN = 'CAST(? AS INTEGER)'
+import { GIVEN, HOUR, hourAt, NOW } from './sqlite-time'
 
 /**
  * One row a statement, many statements a transaction: here the database is in the process, and a statement costs no journey.
@@ -37,14 +32,14 @@ export class SqliteStatements implements SessionStatements {
   private readonly touchRow: string
   private readonly touchSameHour: string
   private readonly removeRow: string
-  private readonly pruneRows: string
   private readonly claimLease: string
-  private readonly prunePace = new Pace()
+  private readonly pruning: PacedPruning
 
   constructor(quote: Dialect['quote'], table: TableDefinition) {
+    this.pruning = new PacedPruning(quote, table)
     const name = quote(table.schemaName, table.tableName)
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
-    const hour = (moment: string) => `(${moment} + ${HOUR - 1}) / ${HOUR}`
+    const hour = hourAt
 
     this.loadRow = `SELECT ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`
 
@@ -90,12 +85,6 @@ UPDATE ${name} SET ${expiresAt} = ${later} WHERE ${id} = ? AND ${expiresAt} > ? 
     this.removeRow = `
 UPDATE ${name} SET ${data} = '', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
 WHERE ${id} = ? AND ${expiresAt} <> 0`
-
-    const ended = `min(${NOW} - ${GIVEN}, ${GIVEN})`
-    this.pruneRows = `
-DELETE FROM ${name} WHERE ${id} IN (
-  SELECT ${id} FROM ${name} WHERE ${expiresHour} <= ${hour(ended)} AND ${expiresAt} <= ${ended}
-  ORDER BY ${expiresHour} LIMIT ?) RETURNING 1`
 
     this.claimLease = `
 INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}) VALUES (?, '', 0, 2147483647, 1, ${NOW} + ?)
@@ -167,22 +156,8 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
     return passOn(outcomes, () => undefined)
   }
 
-  /** In several statements, between which other calls run. */
-  async prune(db: Database, graceMs: number, limit: number, now: number): Promise<number> {
-    const ended = [graceMs, now - graceMs]
-    let total = 0
-    for (;;) {
-      const rows = this.prunePace.rows(limit - total)
-      const start = monotonicNow()
-      const answer = writeEach(db, this.pruneRows, [[...ended, ...ended, rows]])
-      // One that had to wait before it ran does not tell what the rows took.
-      const ms = isPromiseLike(answer) ? undefined : monotonicNow() - start
-      const pruned = (await answer)[0]?.rows.length ?? 0
-      total += pruned
-      if (pruned < rows || total === limit) return total
-      if (ms !== undefined) this.prunePace.took(rows, ms)
-      await new Promise<void>(afterPoll)
-    }
+  prune(db: Database, graceMs: number, limit: number, now: number): Promise<number> {
+    return this.pruning.prune(db, [graceMs, now - graceMs], limit)
   }
 
   async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {
