@@ -5,6 +5,7 @@ import { WriteOrder } from './batching/write-order'
 import { withinTime } from './callbacks'
 import { Deadlines } from './deadlines'
 import { Database } from './knex/database'
+import { Waits } from './knex/waits'
 import { type ResolvedOptions, systemClock } from './options'
 import { Pruner } from './pruner'
 import { Readiness } from './schema/readiness'
@@ -61,7 +62,7 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, { budget, lockedRows }, timeoutMs)
   const order = new WriteOrder(entry.lastWrites)
   // Who closes a store waits for the round under way.
-  const deadlines = new Deadlines(timeoutMs)
+  const deadlines = new Deadlines(timeoutMs, (operation) => Waits.of(knex.client).explain(operation, dialect.name))
   const inTime = <T>(statement: () => Soon<T>) => withinTime(budget.use(statement), 'prune', deadlines)
   const prune = (limit: number) => inTime(() => table.prune(limit))
   const pruner =

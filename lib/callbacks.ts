@@ -59,7 +59,8 @@ abstract class PendingAnswer<T> extends Caller {
     if (this.close(undefined)) this.give(value)
   }
 
-  fail(error: unknown): void {
+  fail(reason: unknown): void {
+    const error = this.explained(reason)
     if (this.close(error)) this.refuse(error)
   }
 
@@ -76,10 +77,17 @@ abstract class PendingAnswer<T> extends Caller {
     } else this.expired(new TimeoutError(operation, deadlines?.timeoutMs ?? Number.POSITIVE_INFINITY))
   }
 
-  private expired(error: TimeoutError): void {
+  private expired(timeout: TimeoutError): void {
+    const error = this.explained(timeout)
     this.open = false
     this.call.settled(error)
     this.refuse(error)
+  }
+
+  /** If the call never got to the database, the cause is named, and not the database. */
+  private explained(error: unknown): unknown {
+    if (!(error instanceof TimeoutError) || error.outcome !== 'not-written') return error
+    return this.call.deadlines?.explain(this.call.operation) ?? error
   }
 
   protected abstract give(value: T): void

@@ -47,10 +47,16 @@ export class CallDeadlines extends Deadlines {
   /** For the answers of those who have given up. */
   readonly reserve: Deadlines
 
-  /** @param callMs milliseconds within which each is answered */
-  constructor(readonly callMs: number) {
+  /**
+   * @param callMs milliseconds within which each is answered
+   * @param explain see {@link Deadlines}
+   */
+  constructor(
+    readonly callMs: number,
+    explain?: Deadlines['explain']
+  ) {
     const reserveMs = Math.min(callMs * RESERVE, MAX_RESERVE_MS)
-    super(callMs - reserveMs)
+    super(callMs - reserveMs, explain)
     this.reserve = new Deadlines(reserveMs)
   }
 }

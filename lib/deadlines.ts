@@ -1,3 +1,4 @@
+import type { SessionStoreError } from './errors'
 import { afterPoll, monotonicNow, startTimer, type Timer } from './natives'
 import { afterAnswers } from './turns'
 
@@ -31,8 +32,14 @@ export class Deadlines {
   private timer: Timer | undefined
   private disarming = false
 
-  /** @param timeoutMs milliseconds that each has */
-  constructor(readonly timeoutMs: number) {}
+  /**
+   * @param timeoutMs milliseconds that each has
+   * @param explain gives the error of a call whose time is over, if it knows the reason
+   */
+  constructor(
+    readonly timeoutMs: number,
+    readonly explain: (operation: string) => SessionStoreError | undefined = () => undefined
+  ) {}
 
   /** @param since when its time began, as `monotonicNow()` has it */
   add(bounded: Bounded, since: number): void {

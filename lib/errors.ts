@@ -150,22 +150,23 @@ const GIVEN_UP: Readonly<Record<TransientReason, string>> = {
 
 /** The database gave up the statement. It was tried again before you see this. */
 export class TransientDatabaseError extends DatabaseError {
-  override readonly code = 'ERR_SESSION_DATABASE_BUSY'
+  override readonly code: string = 'ERR_SESSION_DATABASE_BUSY'
 
   constructor(
     operation: string,
     dialect: string,
     driverCode: string | undefined,
     /** @default 'conflict' */
-    readonly reason: TransientReason = 'conflict'
+    readonly reason: TransientReason = 'conflict',
+    detail = GIVEN_UP[reason]
   ) {
-    super(operation, dialect, driverCode, GIVEN_UP[reason])
+    super(operation, dialect, driverCode, detail)
   }
 }
 
 /** The database could not be reached, or the connection was lost. */
 export class DatabaseUnreachableError extends DatabaseError {
-  override readonly code = 'ERR_SESSION_DATABASE_UNREACHABLE'
+  override readonly code: string = 'ERR_SESSION_DATABASE_UNREACHABLE'
 
   constructor(
     operation: string,

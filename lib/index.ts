@@ -36,3 +36,4 @@ export type { CallStatistics, SessionStoreStatistics, StatementStatistics } from
 export { KnexSessionStore, type SessionStoreHealth } from './store'
 export type { TableOptions } from './table-options'
 export type { SessionTrace } from './tracing'
+export { DatabaseLockedError, PoolExhaustedError, type PoolUsage } from './waiting-errors'

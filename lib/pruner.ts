@@ -1,5 +1,5 @@
 import { debug } from './debug'
-import { startTimer, type Timer } from './natives'
+import { afterPoll, startTimer, type Timer } from './natives'
 
 /** What is pruned, and how. */
 export interface PrunerOptions {
@@ -7,7 +7,7 @@ export interface PrunerOptions {
   readonly batchSize: number
   /** True if this process is the one to prune for the next `leaseMs`. */
   readonly claim: (leaseMs: number) => Promise<boolean>
-  /** Deletes at most `limit` rows and answers how many. */
+  /** Deletes at most `limit` rows and returns how many. */
   readonly prune: (limit: number) => Promise<number>
   /** True while the Knex it runs on can still be used. */
   readonly isAlive: () => boolean
@@ -82,7 +82,10 @@ export class Pruner {
   }
 }
 
-/** Deletes batch after batch until one is not full, or there shall be no more. Answers how many rows went. */
+/**
+ * Deletes batch after batch until one is not full, or there shall be no more. Returns how many rows went. Between two batches the event loop
+ * goes round once, because where the database is in this process nothing else would let other calls run.
+ */
 export async function pruneAll(
   prune: (limit: number) => Promise<number>,
   batchSize: number,
@@ -93,5 +96,6 @@ export async function pruneAll(
     const pruned = await prune(batchSize)
     total += pruned
     if (pruned < batchSize || isStopped()) return total
+    await new Promise<void>(afterPoll)
   }
 }

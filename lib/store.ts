@@ -6,6 +6,7 @@ import { CallDeadlines, type Caller } from './caller'
 import { Deadlines } from './deadlines'
 import { StoreClosedError } from './errors'
 import type { SessionStoreEvents } from './events'
+import { Waits } from './knex/waits'
 import { afterTick, monotonicNow } from './natives'
 import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options'
 import { pruneAll } from './pruner'
@@ -82,8 +83,10 @@ export class KnexSessionStore extends Store {
     this.given = { ...options }
     this.parts = assemble(this.options)
     this.revisions = parent?.revisions ?? new Revisions()
-    this.callDeadlines = new CallDeadlines(this.options.timeoutMs)
-    this.stepDeadlines = new Deadlines(this.options.timeoutMs)
+    const { knex, dialect, timeoutMs } = this.options
+    const explain = (operation: string) => Waits.of(knex.client).explain(operation, dialect.name)
+    this.callDeadlines = new CallDeadlines(timeoutMs, explain)
+    this.stepDeadlines = new Deadlines(timeoutMs, explain)
     const announcer = parent ?? this
     this.sessions = new Sessions({
       ...this.parts,
@@ -170,7 +173,8 @@ export class KnexSessionStore extends Store {
   }
 
   /**
-   * Deletes the rows of sessions that ended more than ten minutes ago, by the database's clock, in batches of `pruneBatchSize`.
+   * Deletes the rows of sessions that ended more than ten minutes ago, by the clock of the database and by the store's, in batches of
+   * at most `pruneBatchSize`.
    * Gives how many went. For cron and serverless; otherwise it is done every `pruneIntervalMs`.
    */
   prune(): Promise<number> {

@@ -61,6 +61,18 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     'session set failed on sqlite: the database gave the statement up for others again and again (driver code SQLITE_BUSY)'
   ],
   [
+    new lib.DatabaseLockedError('set', 'sqlite', 'SQLITE_BUSY', 3000),
+    'DatabaseLockedError',
+    'ERR_SESSION_DATABASE_LOCKED',
+    'session set failed on sqlite: another connection holds a lock of the database file, waited 3000 ms for it (option timeoutMs); keep transactions short in every process that uses the file (driver code SQLITE_BUSY)'
+  ],
+  [
+    new lib.PoolExhaustedError('set', 'postgresql', { used: 4, max: 4, waiting: 7, own: 0, isInTransaction: false }, 10_000),
+    'PoolExhaustedError',
+    'ERR_SESSION_POOL_EXHAUSTED',
+    'session set failed on postgresql: no connection of the Knex pool became free in 10000 ms (option timeoutMs): 4 of 4 in use, 7 waiting; transactions or queries of the application hold them. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner, or give the pool more connections (pool.max of the Knex configuration)'
+  ],
+  [
     new lib.DatabaseUnreachableError('get', 'postgresql', 'ECONNREFUSED'),
     'DatabaseUnreachableError',
     'ERR_SESSION_DATABASE_UNREACHABLE',

@@ -150,38 +150,6 @@ describeDatabase('postgres', 'a server that is frozen', () => {
   })
 })
 
-describeStores('a pool that the application has used up', (kind) => {
-  it('is waited for no longer than timeoutMs, and no longer than it takes to get a connection back', async () => {
-    await using opened = await openStore(kind, { timeoutMs: 300 }, { knex: { pool: { min: 0, max: 1 } } })
-    const { store, knex } = opened
-    await store.set(SESSION_ID, handMade({ secret: SECRET }))
-    const trx = await knex.transaction()
-    const begin = performance.now()
-    const error = await store.get(SESSION_ID).catch((caught) => caught)
-    expectErrorOfOurs('get', error)
-    expect(error).toMatchObject({ code: 'ERR_SESSION_TIMEOUT' })
-    expect(performance.now() - begin).toBeLessThan(300 + 1500)
-    const waiting = store.get(SESSION_ID)
-    await trx.rollback()
-    expect(await waiting).toMatchObject({ secret: SECRET })
-  })
-})
-
-// Where a connection is had at once, so that only the spec's own transaction can keep it.
-describeDatabase('sqlite', 'a pool that the application has used up', (kind) => {
-  it('whose own time limit is shorter says so', async () => {
-    await using opened = await openStore(kind, { timeoutMs: 5000 }, { knex: { pool: { min: 0, max: 1 }, acquireConnectionTimeout: 50 } })
-    const { store, knex } = opened
-    await store.ready()
-    const trx = await knex.transaction()
-    const error = await store.get(SESSION_ID).catch((caught) => caught)
-    expectErrorOfOurs('get', error)
-    expect(error).toMatchObject({ code: 'ERR_SESSION_DATABASE_UNREACHABLE' })
-    expect(error.message).toMatch(/the Knex pool gave no connection in time \(its option acquireConnectionTimeout\): it is used up, or/)
-    await trx.rollback()
-  })
-})
-
 describeDatabase('postgres', 'connections that are killed under load', (kind) => {
   it('cost nobody a session and no process its life', async () => {
     await using opened = await openStore(kind, { timeoutMs: 5000 })

@@ -77,6 +77,7 @@ describe('the pruner', () => {
     const store = member()
     pruner.join(store)
     await vi.advanceTimersByTimeAsync(1260)
+    await vi.waitUntil(() => rows.length === 0)
     expect(log).toEqual(['claim for 700', 'prune 10', 'prune 10', 'prune 10'])
     await pruner.leave(store)
   })
@@ -187,6 +188,9 @@ it('all that can be pruned is, and counted', async () => {
   expect(rows).toEqual([])
 })
 
+/** The statement that deletes a batch, whatever else a database is asked before or after it. */
+const DELETE_SOME = /delete[\s\S]*limit/i
+
 describeStores('pruning', (kind) => {
   const database = shareDatabase(kind)
   /** Sessions that ended so many milliseconds ago, or will end. */
@@ -214,18 +218,54 @@ describeStores('pruning', (kind) => {
       await opened.store.set(id, handMade())
       await opened.store.destroy(id)
     }
+    clock.now = Date.now()
     expect(await opened.store.prune()).toBe(1)
     expect(await ids(opened)).toHaveLength(1)
   })
 
-  it.each([
-    ['a day ahead', DAY],
-    ['a day behind', -DAY]
-  ])('deletes nobody alive, and what is dead, by a host whose clock is %s', async (_what, wrong) => {
-    await using opened = await openStore(database(), { clock: () => Date.now() + wrong })
+  it('deletes what is dead by the clock of the database, and nobody alive, on a host whose clock is a day ahead', async () => {
+    await using opened = await openStore(database(), { clock: () => Date.now() + DAY })
     await write(opened, [HOUR, -1000, -HOUR, -2 * DAY])
     expect(await opened.store.prune()).toBe(1)
     expect(await ids(opened)).toEqual(['1', '2', '3'])
+  })
+
+  it('leaves on a host whose clock is a day behind what lives there, and deletes what is dead by both clocks', async () => {
+    await using opened = await openStore(database(), { clock: () => Date.now() - DAY })
+    await write(opened, [DAY + HOUR, HOUR, -1000, -2 * DAY])
+    expect(await opened.store.prune()).toBe(1)
+    expect(await ids(opened)).toEqual(['1', '2', '3'])
+  })
+
+  it.each([
+    ['1970', 1000],
+    ['2099', Date.UTC(2099, 0, 1)]
+  ])('deletes nothing that lives by the clock of a store in %s', async (_year, start) => {
+    const clock = { now: start }
+    await using opened = await openStore(database(), { clock: () => clock.now })
+    await opened.store.set('alive', handMade({ is: 'alive' }))
+    expect(await opened.store.prune()).toBe(0)
+    expect(await opened.store.get('alive')).toMatchObject({ is: 'alive' })
+    clock.now += DAY + GRACE_MS + 5000
+    await opened.store.set('alive too', handMade({ is: 'alive' }))
+    // Dead by the clock of the store. By the clock of the database it is dead in 1970 alone.
+    expect(await opened.store.prune()).toBe(start === 1000 ? 1 : 0)
+    expect(await opened.store.get('alive too')).toMatchObject({ is: 'alive' })
+  })
+
+  it('by a timer deletes nothing that lives by the clock of a store in 1970', async () => {
+    const claims: unknown[] = []
+    await using opened = await openStore(database(), { clock: () => 1000 })
+    await opened.store.set('alive', handMade({ is: 'alive' }))
+    const knex = opened.database.connect()
+    knex.on('query', ({ sql }) => {
+      if (/^\s*delete/i.test(sql)) claims.push(sql)
+    })
+    const pruning = opened.another({ knex, clock: () => 1000, pruneIntervalMs: 20 })
+    await pruning.get('any')
+    await vi.waitUntil(() => claims.length >= 2, { timeout: 20_000 })
+    await pruning.close()
+    expect(await opened.store.get('alive')).toMatchObject({ is: 'alive' })
   })
 
   it('goes in batches', async () => {
@@ -235,7 +275,7 @@ describeStores('pruning', (kind) => {
     await opened.knex(opened.tableName).insert(Array.from({ length: 25 }, (_, number) => ({ id: `dead ${number}`, ...template })))
     const log = new StatementLog(opened.knex)
     expect(await opened.store.prune()).toBe(25)
-    expect(log.statements.filter((sql) => /delete/i.test(sql))).toHaveLength(3)
+    expect(log.statements.filter((sql) => DELETE_SOME.test(sql))).toHaveLength(3)
     expect(await ids(opened)).toEqual([])
   })
 
@@ -249,7 +289,7 @@ describeStores('pruning', (kind) => {
     })
     await Promise.all(hosts.map(({ store }) => store.get('any')))
     const begin = performance.now()
-    const count = () => hosts.reduce((total, { log }) => total + log.statements.filter((sql) => /delete/i.test(sql)).length, 0)
+    const count = () => hosts.reduce((total, { log }) => total + log.statements.filter((sql) => DELETE_SOME.test(sql)).length, 0)
     await vi.waitUntil(() => count() >= 4, { timeout: 20_000, interval: 10 })
     await Promise.all(hosts.map(({ store }) => store.close()))
     const leases = (performance.now() - begin) / 140

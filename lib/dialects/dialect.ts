@@ -88,8 +88,11 @@ export interface SessionStatements {
   touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number>
   /** Blanks the rows and ends their life. They stay until pruned, so that nobody revives them meanwhile. */
   remove(db: Database, ids: readonly string[], pruneHour: number): Soon<void>
-  /** Deletes at most `limit` rows that ended more than `graceMs` ago by the database's clock. Answers how many. */
-  prune(db: Database, graceMs: number, limit: number): Soon<number>
+  /**
+   * Deletes rows that ended more than `graceMs` ago by the clock of the database and by that of the store: about `limit`, and at most so
+   * many by one statement. Returns how many; fewer than `limit` if no more are left.
+   */
+  prune(db: Database, graceMs: number, limit: number, now: number): Soon<number>
   /** Takes or renews the lease `id`, kept as a dead row of the table, for `leaseMs` by the database's clock. False if another holds it. */
   claim(db: Database, id: string, leaseMs: number): Soon<boolean>
 }
@@ -114,6 +117,8 @@ export interface Dialect {
   text(column: string): string
   /** Runs a query; the rows come as arrays, in the order of the select list. */
   select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]>
+  /** True where a statement runs in this process and may hold up its event loop: then none may look at many rows. */
+  readonly isInProcess: boolean
   /** The names of the table's columns, or null if there is no such table. */
   describe(db: Database, table: TableDefinition): Promise<string[] | null>
   /** Creates the table with its indexes, all or nothing. Fails if another process is faster. */

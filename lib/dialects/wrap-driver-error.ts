@@ -8,16 +8,19 @@ import {
   TimeoutError,
   TransientDatabaseError
 } from '../errors'
+import { DatabaseLockedError, PoolExhaustedError } from '../waiting-errors'
 import { type Dialect, driverCode } from './dialect'
 
 const NO_CONNECTION =
-  'the Knex pool gave no connection in time (its option acquireConnectionTimeout): it is used up, or the database does not answer'
+  'the Knex pool gave no connection in time (its option acquireConnectionTimeout), although it is not known to be used up: the database lets nobody connect, or the pool does not tell how full it is'
 const NOT_PREPARED =
   'prepared statements do not last here, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
 
 /** The error that leaves instead of the driver's own, whose text may hold bound values. One of ours leaves as it is. */
 export function wrapDriverError(dialect: Dialect, error: unknown, operation: string): SessionStoreError {
   if (error instanceof TimeoutError) return new TimeoutError(operation, error.timeoutMs, error.outcome)
+  if (error instanceof DatabaseLockedError) return new DatabaseLockedError(operation, dialect.name, error.driverCode, error.waitedMs)
+  if (error instanceof PoolExhaustedError) return new PoolExhaustedError(operation, dialect.name, error.usage, error.waitedMs)
   if (isOurs(error)) return error
   const code = driverCode(error)
   if (isKnexTimeout(error)) return new DatabaseUnreachableError(operation, dialect.name, code, NO_CONNECTION)

@@ -1,5 +1,7 @@
+import type { Deadlines } from '../deadlines'
 import { afterAnswers } from '../turns'
 import { type Connection, isPlainPool, type KnexClient } from './knex-client'
+import { PoolUse } from './pool-use'
 
 const ofClient = new WeakMap<KnexClient, BorrowedConnections>()
 
@@ -12,7 +14,11 @@ export class BorrowedConnections {
   private readonly kept: Connection[] = []
   private returning = false
 
-  private constructor(private readonly client: KnexClient) {}
+  private readonly pool: PoolUse
+
+  private constructor(private readonly client: KnexClient) {
+    this.pool = PoolUse.of(client)
+  }
 
   static of(client: KnexClient): BorrowedConnections {
     let borrowed = ofClient.get(client)
@@ -23,15 +29,15 @@ export class BorrowedConnections {
     return borrowed
   }
 
-  /** At once where one was kept. */
-  acquire(): Connection | Promise<Connection> {
+  /** At once where one was kept; else within the time of a statement. */
+  acquire(deadlines: Deadlines): Connection | Promise<Connection> {
     if (this.kept.length > 0 && isPlainPool(this.client)) {
       for (let connection = this.kept.pop(); connection !== undefined; connection = this.kept.pop()) {
         if (connection.__knex__disposed === undefined) return connection
         this.release(connection)
       }
     }
-    return this.client.acquireConnection() as Promise<Connection>
+    return this.pool.acquire(deadlines)
   }
 
   giveBack(connection: Connection): void {
@@ -51,7 +57,6 @@ export class BorrowedConnections {
   }
 
   private release(connection: Connection): void {
-    // Without a pool, because Knex was destroyed meanwhile, there is nobody to give it to.
-    if (this.client.transacting === true || this.client.pool !== undefined) this.client.releaseConnection(connection)
+    this.pool.release(connection)
   }
 }

@@ -19,6 +19,8 @@ export interface KnexClient {
 
 /** What Knex's pool tells of itself. A pool that the application brought may tell less. */
 export interface ConnectionPool {
+  /** The most connections it has. */
+  readonly max?: number
   numUsed?(): number
   numPendingAcquires?(): number
 }

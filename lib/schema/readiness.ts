@@ -3,7 +3,7 @@ import { debug } from '../debug'
 import { type Dialect, driverCode } from '../dialects/dialect'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
-import { ForeignTableError, TableMissingError } from '../errors'
+import { ForeignTableError, isOurs, TableMissingError } from '../errors'
 import type { Database } from '../knex/database'
 import { identityBelowTransaction } from '../knex/identity'
 import { type RegisteredTable, registeredIn } from './registry'
@@ -127,6 +127,8 @@ export async function prepareTable(db: Database, dialect: Dialect, table: TableD
       debug('created the sessions table %s', displayName(table))
       return
     } catch (error) {
+      // It has waited for as long as a statement may.
+      if (isOurs(error)) throw error
       const mayPass = ['transient', 'locked', 'ended', 'other'].includes(dialect.diagnose(error))
       if ((tries === MAX_TRIES || !mayPass) && !(await isThere(db, dialect, table))) throw creationError(dialect, error, table)
     }

@@ -2,11 +2,17 @@ import type { SessionData } from 'express-session'
 import type { ConnectionBudget } from '../batching/connection-budget'
 import type { WriteOrder } from '../batching/write-order'
 import type { SessionRecord } from '../dialects/dialect'
-import type { ScanRange, SessionTable } from '../table/session-table'
+import { afterPoll, monotonicNow } from '../natives'
+import type { SessionTable } from '../table/session-table'
+import type { Page, ScanRange } from '../table/table-scan'
 
 const PAGE = 1000
 /** Whole sessions are read in smaller pages: they may be large. */
 const PAGE_OF_SESSIONS = 100
+/** A statement takes about so many. */
+const ENDED_AT_ONCE = 256
+/** Milliseconds after which the event loop is due. */
+const LONG_MS = 10
 
 /** Bounds one step of a scan in time. */
 type Bound = <T>(operation: string, step: Promise<T>) => Promise<T>
@@ -29,16 +35,24 @@ export class SessionScan {
     const { table, budget, order } = this.parts
     await this.bound('all', order.settled())
     const sessions: SessionData[] = []
-    const next = (after: string) =>
-      this.bound(
+    let since = monotonicNow()
+    let after: string | undefined = ''
+    while (after !== undefined) {
+      const page: Page<SessionRecord[]> = await this.bound(
         'all',
-        budget.use(() => table.page(this.range, after, PAGE_OF_SESSIONS))
+        budget.use(() => table.page(this.range, after as string, PAGE_OF_SESSIONS))
       )
-    for (let page = await next(''); page.length > 0; page = await next((page.at(-1) as SessionRecord).id)) {
-      for (const record of page) {
+      for (const record of page.found) {
         const session = await open(record)
         if (session !== null) sessions.push(session)
+        // To decode a page of large sessions may take long.
+        if (monotonicNow() - since > LONG_MS) {
+          await takeTurns()
+          since = monotonicNow()
+        }
       }
+      after = page.next
+      if (after !== undefined) await takeTurns()
     }
     return sessions
   }
@@ -50,28 +64,45 @@ export class SessionScan {
   }
 
   async count(): Promise<number> {
-    await this.parts.order.settled()
-    return this.parts.budget.use(() => this.parts.table.count(this.range))
+    const { table, budget, order } = this.parts
+    await order.settled()
+    let total = 0
+    let after: string | undefined = ''
+    while (after !== undefined) {
+      const page: Page<number> = await budget.use(() => table.count(this.range, after as string))
+      total += page.found
+      after = page.next
+      if (after !== undefined) await takeTurns()
+    }
+    return total
   }
 
   async clear(end: (storedId: string) => Promise<void>): Promise<void> {
-    for await (const page of this.pagesOfIds('clear')) {
-      await this.bound('clear', Promise.all(page.map(end)))
+    for await (const ids of this.pagesOfIds('clear')) {
+      for (let first = 0; first < ids.length; first += ENDED_AT_ONCE) {
+        await this.bound('clear', Promise.all(ids.slice(first, first + ENDED_AT_ONCE).map(end)))
+        await takeTurns()
+      }
     }
   }
 
   private async *pagesOfIds(operation: string): AsyncGenerator<string[]> {
     const { table, budget, order } = this.parts
     await this.bound(operation, order.settled())
-    let after = ''
-    for (;;) {
-      const page = await this.bound(
+    let after: string | undefined = ''
+    while (after !== undefined) {
+      const page: Page<string[]> = await this.bound(
         operation,
-        budget.use(() => table.pageOfIds(this.range, after, PAGE))
+        budget.use(() => table.pageOfIds(this.range, after as string, PAGE))
       )
-      if (page.length === 0) return
-      yield page
-      after = page.at(-1) as string
+      yield page.found
+      after = page.next
+      if (after !== undefined) await takeTurns()
     }
   }
+}
+
+/** Lets the event loop go round once. Where the database is in this process, nothing else would let other calls run. */
+function takeTurns(): Promise<void> {
+  return new Promise(afterPoll)
 }

@@ -1,21 +1,13 @@
-import {
-  type Dialect,
-  type RecordToPut,
-  type RecordToTouch,
-  type RecordToUpdate,
-  type SessionRecord,
-  type SessionStatements,
-  toRecord
-} from '../dialects/dialect'
-import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
+import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialects/dialect'
+import type { TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
 import type { Database } from '../knex/database'
 import type { StatementBounds } from '../knex/statement-bounds'
-import { PREFIX_END } from '../record/stored-id'
 import { isPromiseLike, passOn, type Soon } from '../soon'
 import { Statistics } from '../statistics'
 import { Observation, statementChannel } from '../tracing'
+import { type Page, type ScanRange, TableScan } from './table-scan'
 
 /** How long a dead row stays: longer than a request lives that may still hold its session and try to write it back. */
 export const GRACE_MS = 600_000
@@ -31,30 +23,23 @@ export interface TableKeeper {
   heal(): Promise<void>
 }
 
-/**
- * Which rows a scan sees: the rows whose id starts with the prefix. Hashed ids have exactly `idLength` characters; plain ones have no colon
- * after the prefix, for that would be part of a longer prefix.
- */
-export interface ScanRange {
-  readonly prefix: string
-  readonly idLength: number | undefined
-}
-
 /** The sessions table: every statement on it starts here, with many rows at a time, in order. Errors of the driver end here. */
 export class SessionTable {
   /** What was sent, since the start. */
   readonly statistics = new Statistics()
   private readonly statements: SessionStatements
+  private readonly scan: TableScan
 
   constructor(
     private readonly db: Database,
     private readonly dialect: Dialect,
-    private readonly table: TableDefinition,
+    table: TableDefinition,
     private readonly keeper: TableKeeper,
     /** The store's clock, in milliseconds since the epoch. */
     private readonly now: () => number
   ) {
     this.statements = dialect.statements(table)
+    this.scan = new TableScan(db, dialect, table, now)
   }
 
   /** Resolves when the table is there. */
@@ -104,43 +89,24 @@ export class SessionTable {
     return this.run('destroy', ids.length, () => this.statements.remove(this.on(bounds), ids, pruneHour))
   }
 
-  /** A page of live rows in the order of their ids, after the id given. */
-  page(range: ScanRange, after: string, limit: number): Soon<SessionRecord[]> {
-    const { id, data, expiresAt, revision, createdAt } = quotedColumns(this.table, this.dialect.quote)
-    const { condition, bindings } = this.live(range)
-    return this.run('scan', 1, async () => {
-      const rows = await this.dialect.select(
-        this.db,
-        `SELECT ${this.dialect.text(id)}, ${this.dialect.text(data)}, ${expiresAt}, ${revision}, ${createdAt} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`,
-        [...bindings, after, limit]
-      )
-      return rows.map(toRecord)
-    })
+  /** Live rows in the order of their ids, after the id given. */
+  page(range: ScanRange, after: string, limit: number): Soon<Page<SessionRecord[]>> {
+    return this.run('scan', 1, () => this.scan.records(range, after, limit))
   }
 
-  /** A page of the ids of live rows. */
-  pageOfIds(range: ScanRange, after: string, limit: number): Soon<string[]> {
-    const { id } = quotedColumns(this.table, this.dialect.quote)
-    const { condition, bindings } = this.live(range)
-    const sql = `SELECT ${this.dialect.text(id)} FROM ${this.name} WHERE ${condition} AND ${id} > ? ORDER BY ${id} LIMIT ?`
-    return this.run('scan', 1, async () => {
-      const rows = await this.dialect.select(this.db, sql, [...bindings, after, limit])
-      return rows.map(([rowId]) => rowId as string)
-    })
+  /** The ids of live rows, in the same way. */
+  pageOfIds(range: ScanRange, after: string, limit: number): Soon<Page<string[]>> {
+    return this.run('scan', 1, () => this.scan.ids(range, after, limit))
   }
 
-  /** How many rows are alive. */
-  count(range: ScanRange): Soon<number> {
-    const { condition, bindings } = this.live(range)
-    return this.run('length', 1, async () => {
-      const rows = await this.dialect.select(this.db, `SELECT count(*) FROM ${this.name} WHERE ${condition}`, bindings)
-      return Number(rows[0]?.[0])
-    })
+  /** How many rows are alive, in the same way. */
+  count(range: ScanRange, after: string): Soon<Page<number>> {
+    return this.run('length', 1, () => this.scan.count(range, after))
   }
 
   /** Deletes at most `limit` rows that have been dead for the grace. */
   prune(limit: number): Soon<number> {
-    return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit))
+    return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit, this.now()))
   }
 
   /** True for the one process that may prune for the next `leaseMs`. */
@@ -195,28 +161,6 @@ export class SessionTable {
     } catch (secondError) {
       throw wrapDriverError(this.dialect, secondError, operation)
     }
-  }
-
-  private get name(): string {
-    return this.dialect.quote(this.table.schemaName, this.table.tableName)
-  }
-
-  private live({ prefix, idLength }: ScanRange): { condition: string; bindings: unknown[] } {
-    const { id, expiresAt } = quotedColumns(this.table, this.dialect.quote)
-    const conditions = [`${expiresAt} > ?`]
-    const bindings: unknown[] = [this.now()]
-    if (prefix !== '') {
-      conditions.push(`substr(${id}, 1, ?) = ?`)
-      bindings.push([...prefix].length, prefix)
-    }
-    if (idLength !== undefined) {
-      conditions.push(`${this.dialect.characters(id)} = ?`)
-      bindings.push(idLength)
-    } else {
-      conditions.push(`substr(${id}, ?) NOT LIKE ?`)
-      bindings.push([...prefix].length + 1, `%${PREFIX_END}%`)
-    }
-    return { condition: conditions.join(' AND '), bindings }
   }
 }
 

@@ -340,10 +340,10 @@ function describeStatements(setup: Setup): void {
     )
     await statements.put(db, [record('in grace', { expiresAt: Date.now() - grace + 60_000 }), record('alive'), record('removed')], NOW)
     await statements.remove(db, ['removed'], Math.ceil((NOW + grace) / HOUR) + 1)
-    expect(await statements.prune(db, grace, 5)).toBe(5)
+    expect(await statements.prune(db, grace, 5, Date.now())).toBe(5)
     expect([...(await rowsOf(opened)).keys()].sort()).toEqual([...range(15).map(name), 'alive', 'in grace', 'removed'].sort())
-    expect(await statements.prune(db, grace, 50)).toBe(15)
-    expect(await statements.prune(db, grace, 50)).toBe(0)
+    expect(await statements.prune(db, grace, 50, Date.now())).toBe(15)
+    expect(await statements.prune(db, grace, 50, Date.now())).toBe(0)
     expect([...(await rowsOf(opened)).keys()].sort()).toEqual(['alive', 'in grace', 'removed'])
   })
 
@@ -358,7 +358,7 @@ function describeStatements(setup: Setup): void {
     const again = await Promise.all(range(8).map(() => statements.claim(db, 'lease', 60_000)))
     expect(again.filter(Boolean)).toHaveLength(1)
     // A lease is no session that could be pruned.
-    expect(await statements.prune(db, 0, 100)).toBe(0)
+    expect(await statements.prune(db, 0, 100, Date.now())).toBe(0)
   })
 
   it('ids, data and owners are kept to the byte, and ids are told apart by it', async () => {
@@ -456,7 +456,7 @@ function describeStatements(setup: Setup): void {
     await statements.remove(db, [name(0)], 1)
     expect((await rowsOf(opened)).get(name(1))).toEqual({ id: name(1), data: 'x', expiresAt: LATER + 1, revision: 3, createdAt: NOW })
     expect(await statements.claim(db, 'lease', 1000)).toBe(true)
-    expect(await statements.prune(db, 0, 10)).toBeGreaterThanOrEqual(0)
+    expect(await statements.prune(db, 0, 10, Date.now())).toBeGreaterThanOrEqual(0)
     await dialect.drop(db, table)
     expect(await dialect.describe(db, table)).toBeNull()
   })

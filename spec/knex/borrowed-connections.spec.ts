@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import { describe, expect, it } from 'vitest'
+import { Deadlines } from '../../lib/deadlines'
 import { BorrowedConnections } from '../../lib/knex/borrowed-connections'
 import type { Connection, KnexClient } from '../../lib/knex/knex-client'
 import { describeDatabase } from '../support/databases'
@@ -16,6 +17,7 @@ function giveByOwnFunction({ client }: Knex): () => number {
   return () => asked
 }
 
+const deadlines = new Deadlines(5000)
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 describeDatabase('postgres', 'a connection that a statement gives back', (kind) => {
@@ -39,9 +41,9 @@ describeDatabase('postgres', 'a connection that a statement gives back', (kind) 
   it('serves the next statement of the same turn, and lies in the pool when the turn is over', async () => {
     await using opened = await openPool(4)
     const { borrowed, client } = opened
-    const connection = await borrowed.acquire()
+    const connection = await borrowed.acquire(deadlines)
     borrowed.giveBack(connection)
-    expect(borrowed.acquire()).toBe(connection)
+    expect(borrowed.acquire(deadlines)).toBe(connection)
     borrowed.giveBack(connection)
     expect(opened.asked()).toBe(1)
     expect(client.pool.numUsed()).toBe(1)
@@ -52,7 +54,7 @@ describeDatabase('postgres', 'a connection that a statement gives back', (kind) 
   it('goes to who waits for the pool, at once', async () => {
     await using opened = await openPool(1)
     const { borrowed, client, database } = opened
-    const connection = await borrowed.acquire()
+    const connection = await borrowed.acquire(deadlines)
     let taken: unknown
     const waiting = client.acquireConnection().then((given) => {
       taken = given
@@ -70,10 +72,10 @@ describeDatabase('postgres', 'a connection that a statement gives back', (kind) 
   it('is not used again when it broke meanwhile', async () => {
     await using opened = await openPool(4)
     const { borrowed } = opened
-    const broken: Connection = await borrowed.acquire()
+    const broken: Connection = await borrowed.acquire(deadlines)
     borrowed.giveBack(broken)
     broken.__knex__disposed = new Error('it ended')
-    const other = await borrowed.acquire()
+    const other = await borrowed.acquire(deadlines)
     expect(other).not.toBe(broken)
     borrowed.giveBack(other)
     await turn()

@@ -44,7 +44,9 @@ const FLOORS: readonly (readonly string[])[] = [
     'events',
     'counterparts',
     'unknown-option',
-    'errors'
+    'errors',
+    'waiting-errors',
+    'pace'
   ]
 ]
 const GROUND_FLOOR = FLOORS.length - 1

@@ -41,6 +41,7 @@ const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
 /** MariaDB and MySQL, by the same statements. */
 export class MysqlDialect implements Dialect {
   readonly name = 'mysql'
+  readonly isInProcess = false
   readonly maxBatch = 128
   readonly inFlight = { reads: 4, writes: 2, spare: 2 }
   readonly sizeLimit = 'max_allowed_packet of the server, in which a session takes twice its size'

@@ -131,13 +131,16 @@ WHERE ${this.among(ids)} AND ${expiresAt} <> 0`,
   }
 
   /** The hour finds candidates through the index, the exact expiry decides. What another process has locked is left to it. */
-  prune(graceMs: number, limit: number): Sql {
+  prune(graceMs: number, limit: number, now: number): Sql {
     const { id, expiresAt, expiresHour } = this.columns
+    const ended = `LEAST(${NOW} - ?, ?)`
+    // A clock in 1970 would give a negative number, which an unsigned one cannot be compared with.
+    const endedBindings = [graceMs, Math.max(0, now - graceMs)]
     return {
       sql: `DELETE s FROM (
-  SELECT ${id} FROM ${this.name} WHERE ${expiresHour} <= (${NOW} - ? + ${HOUR - 1}) DIV ${HOUR} AND ${expiresAt} <= ${NOW} - ?
+  SELECT ${id} FROM ${this.name} WHERE ${expiresHour} <= (${ended} + ${HOUR - 1}) DIV ${HOUR} AND ${expiresAt} <= ${ended}
   ORDER BY ${expiresHour} LIMIT ? FOR UPDATE SKIP LOCKED) AS w STRAIGHT_JOIN ${this.name} AS s ON s.${id} = w.${id}`,
-      bindings: [graceMs, graceMs, limit]
+      bindings: [...endedBindings, ...endedBindings, limit]
     }
   }
 

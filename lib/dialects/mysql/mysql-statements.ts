@@ -79,8 +79,8 @@ export class MysqlStatements implements SessionStatements {
     await write(db, this.sql.remove(ids, pruneHour))
   }
 
-  async prune(db: Database, graceMs: number, limit: number): Promise<number> {
-    return (await write(db, this.sql.prune(graceMs, limit))).affectedRows
+  async prune(db: Database, graceMs: number, limit: number, now: number): Promise<number> {
+    return (await write(db, this.sql.prune(graceMs, limit, now))).affectedRows
   }
 
   async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {

@@ -38,6 +38,7 @@ const UNPREPARED = new Set(['26000', '42P05'])
 export class PostgresDialect implements Dialect {
   readonly name: string = 'postgresql'
   /** More rows make a statement no cheaper, fewer lose a third of the speed. */
+  readonly isInProcess = false
   readonly maxBatch = 256
   readonly inFlight = { reads: 4, writes: 2, spare: 2 }
   readonly createsInTransaction = true

@@ -151,10 +151,11 @@ export function sessionSql(
   )
 
   // The hour finds candidates through the index, the exact expiry decides. What another process has locked is left to it.
+  const ended = `LEAST(${NOW} - ?::bigint, ?::bigint)`
   const pruneRows = statement(`
     DELETE FROM ${name} WHERE ${id} IN (
       SELECT ${id} FROM ${name}
-       WHERE ${expiresHour} <= ${hourOf(`(${NOW} - ?::bigint)`)} AND ${expiresAt} <= ${NOW} - ?::bigint
+       WHERE ${expiresHour} <= ${hourOf(ended)} AND ${expiresAt} <= ${ended}
        ORDER BY ${expiresHour} LIMIT ? FOR UPDATE SKIP LOCKED)`)
 
   const claimLease = statement(`

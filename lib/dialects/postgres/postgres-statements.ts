@@ -78,8 +78,9 @@ export class PostgresStatements implements SessionStatements {
     await runPrepared(db, pick(this.sql(db).removeRows, ids), [String(pruneHour), texts(ids, itself), ...this.lockWait(db)])
   }
 
-  async prune(db: Database, graceMs: number, limit: number): Promise<number> {
-    return (await runPrepared(db, this.sql(db).pruneRows, [String(graceMs), String(graceMs), String(limit)])).rowCount
+  async prune(db: Database, graceMs: number, limit: number, now: number): Promise<number> {
+    const ended = [String(graceMs), String(now - graceMs)]
+    return (await runPrepared(db, this.sql(db).pruneRows, [...ended, ...ended, String(limit)])).rowCount
   }
 
   async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {

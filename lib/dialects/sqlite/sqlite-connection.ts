@@ -1,23 +1,10 @@
 import type { Database } from '../../knex/database'
-import { announce, type Connection, type ConnectionPool, isPlainPool } from '../../knex/knex-client'
-import type { Soon } from '../../soon'
-
-/** What better-sqlite3 offers, as far as it is used here. */
-interface DirectConnection extends Connection {
-  readonly inTransaction: boolean
-  readonly open: boolean
-  prepare(sql: string): DirectStatement
-  exec(sql: string): void
-}
-
-interface DirectStatement {
-  raw(on: true): DirectStatement
-  all(...bindings: unknown[]): unknown[][]
-  get(...bindings: unknown[]): unknown[] | undefined
-  run(...bindings: unknown[]): unknown
-  safeIntegers(on: boolean): DirectStatement
-  readonly reader: boolean
-}
+import { announce, type ConnectionPool, isPlainPool } from '../../knex/knex-client'
+import { monotonicNow } from '../../natives'
+import { isPromiseLike, type Soon } from '../../soon'
+import { BusyTimeout } from './busy-timeout'
+import { type DirectConnection, type DirectStatement, prepared } from './direct-connection'
+import { isLockError, LockQueue, pauseAfter } from './lock-queue'
 
 /** The rows that a statement returned, as arrays in the order of its columns. */
 export interface Outcome {
@@ -51,17 +38,18 @@ export function writeFirstThatHits(db: Database, rows: readonly (readonly Step[]
     const alone = rows.length === 1 || db.isTransaction
     return alone ? stepThroughKnex(db, rows) : db.transaction((trx) => stepThroughKnex(trx, rows))
   }
-  return onConnection(db, (connection) => {
-    const work = () => rows.map((steps) => stepPrepared(db, connection, steps))
-    // A step that hit nothing has changed nothing, so for one row no transaction is needed; nor inside the caller's.
-    return rows.length === 1 || connection.inTransaction ? work() : inTransaction(connection, work)
+  // A step that hit nothing has changed nothing, so for one row no transaction is needed.
+  return onConnection(db, {
+    intent: 'write',
+    isAtomic: rows.length > 1,
+    run: (connection) => rows.map((steps) => stepPrepared(db, connection, steps))
   })
 }
 
 /** Runs a reading statement. */
 export function read(db: Database, step: Step): Soon<unknown[][]> {
   if (!isDirect(db)) return runThroughKnex(db, step).then(({ rows }) => rows)
-  return onConnection(db, (connection) => runPrepared(db, connection, step).rows)
+  return onConnection(db, { intent: 'read', isAtomic: false, run: (connection) => runPrepared(db, connection, step).rows })
 }
 
 /**
@@ -70,9 +58,10 @@ export function read(db: Database, step: Step): Soon<unknown[][]> {
  */
 export function readByKey(db: Database, sql: string, keys: readonly unknown[]): Soon<(unknown[] | undefined)[]> {
   if (!isDirect(db)) return readThroughKnex(db, sql, keys)
-  return onConnection(db, (connection) => {
-    const work = () => keys.map((key) => announced(db, connection, sql, [key]).get(key))
-    return keys.length === 1 || connection.inTransaction ? work() : inTransaction(connection, work, 'BEGIN')
+  return onConnection(db, {
+    intent: 'read',
+    isAtomic: keys.length > 1,
+    run: (connection) => keys.map((key) => announced(db, connection, sql, [key]).get(key))
   })
 }
 
@@ -90,34 +79,118 @@ export async function runScript(db: Database, statements: readonly string[]): Pr
     })
     return
   }
-  await onConnection(db, (connection) => {
-    const script = statements.join(';\n')
+  const script = statements.join(';\n')
+  const run = (connection: DirectConnection) => {
     announce(db.client, 'query', connection, { sql: script, bindings: [] })
-    if (connection.inTransaction) inSavepoint(connection, () => connection.exec(script))
-    else inTransaction(connection, () => connection.exec(script))
+    connection.exec(script)
+  }
+  await onConnection(db, {
+    intent: 'write',
+    isAtomic: true,
+    run,
+    runInside: (connection) => inSavepoint(connection, () => run(connection))
   })
 }
+
+/** What is to be done on a connection, synchronously. */
+interface Work<T> {
+  readonly intent: 'read' | 'write'
+  /** True where all of it or nothing is to be done, or where one transaction is cheaper than many. */
+  readonly isAtomic: boolean
+  readonly run: (connection: DirectConnection) => T
+  /** The same inside a transaction of the application, if that is done otherwise. */
+  readonly runInside?: (connection: DirectConnection) => T
+}
+
+const BEGIN = {
+  read: 'BEGIN',
+  /** Two processes that both read first and then write would refuse each other at once, instead of waiting their turn. */
+  write: 'BEGIN IMMEDIATE'
+}
+/** Takes the lock that reading needs, before a statement is announced. */
+const LOCK = { read: `${BEGIN.read}; SELECT 1 FROM sqlite_master LIMIT 1`, write: BEGIN.write }
 
 /** The connection that each pool gave last. */
 const lastOf = new WeakMap<ConnectionPool, DirectConnection>()
 
+/** What waits for locks, of each pool. Reads and writes need different locks, and do not wait for each other. */
+const queuesOf = new WeakMap<ConnectionPool, { readonly read: LockQueue; readonly write: LockQueue }>()
+
 /**
  * Does the work on the connection of Knex's pool: at once where it lies idle there, because the work is over before anybody else could take
  * it, and waiting for the pool would cost several times what a statement does.
+ *
+ * Where another connection holds a lock, the work is tried again until the time of a statement is over. The connection goes back to the pool
+ * between two tries. In a transaction of the application it is not tried again, and waits as long as the application has set.
  */
-function onConnection<T>(db: Database, work: (connection: DirectConnection) => T): Soon<T> {
-  const { client } = db
+function onConnection<T>(db: Database, work: Work<T>): Soon<T> {
+  const { pool } = db.client
+  if (db.isTransaction || pool === undefined) return onAcquired(db, (connection) => perform(connection, work))
+  const queue = queueOf(pool, work)
+  const again = (failure?: unknown) => queue.run(db, (until) => onAcquired(db, (held) => performHolding(held, work, until)), failure)
+  if (!queue.isEmpty) return again()
+  const recover = (failure: unknown) => {
+    if (isLockError(failure)) return again(failure)
+    throw failure
+  }
   const idle = idleConnection(db)
-  if (idle !== undefined) return work(idle)
-  return (client.acquireConnection() as Promise<DirectConnection>).then((connection) => {
-    if (client.pool !== undefined) lastOf.set(client.pool, connection)
-    try {
-      db.refuseIfGivenUp()
-      return work(connection)
-    } finally {
-      client.releaseConnection(connection)
+  if (idle === undefined) return onAcquired(db, (connection) => perform(connection, work)).catch(recover)
+  try {
+    return perform(idle, work)
+  } catch (failure) {
+    return recover(failure)
+  }
+}
+
+function queueOf(pool: ConnectionPool, { intent }: Work<unknown>): LockQueue {
+  let queues = queuesOf.get(pool)
+  if (queues === undefined) {
+    queues = { read: new LockQueue(), write: new LockQueue() }
+    queuesOf.set(pool, queues)
+  }
+  return queues[intent]
+}
+
+async function onAcquired<T>(db: Database, work: (connection: DirectConnection) => Soon<T>): Promise<T> {
+  const connection = (await db.acquire()) as DirectConnection
+  if (db.client.pool !== undefined) lastOf.set(db.client.pool, connection)
+  try {
+    db.refuseIfGivenUp()
+    const result = work(connection)
+    return isPromiseLike(result) ? await result : result
+  } finally {
+    db.release(connection)
+  }
+}
+
+function perform<T>(connection: DirectConnection, { intent, isAtomic, run, runInside = run }: Work<T>): T {
+  if (connection.inTransaction) return runInside(connection)
+  const work = () => (isAtomic ? inTransaction(connection, BEGIN[intent], run) : run(connection))
+  const timeout = BusyTimeout.of(connection)
+  return intent === 'read' ? timeout.withoutForReading(work) : timeout.without(work)
+}
+
+/**
+ * The same in a transaction that takes the lock first, on a connection that nobody else uses. Outside WAL mode readers may keep it from
+ * committing: it waits with the lock in its hands, so that no new readers come and it is not passed over again and again.
+ */
+async function performHolding<T>(connection: DirectConnection, work: Work<T>, until: number): Promise<T> {
+  if (connection.inTransaction) return perform(connection, work)
+  const timeout = BusyTimeout.of(connection)
+  const result = timeout.without(() => begun(connection, LOCK[work.intent], work.run))
+  try {
+    for (let tries = 1; ; tries++) {
+      try {
+        timeout.without(() => connection.exec('COMMIT'))
+        return result
+      } catch (error) {
+        if (!isLockError(error) || monotonicNow() >= until) throw error
+      }
+      await pauseAfter(tries)
     }
-  })
+  } finally {
+    if (connection.inTransaction) connection.exec('ROLLBACK')
+  }
 }
 
 function idleConnection({ client }: Database): DirectConnection | undefined {
@@ -153,13 +226,19 @@ function announced(db: Database, connection: DirectConnection, sql: string, bind
   return statement
 }
 
-/** IMMEDIATE: two processes that both read first and then write would refuse each other at once, instead of waiting their turn. */
-function inTransaction<T>(connection: DirectConnection, work: () => T, begin: 'BEGIN' | 'BEGIN IMMEDIATE' = 'BEGIN IMMEDIATE'): T {
-  connection.exec(begin)
-  try {
-    const result = work()
+function inTransaction<T>(connection: DirectConnection, begin: string, work: (connection: DirectConnection) => T): T {
+  return begun(connection, begin, () => {
+    const result = work(connection)
     connection.exec('COMMIT')
     return result
+  })
+}
+
+/** Begins a transaction and does the work in it. What fails is rolled back. */
+function begun<T>(connection: DirectConnection, begin: string, work: (connection: DirectConnection) => T): T {
+  try {
+    connection.exec(begin)
+    return work(connection)
   } catch (error) {
     if (connection.inTransaction) connection.exec('ROLLBACK')
     throw error
@@ -177,23 +256,6 @@ function inSavepoint(connection: DirectConnection, work: () => void): void {
   } finally {
     connection.exec('RELEASE sessions_schema')
   }
-}
-
-const statementsOf = new WeakMap<DirectConnection, Map<string, DirectStatement>>()
-
-function prepared(connection: DirectConnection, sql: string): DirectStatement {
-  let statements = statementsOf.get(connection)
-  if (statements === undefined) {
-    statements = new Map()
-    statementsOf.set(connection, statements)
-  }
-  let statement = statements.get(sql)
-  if (statement === undefined) {
-    statement = connection.prepare(sql).safeIntegers(false)
-    if (statement.reader) statement.raw(true)
-    statements.set(sql, statement)
-  }
-  return statement
 }
 
 function isDirect(db: Database): boolean {

@@ -10,6 +10,7 @@ type IndexedColumn = (typeof INDEXED)[number]
 export class SqliteDialect implements Dialect {
   readonly name = 'sqlite'
   readonly maxBatch = 256
+  readonly isInProcess = true
   /** The driver is synchronous or has one connection: more at once would only queue. */
   readonly inFlight = { reads: 1, writes: 1, spare: 0 }
   readonly supportsUnlogged = false

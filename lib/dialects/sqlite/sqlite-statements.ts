@@ -10,12 +10,9 @@ import {
   toRecord
 } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
+import { PacedPruning } from './paced-pruning'
 import { type Outcome, readByKey, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
-
-const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-const HOUR = 3_600_000
-/** The driver binds every number as a real, and a real is divided into a fraction. */
-const GIVEN = 'CAST(? AS INTEGER)'
+import { GIVEN, HOUR, hourAt, NOW } from './sqlite-time'
 
 /**
  * One row a statement, many statements a transaction: here the database is in the process, and a statement costs no journey.
@@ -35,13 +32,14 @@ export class SqliteStatements implements SessionStatements {
   private readonly touchRow: string
   private readonly touchSameHour: string
   private readonly removeRow: string
-  private readonly pruneRows: string
   private readonly claimLease: string
+  private readonly pruning: PacedPruning
 
   constructor(quote: Dialect['quote'], table: TableDefinition) {
+    this.pruning = new PacedPruning(quote, table)
     const name = quote(table.schemaName, table.tableName)
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
-    const hour = (moment: string) => `(${moment} + ${HOUR - 1}) / ${HOUR}`
+    const hour = hourAt
 
     this.loadRow = `SELECT ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`
 
@@ -87,11 +85,6 @@ UPDATE ${name} SET ${expiresAt} = ${later} WHERE ${id} = ? AND ${expiresAt} > ? 
     this.removeRow = `
 UPDATE ${name} SET ${data} = '', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
 WHERE ${id} = ? AND ${expiresAt} <> 0`
-
-    this.pruneRows = `
-DELETE FROM ${name} WHERE ${id} IN (
-  SELECT ${id} FROM ${name} WHERE ${expiresHour} <= ${hour(`(${NOW} - ${GIVEN})`)} AND ${expiresAt} <= ${NOW} - ?
-  ORDER BY ${expiresHour} LIMIT ?) RETURNING 1`
 
     this.claimLease = `
 INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}) VALUES (?, '', 0, 2147483647, 1, ${NOW} + ?)
@@ -163,8 +156,8 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
     return passOn(outcomes, () => undefined)
   }
 
-  async prune(db: Database, graceMs: number, limit: number): Promise<number> {
-    return (await writeEach(db, this.pruneRows, [[graceMs, graceMs, limit]]))[0]?.rows.length ?? 0
+  prune(db: Database, graceMs: number, limit: number, now: number): Promise<number> {
+    return this.pruning.prune(db, [graceMs, now - graceMs], limit)
   }
 
   async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {

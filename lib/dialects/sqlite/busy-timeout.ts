@@ -1,0 +1,69 @@
+import { monotonicNow } from '../../natives'
+import { type DirectConnection, type DirectStatement, prepared } from './direct-connection'
+
+/** How long a journal mode is taken for known, in milliseconds. Only the application itself can leave WAL mode while the file is open. */
+const KNOWN_FOR_MS = 1000
+
+/**
+ * Keeps the driver from waiting for a lock that another connection holds: it would wait in this very thread, for as long as the application's
+ * busy timeout, and the process would stand still. Without a busy timeout the driver fails at once, and the wait is up to the caller.
+ */
+export class BusyTimeout {
+  private readonly read: DirectStatement
+  private readonly setZero: DirectStatement
+  private restoring: { readonly ms: number; readonly statement: DirectStatement } | undefined
+  private readsWithoutLockUntil = Number.NEGATIVE_INFINITY
+
+  private constructor(private readonly connection: DirectConnection) {
+    this.read = prepared(connection, 'PRAGMA busy_timeout')
+    this.setZero = prepared(connection, 'PRAGMA busy_timeout = 0')
+  }
+
+  static of(connection: DirectConnection): BusyTimeout {
+    let timeout = ofConnection.get(connection)
+    if (timeout === undefined) {
+      timeout = new BusyTimeout(connection)
+      ofConnection.set(connection, timeout)
+    }
+    return timeout
+  }
+
+  /** Does `work` without a busy timeout, and puts back the one that the application has set. Asked each time, for it may have changed. */
+  without<T>(work: () => T): T {
+    const ms = this.read.get()?.[0] as number
+    if (ms === 0) return work()
+    this.setZero.get()
+    try {
+      return work()
+    } finally {
+      this.restore(ms)
+    }
+  }
+
+  /** The same for work that only reads: in WAL mode no lock keeps it from that, and the busy timeout need not be touched. */
+  withoutForReading<T>(work: () => T): T {
+    const now = monotonicNow()
+    if (now < this.readsWithoutLockUntil) return work()
+    return this.without(() => {
+      if (this.readsWithoutLock()) this.readsWithoutLockUntil = now + KNOWN_FOR_MS
+      return work()
+    })
+  }
+
+  /** An attached file has a journal mode of its own; a database without a file is nobody else's. */
+  private readsWithoutLock(): boolean {
+    const databases = prepared(this.connection, 'PRAGMA database_list').all()
+    return databases.every(([, name, file]) => file === '' || file === null || this.journalMode(String(name)) === 'wal')
+  }
+
+  private journalMode(name: string): unknown {
+    return prepared(this.connection, `PRAGMA "${name.replaceAll('"', '""')}".journal_mode`).get()?.[0]
+  }
+
+  private restore(ms: number): void {
+    if (this.restoring?.ms !== ms) this.restoring = { ms, statement: this.connection.prepare(`PRAGMA busy_timeout = ${ms}`) }
+    this.restoring.statement.get()
+  }
+}
+
+const ofConnection = new WeakMap<DirectConnection, BusyTimeout>()

@@ -1,0 +1,36 @@
+import type { Connection } from '../../knex/knex-client'
+
+/** What better-sqlite3 offers, as far as it is used here. */
+export interface DirectConnection extends Connection {
+  readonly inTransaction: boolean
+  readonly open: boolean
+  prepare(sql: string): DirectStatement
+  exec(sql: string): void
+}
+
+export interface DirectStatement {
+  raw(on: true): DirectStatement
+  all(...bindings: unknown[]): unknown[][]
+  get(...bindings: unknown[]): unknown[] | undefined
+  run(...bindings: unknown[]): unknown
+  safeIntegers(on: boolean): DirectStatement
+  readonly reader: boolean
+}
+
+const statementsOf = new WeakMap<DirectConnection, Map<string, DirectStatement>>()
+
+/** The statement, prepared once for each connection. */
+export function prepared(connection: DirectConnection, sql: string): DirectStatement {
+  let statements = statementsOf.get(connection)
+  if (statements === undefined) {
+    statements = new Map()
+    statementsOf.set(connection, statements)
+  }
+  let statement = statements.get(sql)
+  if (statement === undefined) {
+    statement = connection.prepare(sql).safeIntegers(false)
+    if (statement.reader) statement.raw(true)
+    statements.set(sql, statement)
+  }
+  return statement
+}

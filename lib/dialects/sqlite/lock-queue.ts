@@ -1,0 +1,71 @@
+import type { Database } from '../../knex/database'
+import { Waits } from '../../knex/waits'
+import { monotonicNow, startAwaitedTimer } from '../../natives'
+import { DatabaseLockedError } from '../../waiting-errors'
+import { driverCode } from '../dialect'
+
+/** Milliseconds between two tries. Most locks are held for a moment only; after the last pause it stays at that. */
+const PAUSES_MS = [1, 2, 5, 10, 15, 20]
+
+/** True for what a lock caused that another connection holds. */
+export function isLockError(error: unknown): boolean {
+  return /^SQLITE_(BUSY|LOCKED)/.test(driverCode(error) ?? '')
+}
+
+/** Resolves after a pause that is longer with each try. Jitter: processes that collided must not meet again. */
+export function pauseAfter(tries: number): Promise<void> {
+  const ms = PAUSES_MS[Math.min(tries, PAUSES_MS.length) - 1] as number
+  return new Promise((resolve) => startAwaitedTimer(resolve, ms * (0.5 + Math.random())))
+}
+
+/**
+ * The statements of one Knex that wait for a lock. Only the first of them tries again and again, while the event loop goes on; the others
+ * follow in the order in which they came, each as soon as the one before is over.
+ */
+export class LockQueue {
+  /** How each of them is told that it is the first one. */
+  private readonly waiting: (() => void)[] = []
+
+  get isEmpty(): boolean {
+    return this.waiting.length === 0
+  }
+
+  /**
+   * Tries until it succeeds, fails for another reason, or the time of a statement is over.
+   *
+   * @param attempt given the moment when its time is over, as `monotonicNow()` has it
+   * @param firstFailure what a first try failed with, if there was one
+   */
+  async run<T>(db: Database, attempt: (until: number) => Promise<T>, firstFailure?: unknown): Promise<T> {
+    let failure = firstFailure
+    const since = monotonicNow()
+    const until = since + db.waitMs
+    const tooLate = (operation: string, dialect = db.client.driverName) =>
+      new DatabaseLockedError(operation, dialect, driverCode(failure), Math.round(monotonicNow() - since))
+    const isOver = Waits.of(db.client).begin(tooLate)
+    await this.turn()
+    try {
+      for (let tries = failure === undefined ? 0 : 1; ; tries++) {
+        if (tries > 0) await pauseAfter(tries)
+        if (monotonicNow() >= until) throw tooLate('statement')
+        try {
+          return await attempt(until)
+        } catch (error) {
+          if (!isLockError(error)) throw error
+          failure = error
+        }
+      }
+    } finally {
+      isOver()
+      this.waiting.shift()
+      this.waiting[0]?.()
+    }
+  }
+
+  private turn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.waiting.push(resolve)
+      if (this.waiting.length === 1) resolve()
+    })
+  }
+}

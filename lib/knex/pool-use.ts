@@ -1,0 +1,116 @@
+import { withinTime } from '../callbacks'
+import type { Deadlines } from '../deadlines'
+import { TimeoutError } from '../errors'
+import { monotonicNow } from '../natives'
+import { PoolExhaustedError, type PoolUsage } from '../waiting-errors'
+import type { Connection, KnexClient } from './knex-client'
+import { type Explanation, Waits } from './waits'
+
+const ofClient = new WeakMap<KnexClient, PoolUse>()
+
+/**
+ * The use that statements of this package make of a Knex's pool: they wait for a connection no longer than a statement may take, and where
+ * the application has used up its pool, the error says so.
+ */
+export class PoolUse {
+  /** How many connections are lent to statements of this package now. */
+  private lent = 0
+  private last: Connection | undefined
+
+  private constructor(private readonly client: KnexClient) {}
+
+  static of(client: KnexClient): PoolUse {
+    let use = ofClient.get(client)
+    if (use === undefined) {
+      use = new PoolUse(client)
+      ofClient.set(client, use)
+    }
+    return use
+  }
+
+  /** A connection of the pool. Give it back by {@link release}. */
+  async acquire(deadlines: Deadlines): Promise<Connection> {
+    const { client } = this
+    const acquired = client.acquireConnection() as Promise<Connection>
+    // Mostly one is free, and neither a time limit nor its cost is needed.
+    const isHad = client.transacting === true || client.pool?.numPendingAcquires?.() === 0
+    const connection = await (isHad ? acquired : this.acquireInTime(acquired, deadlines))
+    this.last = connection
+    this.lent++
+    return connection
+  }
+
+  release(connection: Connection): void {
+    this.lent--
+    // Without a pool, because Knex was destroyed meanwhile, there is nobody to give it to.
+    if (this.client.transacting === true || this.client.pool !== undefined) this.client.releaseConnection(connection)
+  }
+
+  /**
+   * The same for a transaction of Knex, which acquires its connection itself.
+   *
+   * @param waitMs what begins later than this, in milliseconds, is not begun any more
+   * @param transaction runs the transaction, and calls `begun` when it has its connection
+   */
+  async during<T>(waitMs: number, transaction: (begun: () => void) => Promise<T>): Promise<T> {
+    const until = monotonicNow() + waitMs
+    const explain = this.explanation()
+    const isOver = Waits.of(this.client).begin(explain)
+    let hasBegun = false
+    try {
+      return await transaction(() => {
+        if (monotonicNow() > until) throw new TimeoutError('statement', waitMs)
+        isOver()
+        hasBegun = true
+        this.lent++
+      })
+    } catch (error) {
+      throw hasBegun ? error : whyNone(error, explain)
+    } finally {
+      isOver()
+      if (hasBegun) this.lent--
+    }
+  }
+
+  private async acquireInTime(acquired: Promise<Connection>, deadlines: Deadlines): Promise<Connection> {
+    const explain = this.explanation()
+    const isOver = Waits.of(this.client).begin(explain)
+    try {
+      return await withinTime(acquired, 'statement', deadlines)
+    } catch (error) {
+      // It may still come, and then nobody wants it.
+      if (error instanceof TimeoutError) {
+        acquired.then(
+          (connection) => this.client.releaseConnection(connection),
+          () => undefined
+        )
+      }
+      throw whyNone(error, explain)
+    } finally {
+      isOver()
+    }
+  }
+
+  private explanation(): Explanation {
+    const since = monotonicNow()
+    return (operation, dialect) => {
+      const usage = this.usage()
+      return usage && new PoolExhaustedError(operation, dialect ?? this.client.driverName, usage, Math.round(monotonicNow() - since))
+    }
+  }
+
+  /** Undefined where connections are to be had, where the pool does not tell, and where it is our own statements that are not answered. */
+  private usage(): PoolUsage | undefined {
+    const { pool } = this.client
+    const used = pool?.numUsed?.()
+    if (pool?.max === undefined || used === undefined || used < pool.max || used <= this.lent) return undefined
+    const isInTransaction = pool.max === 1 && this.last?.__knexTxId !== undefined
+    return { used, max: pool.max, waiting: pool.numPendingAcquires?.() ?? 0, own: this.lent, isInTransaction }
+  }
+}
+
+/** A pool that is used up instead of the time-out, ours or Knex's. Knex's has no code, and may be of another copy of Knex. */
+function whyNone(error: unknown, explain: Explanation): unknown {
+  const isTimeout = error instanceof TimeoutError || (error as Error | null)?.name === 'KnexTimeoutError'
+  return (isTimeout ? explain('statement') : undefined) ?? error
+}

@@ -1,0 +1,21 @@
+/** What one statement may take of the thread, in milliseconds. Nothing else runs meanwhile, because the driver is synchronous. */
+const TARGET_MS = 10
+const FIRST = 100
+/** A commit has a cost of its own, so fewer rows would not take less time. */
+const FEWEST = 10
+
+/** How many rows a statement of many rows takes, learned from what the last ones took: a row may be large, and a disk slow. */
+export class Pace {
+  private fitting = FIRST
+
+  /** @param limit at most so many */
+  rows(limit: number): number {
+    return Math.min(limit, this.fitting)
+  }
+
+  took(rows: number, ms: number): void {
+    const fitting = ms > 0 ? Math.floor((rows * TARGET_MS) / ms) : Number.POSITIVE_INFINITY
+    // The next rows may be larger than these.
+    if (fitting < this.fitting || rows === this.fitting) this.fitting = Math.max(FEWEST, Math.min(fitting, rows * 2))
+  }
+}

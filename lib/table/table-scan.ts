@@ -1,0 +1,129 @@
+import { type Dialect, type SessionRecord, toRecord } from '../dialects/dialect'
+import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
+import type { Database } from '../knex/database'
+import { monotonicNow } from '../natives'
+import { Pace } from '../pace'
+import { PREFIX_END } from '../record/stored-id'
+
+/**
+ * Which rows a scan sees: the rows whose id starts with the prefix. Hashed ids have exactly `idLength` characters; plain ones have no colon
+ * after the prefix, for that would be part of a longer prefix.
+ */
+export interface ScanRange {
+  readonly prefix: string
+  readonly idLength: number | undefined
+}
+
+/** What one statement of a scan found. */
+export interface Page<Found> {
+  readonly found: Found
+  /** The id after which the next statement goes on; undefined where there is no more. */
+  readonly next: string | undefined
+}
+
+/** At most so many rows are looked at by one statement of a database in this process. */
+const MOST_IN_PART = 5000
+
+/**
+ * The statements that look at all sessions, some rows at a time in the order of their ids. Where the database is in this process, one
+ * statement searches a part of the table only, however few rows of it are alive: it would hold up everything else.
+ */
+export class TableScan {
+  private readonly pace = new Pace()
+
+  constructor(
+    private readonly db: Database,
+    private readonly dialect: Dialect,
+    private readonly table: TableDefinition,
+    private readonly now: () => number
+  ) {}
+
+  /** Live rows, at most `limit`. */
+  async records(range: ScanRange, after: string, limit: number): Promise<Page<SessionRecord[]>> {
+    const { data, expiresAt, revision, createdAt } = this.columns
+    const list = `${this.dialect.text(this.columns.id)}, ${this.dialect.text(data)}, ${expiresAt}, ${revision}, ${createdAt}`
+    const { found, next } = await this.page(list, range, after, limit)
+    return { found: found.map(toRecord), next }
+  }
+
+  /** The ids of live rows, at most `limit`. */
+  async ids(range: ScanRange, after: string, limit: number): Promise<Page<string[]>> {
+    const { found, next } = await this.page(this.dialect.text(this.columns.id), range, after, limit)
+    return { found: found.map(([id]) => id as string), next }
+  }
+
+  /** How many rows are alive. */
+  async count(range: ScanRange, after: string): Promise<Page<number>> {
+    const { condition, bindings } = this.live(range)
+    return this.part(after, async (end) => {
+      const sql = `SELECT count(*) FROM ${this.name} WHERE ${condition} AND ${this.after(end)}`
+      const rows = await this.select(sql, [...bindings, ...bounds(after, end)])
+      return { found: Number(rows[0]?.[0]), next: end ?? undefined }
+    })
+  }
+
+  private async page(list: string, range: ScanRange, after: string, limit: number): Promise<Page<unknown[][]>> {
+    const { id } = this.columns
+    const { condition, bindings } = this.live(range)
+    return this.part(after, async (end) => {
+      const found = await this.select(`SELECT ${list} FROM ${this.name} WHERE ${condition} AND ${this.after(end)} ORDER BY ${id} LIMIT ?`, [
+        ...bindings,
+        ...bounds(after, end),
+        limit
+      ])
+      return { found, next: found.length === limit ? (found.at(-1)?.[0] as string) : (end ?? undefined) }
+    })
+  }
+
+  /** Does `search` in the part of the table that follows the id given. The part ends with the id `end`; null stands for the end of the table. */
+  private async part<Found>(after: string, search: (end: string | null) => Promise<Page<Found>>): Promise<Page<Found>> {
+    if (!this.dialect.isInProcess) return search(null)
+    const { id } = this.columns
+    const rows = this.pace.rows(MOST_IN_PART)
+    const begin = monotonicNow()
+    const last = await this.select(`SELECT ${id} FROM ${this.name} WHERE ${id} > ? ORDER BY ${id} LIMIT 1 OFFSET ?`, [after, rows - 1])
+    const end = (last[0]?.[0] as string | undefined) ?? null
+    const page = await search(end)
+    if (end !== null) this.pace.took(rows, monotonicNow() - begin)
+    return page
+  }
+
+  private select(sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {
+    return this.dialect.select(this.db, sql, bindings)
+  }
+
+  private after(end: string | null): string {
+    const { id } = this.columns
+    return end === null ? `${id} > ?` : `${id} > ? AND ${id} <= ?`
+  }
+
+  private get columns() {
+    return quotedColumns(this.table, this.dialect.quote)
+  }
+
+  private get name(): string {
+    return this.dialect.quote(this.table.schemaName, this.table.tableName)
+  }
+
+  private live({ prefix, idLength }: ScanRange): { condition: string; bindings: unknown[] } {
+    const { id, expiresAt } = this.columns
+    const conditions = [`${expiresAt} > ?`]
+    const bindings: unknown[] = [this.now()]
+    if (prefix !== '') {
+      conditions.push(`substr(${id}, 1, ?) = ?`)
+      bindings.push([...prefix].length, prefix)
+    }
+    if (idLength !== undefined) {
+      conditions.push(`${this.dialect.characters(id)} = ?`)
+      bindings.push(idLength)
+    } else {
+      conditions.push(`substr(${id}, ?) NOT LIKE ?`)
+      bindings.push([...prefix].length + 1, `%${PREFIX_END}%`)
+    }
+    return { condition: conditions.join(' AND '), bindings }
+  }
+}
+
+function bounds(after: string, end: string | null): string[] {
+  return end === null ? [after] : [after, end]
+}
