@@ -84,12 +84,14 @@ export class PostgresDialect implements Dialect {
     }
   }
 
-  /** One text without bindings is one simple query, which the server runs as one transaction. */
-  protected async runAtOnce(db: Database, statements: readonly string[]): Promise<void> {
-    const sql = statements.join(';\n')
-    // Inside the caller's transaction a failure would abort all of it; a savepoint keeps it whole.
-    if (db.isTransaction) await db.transaction((nested) => nested.run(sql))
-    else await db.run(sql)
+  /**
+   * One after the other, because not every driver takes several in one text. All or nothing: inside the caller's transaction by a savepoint,
+   * so that a failure does not abort all of it.
+   */
+  private async runAtOnce(db: Database, statements: readonly string[]): Promise<void> {
+    await db.transaction(async (trx) => {
+      for (const sql of statements) await trx.run(sql)
+    })
   }
 
   protected createStatements(table: TableDefinition, { unlogged }: TableStorage, compression: string): string[] {
