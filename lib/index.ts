@@ -7,6 +7,7 @@ export {
   ForeignTableError,
   InvalidOptionError,
   InvalidSessionIdError,
+  MigrationsDirectoryError,
   ReadOnlyDatabaseError,
   RecordTooLargeError,
   SchemaConflictError,
