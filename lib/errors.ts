@@ -226,18 +226,6 @@ export class SessionConflictError extends SessionStoreError {
   }
 }
 
-/** The folder of the packaged migrations is not where this package is: a bundler has put the package into a file of the application. */
-export class MigrationsDirectoryError extends SessionStoreError {
-  readonly code = 'ERR_SESSION_MIGRATIONS_DIRECTORY'
-
-  constructor(lookedIn: string | undefined) {
-    super(
-      `the packaged migrations are not ${lookedIn === undefined ? 'beside this file' : `in ${lookedIn}`}, probably because the package was bundled. ` +
-        'Leave knex-session-store out of the bundle (as an external module), or write a migration of your own with createSessionsTable(knex, { version: 1 })'
-    )
-  }
-}
-
 /** The store was closed. */
 export class StoreClosedError extends SessionStoreError {
   readonly code = 'ERR_SESSION_STORE_CLOSED'

@@ -7,7 +7,6 @@ export {
   ForeignTableError,
   InvalidOptionError,
   InvalidSessionIdError,
-  MigrationsDirectoryError,
   ReadOnlyDatabaseError,
   RecordTooLargeError,
   SchemaConflictError,
@@ -30,7 +29,7 @@ export { type EncryptedOptions, type EncryptionKey, encrypted } from './record/e
 export type { TtlSeconds } from './record/expiry'
 export type { StoredIdForm } from './record/stored-id'
 export { createSessionsTable, dropSessionsTable, registerSessionsTable, type SessionsTableOptions } from './schema/create-sessions-table'
-export { migrationsDirectory } from './schema/migrations-directory'
+export { MigrationsDirectoryError, migrationsDirectory } from './schema/migrations-directory'
 export type { CallStatistics, SessionStoreStatistics, StatementStatistics } from './statistics'
 export { KnexSessionStore, type SessionStoreHealth } from './store'
 export type { TableOptions } from './table-options'

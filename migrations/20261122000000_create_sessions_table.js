@@ -176,7 +176,8 @@ function mysql(knex, names) {
     create: () =>
       besideTransaction(
         knex,
-        `CREATE TABLE ${table} (
+        // The SQL mode: without it a server that enforces another engine would take that, silently, and it may have no transactions.
+        `/*M! SET STATEMENT sql_mode = 'NO_ENGINE_SUBSTITUTION' FOR */ CREATE TABLE ${table} (
   ${columns.id} varchar(255) NOT NULL,
   ${columns.data} longtext NOT NULL,
   ${columns.expiresAt} bigint NOT NULL,

@@ -119,6 +119,8 @@ export interface Dialect {
   drop(db: Database, table: TableDefinition): Promise<void>
   statements(table: TableDefinition): SessionStatements
   diagnose(error: unknown): Diagnosis
+  /** Which setting of the application or the server is in the way, by the driver's code, and what to do about it. */
+  readonly settingsInTheWay: Readonly<Record<string, string>>
   /** Whether a table can be left out of the write-ahead log. */
   readonly supportsUnlogged: boolean
   /** What bounds the size of a row, for the message of the error. */

@@ -1,6 +1,18 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { MigrationsDirectoryError } from '../errors'
+import { SessionStoreError } from '../errors'
+
+/** The folder of the packaged migrations is not where this package is: a bundler has put the package into a file of the application. */
+export class MigrationsDirectoryError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_MIGRATIONS_DIRECTORY'
+
+  constructor(lookedIn: string | undefined) {
+    super(
+      `the packaged migrations are not ${lookedIn === undefined ? 'beside this file' : `in ${lookedIn}`}, probably because the package was bundled. ` +
+        'Leave knex-session-store out of the bundle (as an external module), or write a migration of your own with createSessionsTable(knex, { version: 1 })'
+    )
+  }
+}
 
 /** A file that is in the folder for ever: released migrations are not taken away. */
 const FIRST_MIGRATION = '20261122000000_create_sessions_table.js'

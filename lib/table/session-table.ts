@@ -126,7 +126,7 @@ export class SessionTable {
   count(range: ScanRange): Soon<number> {
     const { condition, bindings } = this.live(range)
     return this.run('length', 1, async () => {
-      const rows = await this.dialect.select(this.db, `SELECT count(*) FROM ${this.name} WHERE ${condition}`, bindings)
+      const rows = await this.dialect.select(this.db, `SELECT count(*) FROM ${this.name} WHERE ${condition} LIMIT 1`, bindings)
       return Number(rows[0]?.[0])
     })
   }
