@@ -8,6 +8,8 @@ const long = [
   'spec/audit.spec.ts',
   'spec/story.spec.ts',
   'spec/concurrency/**/*.spec.ts',
+  'spec/dialects/every-setting.spec.ts',
+  'spec/dialects/legal-settings.spec.ts',
   'spec/dialects/statements.spec.ts',
   'spec/migrations/**/*.spec.ts',
   'spec/races/**/*.spec.ts',
@@ -20,6 +22,7 @@ const long = [
 
 /** What has a smaller sister among the others, or takes long for what it adds: in a full run alone. */
 const full = [
+  'spec/dialects/every-setting.spec.ts',
   'spec/migrations/latest-at-once.spec.ts',
   'spec/races/outages.spec.ts',
   'spec/testing/contract-finds-mistakes.spec.ts',

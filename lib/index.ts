@@ -31,7 +31,7 @@ export { type EncryptedOptions, type EncryptionKey, encrypted } from './record/e
 export type { TtlSeconds } from './record/expiry'
 export type { StoredIdForm } from './record/stored-id'
 export { createSessionsTable, dropSessionsTable, registerSessionsTable, type SessionsTableOptions } from './schema/create-sessions-table'
-export { migrationsDirectory } from './schema/migrations-directory'
+export { MigrationsDirectoryError, migrationsDirectory } from './schema/migrations-directory'
 export type { CallStatistics, SessionStoreStatistics, StatementStatistics } from './statistics'
 export { KnexSessionStore, type SessionStoreHealth } from './store'
 export type { TableOptions } from './table-options'

@@ -67,9 +67,9 @@ const DATABASES = {
 function postgres(knex, names) {
   const { table, columns } = quoted(names, doubleQuoted, isPostgresName)
   const create = (compression) =>
-    // Nested: a failure would otherwise end the transaction that the migration is in.
-    knex.transaction((trx) =>
-      trx.raw(`CREATE TABLE ${table} (
+    // Nested: a failure would otherwise end the transaction that the migration is in. One by one: not every driver takes several at once.
+    knex.transaction(async (trx) => {
+      await trx.raw(`CREATE TABLE ${table} (
   ${columns.id} varchar(255) COLLATE "C" NOT NULL PRIMARY KEY,
   ${columns.data} text${compression} NOT NULL,
   ${columns.expiresAt} bigint NOT NULL,
@@ -77,11 +77,11 @@ function postgres(knex, names) {
   ${columns.revision} integer NOT NULL,
   ${columns.ownerId} varchar(255) NULL,
   ${columns.createdAt} bigint NOT NULL
-) WITH (fillfactor = 85);
-CREATE INDEX ON ${table} USING hash (${columns.id});
-CREATE INDEX ON ${table} (${columns.expiresHour});
-CREATE INDEX ON ${table} (${columns.ownerId}) WHERE ${columns.ownerId} IS NOT NULL`)
-    )
+) WITH (fillfactor = 85)`)
+      await trx.raw(`CREATE INDEX ON ${table} USING hash (${columns.id})`)
+      await trx.raw(`CREATE INDEX ON ${table} (${columns.expiresHour})`)
+      await trx.raw(`CREATE INDEX ON ${table} (${columns.ownerId}) WHERE ${columns.ownerId} IS NOT NULL`)
+    })
   return {
     isThere: async () => (await raw(knex, 'SELECT 1 WHERE to_regclass(?) IS NOT NULL', [table])).rows.length > 0,
     create: async () => {
@@ -176,7 +176,8 @@ function mysql(knex, names) {
     create: () =>
       besideTransaction(
         knex,
-        `CREATE TABLE ${table} (
+        // The SQL mode: without it a server that enforces another engine would take that, silently, and it may have no transactions.
+        `/*M! SET STATEMENT sql_mode = 'NO_ENGINE_SUBSTITUTION' FOR */ CREATE TABLE ${table} (
   ${columns.id} varchar(255) NOT NULL,
   ${columns.data} longtext NOT NULL,
   ${columns.expiresAt} bigint NOT NULL,

@@ -131,6 +131,8 @@ export interface Dialect {
   /** How a statement is ended on the server. Absent where the database is in this process: there is nobody to tell. */
   readonly ending?: StatementEnding
   diagnose(error: unknown): Diagnosis
+  /** Which setting of the application or the server is in the way, by the driver's code, and what to do about it. */
+  readonly settingsInTheWay: Readonly<Record<string, string>>
   /** Whether a table can be left out of the write-ahead log. */
   readonly supportsUnlogged: boolean
   /** What bounds the size of a row, for the message of the error. */

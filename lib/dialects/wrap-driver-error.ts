@@ -42,7 +42,7 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
     case 'unprepared':
       return new DatabaseError(operation, dialect.name, code, NOT_PREPARED)
     default:
-      return new DatabaseError(operation, dialect.name, code)
+      return new DatabaseError(operation, dialect.name, code, dialect.settingsInTheWay[code ?? ''])
   }
 }
 

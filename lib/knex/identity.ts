@@ -18,7 +18,7 @@ export function databaseIdentity(knex: Knex): DatabaseIdentity {
   if (client.transacting === true) return client
   const shared = sharedIdentity(client)
   if (shared !== undefined) return shared
-  const pool = connectionPoolOf(client) ?? client.pool ?? client
+  const pool = objectOf(client) ?? client.pool ?? client
   poolOfConfig.set(client.config, pool)
   return pool
 }
@@ -26,16 +26,17 @@ export function databaseIdentity(knex: Knex): DatabaseIdentity {
 /** The identity of the database under a transaction, as far as it is known. */
 export function identityBelowTransaction(knex: Knex): DatabaseIdentity | undefined {
   const client = knex.client as KnexClient
-  return sharedIdentity(client) ?? connectionPoolOf(client) ?? poolOfConfig.get(client.config)
+  return sharedIdentity(client) ?? objectOf(client) ?? poolOfConfig.get(client.config)
 }
 
-function connectionPoolOf(client: KnexClient): object | undefined {
-  return (client.config as { connectionPool?: object }).connectionPool
+/** The database itself, if it is an object of this process, or a pool that the application made: several Knex instances may be given it. */
+function objectOf(client: KnexClient): object | undefined {
+  return client.pglite ?? (client.config as { connectionPool?: object }).connectionPool
 }
 
 function sharedIdentity(client: KnexClient): string | undefined {
   const { connection, connectionPool, searchPath } = client.config as Knex.Config & { connectionPool?: unknown }
-  if (typeof connection === 'function' || connectionPool !== undefined) return undefined
+  if (typeof connection === 'function' || connectionPool !== undefined || client.pglite !== undefined) return undefined
   const settings = (client.connectionSettings ?? {}) as Record<string, unknown>
   if ('filename' in settings) return fileIdentity(settings.filename)
   const { host, socketPath, port, database, user } = settings

@@ -7,6 +7,8 @@ export interface KnexClient {
   readonly config: Knex.Config
   readonly connectionSettings?: object
   readonly pool?: ConnectionPool
+  /** The database itself, where it is an object of this process. */
+  readonly pglite?: object
   raw(sql: string): Knex.Raw
   query(connection: unknown, statement: object): Promise<{ response: unknown }>
   emit(event: string, ...values: unknown[]): boolean

@@ -1,9 +1,29 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { SessionStoreError } from '../errors'
+
+/** The folder of the packaged migrations is not where this package is: a bundler has put the package into a file of the application. */
+export class MigrationsDirectoryError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_MIGRATIONS_DIRECTORY'
+
+  constructor(lookedIn: string | undefined) {
+    super(
+      `the packaged migrations are not ${lookedIn === undefined ? 'beside this file' : `in ${lookedIn}`}, probably because the package was bundled. ` +
+        'Leave knex-session-store out of the bundle (as an external module), or write a migration of your own with createSessionsTable(knex, { version: 1 })'
+    )
+  }
+}
+
+/** A file that is in the folder for ever: released migrations are not taken away. */
+const FIRST_MIGRATION = '20261122000000_create_sessions_table.js'
 
 /**
  * The folder of the migrations in this package, for `knex migrate`. Their options come from `userParams.sessionsTable`.
  * Name it before your own folder: `knex migrate:make` writes into the last one.
  *
+ * It is looked for when it is read, not when the package is loaded, so that a bundle which does not read it loads without it.
+ *
+ * @throws {MigrationsDirectoryError} when it is read in a bundle, which has no such folder beside it
  * @example
  * // knexfile.js
  * module.exports = {
@@ -13,4 +33,14 @@ import { join } from 'node:path'
  *   userParams: { sessionsTable: { tableName: 'web_sessions' } }
  * }
  */
-export const migrationsDirectory: string = join(__dirname, '..', '..', 'migrations')
+export declare const migrationsDirectory: string
+
+// A bundler may put another folder in the place of __dirname, or leave it undefined: so what is found there decides.
+Object.defineProperty(exports, 'migrationsDirectory', {
+  enumerable: true,
+  get(): string {
+    const directory = typeof __dirname === 'string' ? join(__dirname, '..', '..', 'migrations') : undefined
+    if (directory === undefined || !existsSync(join(directory, FIRST_MIGRATION))) throw new MigrationsDirectoryError(directory)
+    return directory
+  }
+})

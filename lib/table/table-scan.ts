@@ -56,7 +56,7 @@ export class TableScan {
   async count(range: ScanRange, after: string): Promise<Page<number>> {
     const { condition, bindings } = this.live(range)
     return this.part(after, async (end) => {
-      const sql = `SELECT count(*) FROM ${this.name} WHERE ${condition} AND ${this.after(end)}`
+      const sql = `SELECT count(*) FROM ${this.name} WHERE ${condition} AND ${this.after(end)} LIMIT 1`
       const rows = await this.select(sql, [...bindings, ...bounds(after, end)])
       return { found: Number(rows[0]?.[0]), next: end ?? undefined }
     })

@@ -45,7 +45,8 @@ export function memoryDatabase(options: MemoryDatabaseOptions = {}): MemoryDatab
 
 /** Looks for the driver where Knex will, because Knex prints a stack trace before it throws. */
 function requireDriver(): void {
-  const requireFromKnex = createRequire(createRequire(__filename).resolve('knex'))
+  const requireFromKnex = findKnex()
+  if (requireFromKnex === undefined) return
   let engines: { node?: string } | undefined
   try {
     engines = (requireFromKnex('better-sqlite3/package.json') as { engines?: { node?: string } }).engines
@@ -61,5 +62,15 @@ function requireDriver(): void {
     throw new MissingDriverError(
       `memoryDatabase() needs a better-sqlite3 for Node.js ${running}, the one that is installed needs ${oldest}: npm install --save-dev better-sqlite3@12`
     )
+  }
+}
+
+/** Undefined in a bundle, where nobody can tell on what path Knex will look. */
+function findKnex(): NodeJS.Require | undefined {
+  if (typeof __filename !== 'string') return undefined
+  try {
+    return createRequire(createRequire(__filename).resolve('knex'))
+  } catch {
+    return undefined
   }
 }

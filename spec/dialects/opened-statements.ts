@@ -5,12 +5,12 @@ import type { Dialect, SessionStatements } from '../../lib/dialects/dialect'
 import { PostgresDialect } from '../../lib/dialects/postgres/postgres-dialect'
 import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from '../../lib/dialects/table-definition'
 import { Database } from '../../lib/knex/database'
-import { type DatabaseName, databaseNamed, type OpenDatabase } from '../support/databases'
+import { type AnyDatabaseName, databaseNamed } from '../support/databases'
 
 /** A database together with a driver and its settings, as an application may have them. */
 export interface Setup {
   readonly title: string
-  readonly database: DatabaseName
+  readonly database: AnyDatabaseName
   readonly prepare?: boolean
   /** Laid over the configuration of the Knex that the statements run on. */
   readonly knex?: (config: Knex.Config) => Knex.Config
@@ -62,7 +62,7 @@ export interface OpenedSetup extends AsyncDisposable {
 }
 
 export async function openSetup(setup: Setup): Promise<OpenedSetup> {
-  const opened: OpenDatabase = await databaseNamed(setup.database).open()
+  const opened = await databaseNamed(setup.database).open()
   const knex = setup.knex === undefined ? opened.knex : opened.connect(setup.knex(opened.config))
   const dialect = setup.dialect ?? detectDialect(knex, { prepare: setup.prepare ?? true, durability: 'all' })
   const db = Database.of(knex, 20_000)
@@ -156,6 +156,7 @@ export const SETUPS: readonly Setup[] = [
   { title: 'sqlite', database: 'sqlite' },
   { title: 'postgres', database: 'postgres' },
   { title: 'postgres, unprepared', database: 'postgres', prepare: false },
+  { title: 'pglite', database: 'pglite' },
   { title: 'mysql', database: 'mysql' },
   { title: 'mysql, by the older driver', database: 'mysql', knex: (config) => ({ ...config, client: 'mysql' }) },
   mysqlWith('with settings of the application', ODD_SETTINGS),

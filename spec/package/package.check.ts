@@ -1,29 +1,11 @@
-import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, inject, it } from 'vitest'
 import { databaseNamed } from '../support/databases'
-
-interface Ended {
-  readonly code: number | string | null
-  readonly output: string
-}
+import { nodeOf, run, succeeded } from './run'
 
 const { bare, newest, oldest } = inject('projects')
-
-/** Runs a file in a project, which has to end by itself. */
-function run(node: string, cwd: string, args: readonly string[]): Promise<Ended> {
-  return new Promise((resolve) => {
-    execFile(node, args, { cwd, timeout: 150_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
-      const code = error ? (error.code ?? error.signal ?? null) : 0
-      resolve({ code, output: stdout + stderr })
-    })
-  })
-}
-
-const nodeOf = (project: string, line: number) => join(project, `node_modules/node${line}/bin/node`)
-const succeeded = { code: 0, output: expect.stringMatching(/^done$/m) }
 
 describe('the packed package', () => {
   const installed = join(bare, 'node_modules/knex-session-store')

@@ -19,6 +19,8 @@ export interface Projects {
   readonly newest: string
   /** The oldest versions of Node, knex, express-session and TypeScript that the package is for. */
   readonly oldest: string
+  /** Bundlers, and what an application that is bundled leaves out of the bundle. */
+  readonly bundled: string
 }
 
 const ROOT = resolve(__dirname, '../..')
@@ -30,7 +32,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const removeFolder = () => rm(folder, { recursive: true, force: true })
   try {
     const tarball = await pack(folder)
-    const [bare, newest, oldest] = await Promise.all([
+    const [bare, newest, oldest, bundled] = await Promise.all([
       install(join(folder, 'bare'), tarball, {}),
       install(join(folder, 'newest'), tarball, {
         ...(await developedWith('better-sqlite3', 'express', 'express-session', 'knex', 'pg')),
@@ -51,9 +53,19 @@ export default async function setup(project: TestProject): Promise<() => Promise
         knex: '3.0.1',
         'typescript-5.0': 'npm:typescript@5.0.4',
         ...nodes({ 20: '20.19.0', 22: '22.12.0' })
+      }),
+      install(join(folder, 'bundled'), tarball, {
+        ...(await developedWith('better-sqlite3', 'express-session', 'knex')),
+        '@rollup/plugin-commonjs': '^29.0.0',
+        '@rollup/plugin-json': '^6.1.0',
+        '@rollup/plugin-node-resolve': '^16.0.0',
+        esbuild: '^0.28.0',
+        rollup: '^4.0.0',
+        webpack: '^5.100.0',
+        ...nodes({ 24: '^24.0.0' })
       })
     ])
-    project.provide('projects', { bare, newest, oldest })
+    project.provide('projects', { bare, newest, oldest, bundled })
     return removeFolder
   } catch (error) {
     await removeFolder()

@@ -23,7 +23,7 @@ const GET_COCKROACH = 'set TEST_COCKROACH_URL=postgres://root@127.0.0.1:26257/de
 /**
  * Finds or starts the databases of this run, before the first spec, and stops after the last what it has started.
  *
- * TEST_DATABASES=sqlite,postgres,mysql,cockroach chooses (SQLite needs nothing). TEST_PG_URL, TEST_MYSQL_URL and TEST_COCKROACH_URL name servers
+ * TEST_DATABASES=sqlite,postgres,pglite,mysql,cockroach chooses (SQLite and PGlite need nothing). TEST_PG_URL, TEST_MYSQL_URL and TEST_COCKROACH_URL name servers
  * that run already; their user must be allowed to create databases. TEST_PG_BINARIES=system or embedded takes only these binaries.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -60,7 +60,7 @@ async function allOrNone(
 function chosenDatabases(): string[] | null {
   const names = process.env.TEST_DATABASES?.split(',').map((name) => name.trim())
   if (names === undefined) return null
-  const known = ['sqlite', 'postgres', 'mysql', 'cockroach']
+  const known = ['sqlite', 'postgres', 'pglite', 'mysql', 'cockroach']
   const unknown = names.filter((name) => !known.includes(name))
   if (unknown.length > 0) throw new Error(`TEST_DATABASES may name ${known.join(', ')}; given: ${unknown.join(', ')}`)
   return names

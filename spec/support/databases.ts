@@ -3,11 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import knexFactory, { type Knex } from 'knex'
+import PgliteClient from 'knex-pglite'
 import { describe, inject, it } from 'vitest'
 import type { Availability } from './databases.setup'
 import { pause, watchDatabase, watchKnex } from './leaks'
 
 export type DatabaseName = 'sqlite' | 'postgres' | 'mysql' | 'cockroach'
+
+/** With PGlite, whose only connection is the database, so that it has no second Knex and no second process. */
+export type AnyDatabaseName = DatabaseName | 'pglite'
 
 export interface OpenOptions {
   /** SQLite alone: a file in WAL mode (the default), or a database in memory, which no second Knex and no other process can see. */
@@ -19,18 +23,18 @@ export interface OpenOptions {
 }
 
 /** One of the kinds of database that the specs run over. */
-export interface Database {
-  readonly name: DatabaseName
+export interface Database<Name extends AnyDatabaseName = DatabaseName> {
+  readonly name: Name
   readonly available: boolean
   /** Why it is not available, and how to get it. */
   readonly skipReason: string | undefined
   /** Makes an empty database that nobody else uses. Dispose it: that closes its Knex instances and drops it. */
-  open(options?: OpenOptions): Promise<OpenDatabase>
+  open(options?: OpenOptions): Promise<OpenDatabase<Name>>
 }
 
 /** An empty database of a spec's own, with Knex on it. */
-export interface OpenDatabase extends AsyncDisposable {
-  readonly name: DatabaseName
+export interface OpenDatabase<Name extends AnyDatabaseName = DatabaseName> extends AsyncDisposable {
+  readonly name: Name
   /** The configuration of `knex`: plain data, so child processes can be given it. */
   readonly config: Knex.Config
   /** What the drivers call a connection string; for SQLite the path of the file. */
@@ -43,6 +47,7 @@ export interface OpenDatabase extends AsyncDisposable {
 }
 
 const CLOSING_MS = 3000
+const PGLITE: Database<'pglite'> = { name: 'pglite', available: true, skipReason: undefined, open: openPglite }
 const DATABASES: readonly Database[] = [
   { name: 'sqlite', available: true, skipReason: undefined, open: openSqlite },
   served('postgres', 'postgres', 'pg', (admin, name) => admin.raw('DROP DATABASE IF EXISTS ?? WITH (FORCE)', [name])),
@@ -57,19 +62,28 @@ const chosen: readonly string[] | null = inject('chosenDatabases') ?? process.en
  * The databases a spec runs over, also those that are missing here (they are skipped, visibly). CockroachDB is among them only where
  * TEST_COCKROACH_URL is set: nobody can install it from a package.
  */
-export const databases: readonly Database[] = DATABASES.filter(({ name, available }) => {
-  return chosen === null ? name !== 'cockroach' || available : chosen.includes(name)
-})
+export const databases: readonly Database[] = chosenOf(DATABASES)
+
+/** The same and PGlite, for specs that need neither a second Knex nor a second process. */
+export const databasesAndPglite: readonly Database<AnyDatabaseName>[] = [...databases, ...chosenOf([PGLITE])]
+
+function chosenOf<Name extends AnyDatabaseName>(all: readonly Database<Name>[]): Database<Name>[] {
+  return all.filter(({ name, available }) => (chosen === null ? name !== 'cockroach' || available : chosen.includes(name)))
+}
 
 /** A kind of database by name, chosen or not, for what is peculiar to it. */
-export function databaseNamed(name: DatabaseName): Database {
-  const database = DATABASES.find((candidate) => candidate.name === name)
+export function databaseNamed<Name extends AnyDatabaseName>(name: Name): Database<Name> {
+  const database = [...DATABASES, PGLITE].find((candidate) => candidate.name === name)
   if (database === undefined) throw new Error(`no database is called ${name}`)
-  return database
+  return database as unknown as Database<Name>
 }
 
 /** One `describe` for each database; where one is missing, a skip that says why. */
-export function describeDatabases(title: string, define: (database: Database) => void, over: readonly Database[] = databases): void {
+export function describeDatabases<Name extends AnyDatabaseName = DatabaseName>(
+  title: string,
+  define: (database: Database<Name>) => void,
+  over: readonly Database<Name>[] = databases as readonly Database<never>[]
+): void {
   for (const database of over) {
     describe(`${title}, on ${database.name}`, () => {
       if (database.available) define(database)
@@ -109,8 +123,14 @@ function sqliteConfig(filename: string): Knex.Config {
   return { client: 'better-sqlite3', connection: { filename }, useNullAsDefault: true }
 }
 
+/** PostgreSQL in this process, in memory. The driver takes no settings of the pool. */
+async function openPglite(options: OpenOptions = {}): Promise<OpenDatabase<'pglite'>> {
+  const config: Knex.Config = { client: PgliteClient, connection: {} }
+  return new TestDatabase('pglite', config, ':memory:', options, { drop: async () => undefined, recreate: refuseToRecreate })
+}
+
 async function refuseToRecreate(): Promise<void> {
-  throw new Error('recreate() is for database servers: an open SQLite file cannot be dropped')
+  throw new Error('recreate() is for database servers: a database in this process cannot be dropped')
 }
 
 function served(
@@ -173,7 +193,7 @@ function withDatabase(serverUrl: string, database: string): string {
   return url.href
 }
 
-class TestDatabase implements OpenDatabase {
+class TestDatabase<Name extends AnyDatabaseName> implements OpenDatabase<Name> {
   readonly config: Knex.Config
   readonly knex: Knex
   readonly recreate: () => Promise<void>
@@ -183,7 +203,7 @@ class TestDatabase implements OpenDatabase {
   readonly #closingMs: number
 
   constructor(
-    readonly name: DatabaseName,
+    readonly name: Name,
     config: Knex.Config,
     readonly url: string,
     options: OpenOptions,

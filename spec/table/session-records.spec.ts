@@ -2,8 +2,8 @@ import { createSessionsTable } from '../../lib'
 import { assemble } from '../../lib/assemble'
 import { resolveOptions } from '../../lib/options'
 import { SingleRecords } from '../../lib/table/single-records'
-import { databaseNamed } from '../support/databases'
-import { Clock, storeDatabases } from '../support/stores'
+import { databaseNamed, databasesAndPglite } from '../support/databases'
+import { Clock } from '../support/stores'
 import { MemorySessionRecords } from './memory-session-records'
 import { describeSessionRecords } from './session-records.contract'
 
@@ -12,7 +12,7 @@ describeSessionRecords('in memory', async () => {
   return { records: new MemorySessionRecords(clock.read), clock, [Symbol.asyncDispose]: async () => undefined }
 })
 
-for (const { name, available } of storeDatabases) {
+for (const { name, available } of databasesAndPglite) {
   if (!available) continue
   for (const batch of [true, false]) {
     describeSessionRecords(`${name}, ${batch ? 'batched' : 'a statement for each'}`, async () => {

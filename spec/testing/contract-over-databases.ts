@@ -1,24 +1,28 @@
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { KnexSessionStore, type KnexSessionStoreOptions } from '../../lib'
 import { sessionStoreContract } from '../../lib/testing/session-store-contract'
-import { describeDatabases, type OpenDatabase } from '../support/databases'
+import { type AnyDatabaseName, databasesAndPglite, describeDatabases, type OpenDatabase } from '../support/databases'
 import { checkLeaksPerFile } from '../support/leaks'
 
 /** The whole contract on KnexSessionStore with these options, on every database. */
 export function contractOverDatabases(title: string, options: Partial<KnexSessionStoreOptions> = {}): void {
   checkLeaksPerFile()
-  describeDatabases(title, (database) => {
-    let opened: OpenDatabase
-    let tables = 0
-    beforeAll(async () => {
-      opened = await database.open()
-    })
-    afterAll(() => opened[Symbol.asyncDispose]())
+  describeDatabases(
+    title,
+    (database) => {
+      let opened: OpenDatabase<AnyDatabaseName>
+      let tables = 0
+      beforeAll(async () => {
+        opened = await database.open()
+      })
+      afterAll(() => opened[Symbol.asyncDispose]())
 
-    sessionStoreContract(
-      // A table of its own is an empty store, and costs less than a database of its own.
-      () => new KnexSessionStore({ knex: opened.knex, tableName: `sessions_${++tables}`, pruneIntervalMs: false, ...options }),
-      { describe, it }
-    )
-  })
+      sessionStoreContract(
+        // A table of its own is an empty store, and costs less than a database of its own.
+        () => new KnexSessionStore({ knex: opened.knex, tableName: `sessions_${++tables}`, pruneIntervalMs: false, ...options }),
+        { describe, it }
+      )
+    },
+    databasesAndPglite
+  )
 }

@@ -1,4 +1,4 @@
-import type { Database } from '../../knex/database'
+import type { Database, StatementOptions } from '../../knex/database'
 import { withLockWait } from './lock-wait'
 
 /** What the server answers to a statement that returns no rows, as far as it is used here. */
@@ -115,10 +115,59 @@ export async function writeBeside(db: Database, sql: string): Promise<void> {
   }
 }
 
-function run(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown> {
-  const { driverName, connectionSettings } = db.client
-  const { typeCast } = (connectionSettings ?? {}) as { typeCast?: unknown }
-  return db.run(sql, bindings, { driver: { ...ROWS[driverName], typeCast: typeof typeCast === 'function' ? asByDefault : true } })
+/** Runs a statement, which is committed when it is answered, whatever the settings of the connection are. */
+async function run(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown> {
+  const options = optionsOf(db)
+  const ordinary = hasOrdinarySettings(db)
+  if (ordinary === true || (await ordinary)) return db.run(sql, bindings, options)
+  return db.use(async (connection) => {
+    const send = (text: string) => db.runOn(connection, text, [], options)
+    // A read, too, would otherwise begin a transaction, whose snapshot is what all later reads of this connection see.
+    await send('START TRANSACTION')
+    try {
+      const answer = await db.runOn(connection, sql, bindings, options)
+      await send('COMMIT AND NO CHAIN NO RELEASE')
+      return answer
+    } catch (error) {
+      await send('ROLLBACK AND NO CHAIN NO RELEASE').catch((failure) => {
+        connection.__knex__disposed = failure
+      })
+      throw error
+    }
+  })
+}
+
+function optionsOf({ client }: Database): StatementOptions {
+  const { typeCast } = (client.connectionSettings ?? {}) as { typeCast?: unknown }
+  return { driver: { ...ROWS[client.driverName], typeCast: typeof typeCast === 'function' ? asByDefault : true } }
+}
+
+/** Whether the connections of each pool are {@link hasOrdinarySettings ordinary}, or the question that is under way. */
+const ordinaryPools = new WeakMap<object, boolean | Promise<boolean>>()
+
+/**
+ * False where a statement is not committed by itself (autocommit = 0), where a COMMIT does more than commit (completion_type), and where
+ * BEGIN begins a block of a program (sql_mode ORACLE), so that Knex can begin no transaction. Asked once for each pool, since what an
+ * application sets it sets on each connection. Inside a transaction of the application it does not matter.
+ */
+export function hasOrdinarySettings(db: Database): boolean | Promise<boolean> {
+  if (db.isTransaction) return true
+  const key = db.client.pool ?? db.client
+  const known = ordinaryPools.get(key)
+  if (known !== undefined) return known
+  const asked = askForSettings(db)
+  ordinaryPools.set(key, asked)
+  asked.then(
+    (answer) => ordinaryPools.set(key, answer),
+    () => ordinaryPools.delete(key)
+  )
+  return asked
+}
+
+async function askForSettings(db: Database): Promise<boolean> {
+  const sql = "SELECT @@autocommit = 1 AND @@completion_type = 'NO_CHAIN' AND @@sql_mode NOT LIKE '%ORACLE%' LIMIT 1"
+  const [[row]] = (await db.run(sql, [], optionsOf(db))) as [(unknown[] | object)[]]
+  return Number(Object.values(row ?? {})[0]) === 1
 }
 
 /** A statement longer than the server's `max_allowed_packet`. Looks like the server's own error, which mostly arrives as a cut connection. */
@@ -143,7 +192,7 @@ async function refuseTooLarge(db: Database, bindings: readonly unknown[]): Promi
   const key = db.client.connectionSettings ?? db.client.pool ?? db.client
   if (bytes <= (limits.get(key) ?? 0)) return
   // Also where the limit is known: it may have been raised.
-  const [[limit] = []] = await select(db, { sql: 'SELECT @@max_allowed_packet', bindings: [] })
+  const [[limit] = []] = await select(db, { sql: 'SELECT @@max_allowed_packet LIMIT 1', bindings: [] })
   limits.set(key, Number(limit))
   if (bytes > Number(limit)) throw new PacketTooLargeError()
 }

@@ -1,3 +1,4 @@
+import { DatabaseError } from '../../errors'
 import type { Database } from '../../knex/database'
 import type { StatementEnding } from '../../knex/running-statement'
 import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
@@ -38,12 +39,24 @@ const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
   )
 )
 
+/** ER_OPTION_PREVENTS_STATEMENT */
+const OPTION_PREVENTS_STATEMENT = 1290
+const NO_INNODB =
+  'the server makes no table of the engine InnoDB (its settings enforce_storage_engine and disabled_storage_engines), which the sessions table needs; allow it, or have the table made by somebody who may'
+const TOO_FEW_ROWS = 'the connection allows a statement too few rows (max_join_size, sql_big_selects); set sql_big_selects = 1 on it'
+const SETTINGS_IN_THE_WAY: Readonly<Record<string, string>> = {
+  ER_UNKNOWN_STORAGE_ENGINE: NO_INNODB,
+  ER_DISABLED_STORAGE_ENGINE: NO_INNODB,
+  ER_TOO_BIG_SELECT: TOO_FEW_ROWS
+}
+
 /** MariaDB and MySQL, by the same statements. */
 export class MysqlDialect implements Dialect {
   readonly name = 'mysql'
   readonly isInProcess = false
   readonly maxBatch = 128
   readonly inFlight = { reads: 4, writes: 2, spare: 2 }
+  readonly settingsInTheWay = SETTINGS_IN_THE_WAY
   readonly sizeLimit = 'max_allowed_packet of the server, in which a session takes twice its size'
   /** A CREATE TABLE here commits the transaction that it is in. */
   readonly supportsUnlogged = false
@@ -96,9 +109,8 @@ export class MysqlDialect implements Dialect {
     // One statement with its indexes, and so all or nothing. The indexes are named by the server.
     // Ids are compared byte for byte, trailing spaces too; the two servers call that collation by different names. An older server than
     // either comment is for finds none of them, and refuses the statement.
-    await writeBeside(
-      db,
-      `CREATE TABLE ${name} (
+    // The SQL mode: without it a server that enforces another engine would take that, silently, and it may have no transactions.
+    const sql = `/*M! SET STATEMENT sql_mode = 'NO_ENGINE_SUBSTITUTION' FOR */ CREATE TABLE ${name} (
   ${id} varchar(255) NOT NULL,
   ${data} longtext NOT NULL,
   ${expiresAt} bigint NOT NULL,
@@ -110,7 +122,18 @@ export class MysqlDialect implements Dialect {
   INDEX (${expiresHour}),
   INDEX (${ownerId})
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE /*!80017 utf8mb4_0900_bin *//*M! utf8mb4_nopad_bin */`
-    )
+    try {
+      await writeBeside(db, sql)
+    } catch (error) {
+      // A server that is read-only has the same code as one that has an option against the engine.
+      if ((error as { errno?: unknown } | null)?.errno !== OPTION_PREVENTS_STATEMENT || (await this.isReadOnly(db))) throw error
+      throw new DatabaseError('table creation', this.name, driverCode(error), NO_INNODB)
+    }
+  }
+
+  private async isReadOnly(db: Database): Promise<boolean> {
+    const [[readOnly] = []] = await select(db, { sql: 'SELECT @@global.read_only LIMIT 1', bindings: [] })
+    return Number(readOnly) === 1
   }
 
   async drop(db: Database, table: TableDefinition): Promise<void> {

@@ -21,6 +21,15 @@ export const exactly: ExpiryBound = (_, value) => value
 type Row = { readonly id: string }
 
 /**
+ * What lets a statement have as many rows as it needs where the application's settings bound it (sql_safe_updates, max_join_size): before
+ * the statement on MariaDB, in it on MySQL, each a comment for the other.
+ */
+const OF_MANY_ROWS = {
+  statement: '/*M! SET STATEMENT sql_safe_updates = 0, sql_big_selects = 1 FOR */',
+  hint: '/*+ SET_VAR(sql_safe_updates = 0) SET_VAR(sql_big_selects = 1) */'
+}
+
+/**
  * The statements on the sessions table, by what both servers have.
  *
  * Assignments are written so that they mean the same whether the server makes them one after the other, each seeing those before it, or all
@@ -39,7 +48,7 @@ export class MysqlSql {
   load(ids: readonly string[], lock: boolean): Sql {
     const { id, data, expiresAt, revision, createdAt } = this.columns
     return {
-      sql: `SELECT ${textColumn(id)}, ${textColumn(data)}, ${expiresAt}, ${revision}, ${createdAt} FROM ${this.name} WHERE ${this.among(ids)}${lock ? ' FOR UPDATE' : ''}`,
+      sql: `SELECT ${textColumn(id)}, ${textColumn(data)}, ${expiresAt}, ${revision}, ${createdAt} FROM ${this.name} WHERE ${this.among(ids)} ${limit(ids)}${lock ? ' FOR UPDATE' : ''}`,
       bindings: ids.map(text)
     }
   }
@@ -48,7 +57,7 @@ export class MysqlSql {
   glance(rows: readonly Row[]): Sql {
     const { id, data, expiresAt, revision } = this.columns
     return {
-      sql: `SELECT ${textColumn(id)}, ${expiresAt}, ${revision}, ${textColumn(`SHA2(${data}, 256)`)} FROM ${this.name} WHERE ${this.among(rows)}`,
+      sql: `SELECT ${textColumn(id)}, ${expiresAt}, ${revision}, ${textColumn(`SHA2(${data}, 256)`)} FROM ${this.name} WHERE ${this.among(rows)} ${limit(rows)}`,
       bindings: rows.map(idText)
     }
   }
@@ -57,7 +66,8 @@ export class MysqlSql {
   lock(rows: readonly Row[], now: number): Sql {
     const { id, revision, expiresAt } = this.columns
     return {
-      sql: `SELECT ${textColumn(id)}, ${revision} FROM ${this.name} FORCE INDEX (PRIMARY) WHERE ${this.among(rows)} AND ${expiresAt} > ? FOR UPDATE`,
+      sql: `${OF_MANY_ROWS.statement} SELECT ${OF_MANY_ROWS.hint} ${textColumn(id)}, ${revision} FROM ${this.name} FORCE INDEX (PRIMARY)
+WHERE ${this.among(rows)} AND ${expiresAt} > ? ${limit(rows)} FOR UPDATE`,
       bindings: [...rows.map(idText), now]
     }
   }
@@ -137,7 +147,7 @@ WHERE ${this.among(ids)} AND ${expiresAt} <> 0`,
     // A clock in 1970 would give a negative number, which an unsigned one cannot be compared with.
     const endedBindings = [graceMs, Math.max(0, now - graceMs)]
     return {
-      sql: `DELETE s FROM (
+      sql: `${OF_MANY_ROWS.statement} DELETE ${OF_MANY_ROWS.hint} s FROM (
   SELECT ${id} FROM ${this.name} WHERE ${expiresHour} <= (${ended} + ${HOUR - 1}) DIV ${HOUR} AND ${expiresAt} <= ${ended}
   ORDER BY ${expiresHour} LIMIT ? FOR UPDATE SKIP LOCKED) AS w STRAIGHT_JOIN ${this.name} AS s ON s.${id} = w.${id}`,
       bindings: [...endedBindings, ...endedBindings, limit]
@@ -257,6 +267,11 @@ function byFrequency<T>(records: readonly T[], numberOf: (record: T) => number):
 
 function hourOf({ expiresAt }: { readonly expiresAt: number }): number {
   return Math.ceil(expiresAt / HOUR)
+}
+
+/** Without it, the application's sql_select_limit would hold, and rows be missing. */
+function limit(rows: readonly unknown[]): string {
+  return `LIMIT ${rows.length}`
 }
 
 function list(length: number, item: string): string {

@@ -11,7 +11,7 @@ import {
   UNKNOWN_REVISION
 } from '../dialect'
 import type { TableDefinition } from '../table-definition'
-import { type Outcome, select, selectLocked, textOf, write } from './mysql-connection'
+import { hasOrdinarySettings, type Outcome, select, selectLocked, textOf, write } from './mysql-connection'
 import { type ExpiryBound, exactly, later, MysqlSql } from './mysql-sql'
 
 /**
@@ -101,6 +101,7 @@ export class MysqlStatements implements SessionStatements {
   }
 
   private async updateMany(db: Database, records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Promise<boolean[]> {
+    if (!(await hasOrdinarySettings(db))) return this.updateOneByOne(db, records, now, bound)
     try {
       await db.transaction(async (trx) => {
         if ((await this.hitsOf(trx, records, now, bound)) < records.length) throw new SomeWereMissed()
@@ -117,6 +118,13 @@ export class MysqlStatements implements SessionStatements {
       if (matching.length > 0) await this.hitsOf(trx, matching, now, bound)
       return hits
     })
+  }
+
+  /** Needs no transaction. */
+  private async updateOneByOne(db: Database, records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Promise<boolean[]> {
+    const hits: boolean[] = []
+    for (const record of records) hits.push((await this.hitsOf(db, [record], now, bound)) === 1)
+    return hits
   }
 
   private async hitsOf(db: Database, records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Promise<number> {

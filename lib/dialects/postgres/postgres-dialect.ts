@@ -1,3 +1,4 @@
+import { DatabaseError } from '../../errors'
 import type { Database } from '../../knex/database'
 import type { StatementEnding } from '../../knex/running-statement'
 import {
@@ -35,6 +36,14 @@ const TOO_LARGE = new Set(['54000', '53200'])
 /** invalid_sql_statement_name, duplicate_prepared_statement: the next statement came to another connection of the server. */
 const UNPREPARED = new Set(['26000', '42P05'])
 
+/** Under SQL_ASCII the server converts nothing. */
+const TRUE_TO_UTF8 = new Set(['UTF8', 'SQL_ASCII'])
+const WRONG_ENCODING = "client_encoding of the connection must be UTF8, which the driver speaks; run SET client_encoding = 'UTF8' on it"
+const LACKS_CHARACTER =
+  'the encoding of the database lacks a character of the session (SHOW server_encoding), or client_encoding of the connection is not UTF8; use a database of the encoding UTF8'
+/** character_not_in_repertoire, untranslatable_character. */
+const SETTINGS_IN_THE_WAY: Readonly<Record<string, string>> = { '22021': LACKS_CHARACTER, '22P05': LACKS_CHARACTER }
+
 export class PostgresDialect implements Dialect {
   readonly name: string = 'postgresql'
   /** More rows make a statement no cheaper, fewer lose a third of the speed. */
@@ -43,6 +52,7 @@ export class PostgresDialect implements Dialect {
   readonly inFlight = { reads: 4, writes: 2, spare: 2 }
   readonly createsInTransaction = true
   readonly supportsUnlogged: boolean = true
+  readonly settingsInTheWay = SETTINGS_IN_THE_WAY
   readonly sizeLimit: string = '1 GB, or what the memory of the server allows'
 
   protected readonly flavour: SqlFlavour = { boundsLockWaits: true, quotient: (dividend, divisor) => `(${dividend}) / ${divisor}` }
@@ -76,11 +86,15 @@ export class PostgresDialect implements Dialect {
     // to_regclass follows the search_path as the statements do, and is null, not an error, for what is not there.
     const rows = await this.select(
       db,
-      `SELECT attname::text FROM pg_catalog.pg_attribute
-        WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
+      `SELECT current_setting('client_encoding'), attname::text FROM (SELECT to_regclass(?) AS oid) AS t
+         LEFT JOIN pg_catalog.pg_attribute ON attrelid = t.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
       [this.quote(table.schemaName, table.tableName)]
     )
-    return rows.length === 0 ? null : rows.map(([name]) => String(name))
+    const [[encoding] = []] = rows
+    // The driver sends and reads UTF-8. A server that takes it for something else stores other characters, and says nothing.
+    if (!TRUE_TO_UTF8.has(String(encoding))) throw new DatabaseError('table check', this.name, undefined, WRONG_ENCODING)
+    const columns = rows.flatMap(([, name]) => (name === null ? [] : [String(name)]))
+    return columns.length === 0 ? null : columns
   }
 
   async create(db: Database, table: TableDefinition, storage: TableStorage): Promise<void> {
@@ -93,12 +107,14 @@ export class PostgresDialect implements Dialect {
     }
   }
 
-  /** One text without bindings is one simple query, which the server runs as one transaction. */
-  protected async runAtOnce(db: Database, statements: readonly string[]): Promise<void> {
-    const sql = statements.join(';\n')
-    // Inside the caller's transaction a failure would abort all of it; a savepoint keeps it whole.
-    if (db.isTransaction) await db.transaction((nested) => nested.run(sql))
-    else await db.run(sql)
+  /**
+   * One after the other, because not every driver takes several in one text. All or nothing: inside the caller's transaction by a savepoint,
+   * so that a failure does not abort all of it.
+   */
+  private async runAtOnce(db: Database, statements: readonly string[]): Promise<void> {
+    await db.transaction(async (trx) => {
+      for (const sql of statements) await trx.run(sql)
+    })
   }
 
   protected createStatements(table: TableDefinition, { unlogged }: TableStorage, compression: string): string[] {

@@ -8,11 +8,21 @@ import { type Answer, type Binding, type PgConnection, PreparedQuery, type State
  */
 export function runPrepared(db: Database, statement: Statement, bindings: readonly Binding[]): Promise<Answer> {
   return db.use((connection) => {
-    if (speaksDirectly(connection)) return send(db, statement, bindings, connection)
-    const { sql, name } = statement
-    const driver = { rowMode: 'array', ...(name === undefined ? {} : { name }) }
-    return db.runOn(connection, sql, bindings, { driver }) as Promise<Answer>
+    return speaksDirectly(connection) ? send(db, statement, bindings, connection) : sendByKnex(db, statement, bindings, connection)
   })
+}
+
+/** PGlite, which Knex reaches by a driver of the same name, calls the count of rows affectedRows. */
+async function sendByKnex(db: Database, { sql, name }: Statement, bindings: readonly Binding[], connection: Connection): Promise<Answer> {
+  const driver = { rowMode: 'array', ...(name === undefined ? {} : { name }) }
+  const { rows, rowCount, affectedRows = 0 } = (await db.runOn(connection, sql, bindings, { driver })) as DriverResult
+  return { rows, rowCount: rowCount ?? affectedRows }
+}
+
+interface DriverResult {
+  readonly rows: Answer['rows']
+  readonly rowCount?: number | null
+  readonly affectedRows?: number
 }
 
 function send({ client }: Database, statement: Statement, bindings: readonly Binding[], connection: PgConnection): Promise<Answer> {

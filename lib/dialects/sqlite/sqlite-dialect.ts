@@ -15,6 +15,7 @@ export class SqliteDialect implements Dialect {
   readonly inFlight = { reads: 1, writes: 1, spare: 0 }
   readonly supportsUnlogged = false
   readonly createsInTransaction = true
+  readonly settingsInTheWay = {}
   readonly sizeLimit = 'SQLITE_MAX_LENGTH, 1 GB unless compiled otherwise'
 
   refusal(name: string): string | undefined {
