@@ -3,6 +3,7 @@ import { ConnectionBudget } from './batching/connection-budget'
 import { WriteOrder } from './batching/write-order'
 import { withinTime } from './callbacks'
 import { Deadlines } from './deadlines'
+import { judgeOf } from './dialects/dialect'
 import { Database } from './knex/database'
 import { type ResolvedOptions, systemClock } from './options'
 import { Pruner } from './pruner'
@@ -48,7 +49,7 @@ export function assemble(options: ResolvedOptions): Parts {
 
 function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const { knex, dialect, timeoutMs, pruneIntervalMs, pruneBatchSize } = options
-  const db = Database.of(knex, timeoutMs)
+  const db = Database.of(knex, timeoutMs, judgeOf(dialect))
   const readiness = new Readiness(knex, db, dialect, entry, options.createTable)
   const table = new SessionTable(db, dialect, entry.definition, readiness, options.clock)
   const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections))

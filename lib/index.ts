@@ -16,6 +16,7 @@ export {
   StoreClosedError,
   TableMissingError,
   TimeoutError,
+  TransactionEndedError,
   TransientDatabaseError,
   UnknownOptionError,
   UnreadableSessionError,
@@ -30,7 +31,8 @@ export type { TtlSeconds } from './record/expiry'
 export type { StoredIdForm } from './record/stored-id'
 export { createSessionsTable, dropSessionsTable, registerSessionsTable, type SessionsTableOptions } from './schema/create-sessions-table'
 export { migrationsDirectory } from './schema/migrations-directory'
+export type { SessionStoreHealth } from './sessions/health'
 export type { CallStatistics, SessionStoreStatistics, StatementStatistics } from './statistics'
-export { KnexSessionStore, type SessionStoreHealth } from './store'
+export { KnexSessionStore } from './store'
 export type { TableOptions } from './table-options'
 export type { SessionTrace } from './tracing'

@@ -1,10 +1,16 @@
 import type { Knex } from 'knex'
 import { withinTime } from '../callbacks'
 import { Deadlines } from '../deadlines'
-import { TimeoutError } from '../errors'
+import { isOurs, TimeoutError } from '../errors'
+import { monotonicNow } from '../natives'
 import { isPromiseLike } from '../soon'
 import { BorrowedConnections } from './borrowed-connections'
 import type { Connection, KnexClient } from './knex-client'
+import type { ConnectionVerdict } from './pool-health'
+import { refuseEnded } from './transaction-end'
+
+/** Tells what an error of the driver says of the connection. */
+export type Judge = (error: unknown) => ConnectionVerdict
 
 /** What one statement needs besides its text and bindings. */
 export interface StatementOptions {
@@ -21,14 +27,18 @@ export class Database {
 
   private constructor(
     private readonly knex: Knex,
-    private readonly deadlines: Deadlines
+    private readonly deadlines: Deadlines,
+    private readonly judge: Judge
   ) {
     this.borrowed = BorrowedConnections.of(knex.client)
   }
 
-  /** @param timeoutMs after this many milliseconds a statement is given up and its connection is thrown away */
-  static of(knex: Knex, timeoutMs: number): Database {
-    return new Database(knex, new Deadlines(timeoutMs))
+  /**
+   * @param timeoutMs after this many milliseconds a statement is given up and its connection is dropped
+   * @param judge tells after which errors a connection is dropped; without it only after a time-out
+   */
+  static of(knex: Knex, timeoutMs: number, judge: Judge = () => 'sound'): Database {
+    return new Database(knex, new Deadlines(timeoutMs), judge)
   }
 
   get client(): KnexClient {
@@ -54,27 +64,56 @@ export class Database {
     return response
   }
 
-  /** Does `work` on a connection of Knex's pool, within the time. */
-  async use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
-    const acquired = this.borrowed.acquire()
-    const connection = isPromiseLike(acquired) ? await acquired : acquired
-    return this.inTime(connection, () => work(connection))
+  /** @throws {TransactionEndedError} in a transaction that has ended */
+  refuseEnded(): void {
+    if (this.isTransaction) refuseEnded(this.knex)
+  }
+
+  /**
+   * Does `work` on a connection of Knex's pool, within the time. Does it once more, on another connection, where the first one turned out to
+   * lead to a server that takes no writes, and was dropped.
+   *
+   * @param mayShare true for what never waits for a lock: where the driver pipelines, it may share a connection with another such use
+   */
+  async use<T>(work: (connection: Connection) => Promise<T>, mayShare = false): Promise<T> {
+    const { borrowed } = this
+    for (;;) {
+      const acquired = borrowed.acquire(mayShare)
+      const connection = isPromiseLike(acquired) ? await acquired : acquired
+      if (mayShare && connection.pipeline === true) borrowed.share(connection)
+      try {
+        return await this.inTime(connection, () => work(connection))
+      } catch (error) {
+        if (this.isTransaction || !borrowed.health.isWorthAnother(error)) throw error
+      }
+    }
   }
 
   private async inTime<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
+    const { borrowed, client } = this
+    const sentAt = monotonicNow()
     try {
+      this.refuseEnded()
       return await withinTime(work(), 'statement', this.deadlines)
     } catch (error) {
       // Its answer may still come, and must not be taken for that of the next statement: the pool destroys such a connection.
-      if (error instanceof TimeoutError) connection.__knex__disposed = error
+      if (error instanceof TimeoutError) borrowed.health.unanswered(client, connection, sentAt)
+      else if (!isOurs(error)) borrowed.health.failed(client, connection, this.judge(error), error)
       throw error
     } finally {
-      this.borrowed.giveBack(connection)
+      borrowed.giveBack(connection)
     }
   }
 
   /** Runs `work` in a transaction, or in a savepoint if this already is one. */
-  transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
-    return this.knex.transaction((trx) => work(new Database(trx, this.deadlines)))
+  async transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
+    this.refuseEnded()
+    for (;;) {
+      try {
+        return await this.knex.transaction((trx) => work(new Database(trx, this.deadlines, this.judge)))
+      } catch (error) {
+        if (this.isTransaction || !this.borrowed.health.isWorthAnother(error)) throw error
+      }
+    }
   }
 }

@@ -1,18 +1,41 @@
 import type { Database } from '../../knex/database'
 import { announce, type Connection } from '../../knex/knex-client'
+import { PreparedNames } from './prepared-names'
 import { type Answer, type Binding, type PgConnection, PreparedQuery, type Statement } from './prepared-query'
 
+/** Values as the server sends them, whatever the application has the driver make of its own: what one of our own queries answers. */
+const AS_TEXT = { getTypeParser: () => (value: string) => value }
+
 /**
- * Runs a prepared statement on the driver itself, as pg-cursor does, at half the cost of Knex's own way: the server does not describe
- * columns that we know, and nothing is copied or converted. If the driver is not as it is known here, Knex runs the statement.
+ * Runs a prepared statement. If the server does not know any more what was prepared, prepares it anew and runs it once more.
+ *
+ * In a transaction nothing is prepared by name: there a statement that fails makes the server refuse all others.
+ *
+ * @param mayShare true for what waits for no lock: see `Database.use`
  */
-export function runPrepared(db: Database, statement: Statement, bindings: readonly Binding[]): Promise<Answer> {
+export function runPrepared(db: Database, statement: Statement, bindings: readonly Binding[], mayShare = false): Promise<Answer> {
+  const { sql } = statement
   return db.use((connection) => {
-    if (speaksDirectly(connection)) return send(db, statement, bindings, connection)
-    const { sql, name } = statement
-    const driver = { rowMode: 'array', ...(name === undefined ? {} : { name }) }
-    return db.runOn(connection, sql, bindings, { driver }) as Promise<Answer>
-  })
+    const names = PreparedNames.of(connection as PgConnection)
+    const name = db.isTransaction ? undefined : names.nameOf(statement)
+    const answer = run(db, { sql, name }, bindings, connection)
+    if (name === undefined) return answer
+    return answer.catch(async (error) => {
+      if (!(await names.renew(name, statement, error))) throw error
+      return run(db, { sql, name: names.nameOf(statement) }, bindings, connection)
+    })
+  }, mayShare)
+}
+
+/**
+ * On the driver itself, as pg-cursor does, at half the cost of Knex's own way: the server does not describe columns that we know, and
+ * nothing is copied or converted. If the driver is not as it is known here, Knex runs the statement.
+ */
+function run(db: Database, statement: Statement, bindings: readonly Binding[], connection: Connection): Promise<Answer> {
+  if (speaksDirectly(connection)) return send(db, statement, bindings, connection)
+  const { sql, name } = statement
+  const driver = { rowMode: 'array', types: AS_TEXT, ...(name === undefined ? {} : { name }) }
+  return db.runOn(connection, sql, bindings, { driver }) as Promise<Answer>
 }
 
 function send({ client }: Database, statement: Statement, bindings: readonly Binding[], connection: PgConnection): Promise<Answer> {
@@ -28,6 +51,7 @@ function send({ client }: Database, statement: Statement, bindings: readonly Bin
   })
 }
 
+/** Where the application has switched on that the driver pipelines, it takes no queries but its own. */
 function speaksDirectly(connection: Connection): connection is PgConnection {
   const { connection: wire, pipeline } = connection as Partial<PgConnection>
   return wire?.parsedStatements !== undefined && wire.stream !== undefined && typeof wire.bind === 'function' && pipeline !== true

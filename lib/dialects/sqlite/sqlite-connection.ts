@@ -112,6 +112,7 @@ function onConnection<T>(db: Database, work: (connection: DirectConnection) => T
   return (client.acquireConnection() as Promise<DirectConnection>).then((connection) => {
     if (client.pool !== undefined) lastOf.set(client.pool, connection)
     try {
+      db.refuseEnded()
       return work(connection)
     } finally {
       client.releaseConnection(connection)
