@@ -84,7 +84,8 @@ export class PoolHealth {
   async soundConnection(client: KnexClient): Promise<Connection> {
     for (;;) {
       const connection = (await client.acquireConnection()) as Connection
-      if (!this.isSuspect(client, connection) || !this.drop(client, connection, 'it was idle while another one had no answer')) return connection
+      if (!this.isSuspect(client, connection) || !this.drop(client, connection, 'it was idle while another one had no answer'))
+        return connection
       if (client.pool !== undefined) client.releaseConnection(connection)
     }
   }

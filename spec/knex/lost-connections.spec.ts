@@ -122,22 +122,32 @@ describeDatabase('postgres', 'a FATAL error', () => {
   })
   afterAll(() => server.stop())
 
-  it('costs the connection, and not the call, which goes over another one', async () => {
+  it.each<[string, (store: KnexSessionStore) => Promise<unknown>]>([
+    ['set', (store) => store.set('a', handMade({ user: 'bob' }))],
+    ['get', (store) => store.get('a')],
+    ['destroy', (store) => store.destroy('a')],
+    ['all', (store) => store.all()],
+    ['ids', (store) => store.ids()],
+    ['length', (store) => store.length()],
+    ['clear', (store) => store.clear()],
+    ['prune', (store) => store.prune()]
+  ])('costs the connection, and not the call, which goes over another one: %s', async (_name, call) => {
     const admin = createKnex({ client: 'pg', connection: server.url, pool: { min: 0, max: 1 } })
-    const ended: unknown[] = []
     const knex = createKnex({ client: 'pg', connection: `${server.url}?options=-c%20transaction_timeout=300`, pool: { min: 0, max: 1 } })
     const store = new KnexSessionStore({ knex, pruneIntervalMs: false })
-    await store.ready()
-    knex.on('query-error', ({ code, severity }: { code: string; severity: string }) => ended.push([severity, code]))
     await store.set('a', handMade({ user: 'ada' }))
+    const connection = await knex.client.acquireConnection()
+    await knex.client.releaseConnection(connection)
+    const ended: unknown[] = []
+    connection.on('error', ({ severity, code }: { severity?: string; code?: string }) => ended.push([severity, code]))
+    knex.on('query-error', ({ severity, code }: { severity?: string; code?: string }) => ended.push([severity, code]))
     const lock = await admin.transaction()
-    await lock('sessions').update({ owner_id: 'locked' })
-    const waiting = store.destroy('a')
+    await lock.raw('LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE')
+    const waiting = call(store)
     await vi.waitUntil(() => ended.length > 0)
     await lock.rollback()
     await waiting
     expect(ended[0]).toEqual(['FATAL', '25P04'])
-    expect(await store.get('a')).toBeNull()
     await knex.destroy()
     await admin.destroy()
   })

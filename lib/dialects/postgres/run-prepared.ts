@@ -51,8 +51,12 @@ function send({ client }: Database, statement: Statement, bindings: readonly Bin
   })
 }
 
-/** Where the application has switched on that the driver pipelines, it takes no queries but its own. */
+/**
+ * Not where the application has switched on that the driver pipelines: there it takes no queries but its own. Nor before version 8.2, which
+ * writes all messages into one buffer and may overwrite those that are not sent yet.
+ */
 function speaksDirectly(connection: Connection): connection is PgConnection {
   const { connection: wire, pipeline } = connection as Partial<PgConnection>
-  return wire?.parsedStatements !== undefined && wire.stream !== undefined && typeof wire.bind === 'function' && pipeline !== true
+  if (wire?.parsedStatements === undefined || wire.stream === undefined || typeof wire.bind !== 'function') return false
+  return pipeline !== true && !('writer' in wire)
 }
