@@ -1,5 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Knex } from 'knex'
+import createKnex, { type Knex } from 'knex'
+import mysql from 'mysql2'
+import pg from 'pg'
 import { expect, it, vi } from 'vitest'
 import type { KnexSessionStore } from '../../lib'
 import { type Database, describeDatabases, databases as kinds } from '../support/databases'
@@ -30,6 +32,20 @@ async function openBehindProxy(kind: Database, options: { timeoutMs: number; max
   }
 }
 
+/** A pool of the driver's own, and how it is closed. */
+const NATIVE_POOLS: Readonly<Record<string, (url: string) => { pool: object; close: () => Promise<unknown> }>> = {
+  postgres: (connectionString) => {
+    const pool = new pg.Pool({ connectionString, max: 6 })
+    // Its connections are cut at the end of the spec.
+    pool.on('error', () => undefined)
+    return { pool, close: () => pool.end() }
+  },
+  mysql: (uri) => {
+    const pool = mysql.createPool({ uri, connectionLimit: 6 })
+    return { pool, close: () => new Promise((resolve) => pool.end(resolve)) }
+  }
+}
+
 /** Makes the pool hold so many connections that all lie idle. */
 async function fill(knex: Knex, count: number): Promise<void> {
   const { client } = knex
@@ -54,7 +70,7 @@ describeDatabases(
   'connections that the network has forgotten',
   (kind) => {
     it('cost at most two calls their answer, however many of the store there are', async () => {
-      await using opened = await openBehindProxy(kind, { timeoutMs: 300, maxConnections: 8 })
+      await using opened = await openBehindProxy(kind, { timeoutMs: 1000, maxConnections: 8 })
       const { store, knex, proxy } = opened
       await store.set('a', handMade({ user: 'ada' }))
       // Seven that statements of the store were answered on.
@@ -75,7 +91,7 @@ describeDatabases(
     })
 
     it('cost at most two calls their answer where the application has used them, and are found by asking', async () => {
-      await using opened = await openBehindProxy(kind, { timeoutMs: 300, maxConnections: 4 })
+      await using opened = await openBehindProxy(kind, { timeoutMs: 1000, maxConnections: 4 })
       const { store, knex, proxy } = opened
       await store.set('a', handMade({ user: 'ada' }))
       await fill(knex, 4)
@@ -84,8 +100,26 @@ describeDatabases(
       expect(await store.get('a')).toMatchObject({ user: 'ada' })
     })
 
+    it('are found in a pool of the driver that the application has brought', async () => {
+      await using database = await kind.open()
+      await using proxy = await ForgetfulProxy.to(database.url, PORTS[kind.name] as number)
+      const native = NATIVE_POOLS[kind.name]?.(proxy.url(database.url))
+      const knex = createKnex({ client: database.config.client, connectionPool: native?.pool } as Knex.Config)
+      const { store } = await openStore(database, { knex, timeoutMs: 1000 })
+      await store.set('a', handMade({ user: 'ada' }))
+      const { client } = knex
+      const connections = await Promise.all(Array.from({ length: 4 }, () => client.acquireConnection()))
+      for (const connection of connections) await client.releaseConnection(connection)
+      proxy.forget()
+      expect(await timeOuts(store, 12)).toBeLessThanOrEqual(2)
+      expect(await store.get('a')).toMatchObject({ user: 'ada' })
+      await knex.destroy()
+      await proxy[Symbol.asyncDispose]()
+      await native?.close()
+    })
+
     it('are the only ones that are dropped: one that was answered on meanwhile stays', async () => {
-      await using opened = await openBehindProxy(kind, { timeoutMs: 300, maxConnections: 4 })
+      await using opened = await openBehindProxy(kind, { timeoutMs: 1000, maxConnections: 4 })
       const { store, knex, proxy } = opened
       await store.set('a', handMade({ user: 'ada' }))
       proxy.forget()
