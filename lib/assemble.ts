@@ -4,6 +4,7 @@ import { LockedRows } from './batching/locked-rows'
 import { WriteOrder } from './batching/write-order'
 import { withinTime } from './callbacks'
 import { Deadlines } from './deadlines'
+import { driverOf } from './dialects/dialect'
 import { Database } from './knex/database'
 import { Waits } from './knex/waits'
 import { type ResolvedOptions, systemClock } from './options'
@@ -50,7 +51,7 @@ export function assemble(options: ResolvedOptions): Parts {
 
 function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const { knex, dialect, timeoutMs, pruneIntervalMs, pruneBatchSize } = options
-  const db = Database.of(knex, timeoutMs, dialect.ending)
+  const db = Database.of(knex, timeoutMs, driverOf(dialect))
   const readiness = new Readiness(knex, db, dialect, entry, options.createTable)
   const table = new SessionTable(db, dialect, entry.definition, readiness, options.clock)
   const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections))

@@ -271,6 +271,17 @@ export class StoreClosedError extends SessionStoreError {
   }
 }
 
+/** The transaction that the store was given has ended, or its BEGIN failed. Nothing was sent. */
+export class TransactionEndedError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_TRANSACTION_ENDED'
+
+  constructor() {
+    super(
+      'the transaction that the session store was given has ended (committed, rolled back, or its BEGIN failed), so nothing was sent. Await each call of that store before the transaction ends, and afterwards call a store that was made with the Knex itself'
+    )
+  }
+}
+
 /** True for an error whose message was written here, so that it is safe to show. Another copy of this module counts too. */
 export function isOurs(error: unknown): error is SessionStoreError {
   return error instanceof SessionStoreError || /^ERR_SESSION_/.test(String((error as { code?: unknown } | null)?.code))

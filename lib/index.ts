@@ -17,6 +17,7 @@ export {
   TableMissingError,
   TimeoutError,
   type TimeoutOutcome,
+  TransactionEndedError,
   TransientDatabaseError,
   type TransientReason,
   UnknownOptionError,
@@ -32,8 +33,9 @@ export type { TtlSeconds } from './record/expiry'
 export type { StoredIdForm } from './record/stored-id'
 export { createSessionsTable, dropSessionsTable, registerSessionsTable, type SessionsTableOptions } from './schema/create-sessions-table'
 export { MigrationsDirectoryError, migrationsDirectory } from './schema/migrations-directory'
+export type { SessionStoreHealth } from './sessions/health'
 export type { CallStatistics, SessionStoreStatistics, StatementStatistics } from './statistics'
-export { KnexSessionStore, type SessionStoreHealth } from './store'
+export { KnexSessionStore } from './store'
 export type { TableOptions } from './table-options'
 export type { SessionTrace } from './tracing'
 export { DatabaseLockedError, PoolExhaustedError, type PoolUsage } from './waiting-errors'

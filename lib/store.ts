@@ -6,28 +6,18 @@ import { CallDeadlines, type Caller } from './caller'
 import { Deadlines } from './deadlines'
 import { StoreClosedError } from './errors'
 import type { SessionStoreEvents } from './events'
+import { refuseEnded, requireTransaction } from './knex/transaction-end'
 import { Waits } from './knex/waits'
-import { afterTick, monotonicNow } from './natives'
+import { afterTick } from './natives'
 import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options'
 import { pruneAll } from './pruner'
 import { Revisions } from './record/revisions'
 import { HASH_LENGTH } from './record/stored-id'
+import { healthOf, probe, type SessionStoreHealth } from './sessions/health'
 import { SessionScan } from './sessions/session-scan'
 import { Sessions } from './sessions/sessions'
 import { type SessionStoreStatistics, Statistics } from './statistics'
 import { Observation, operationChannel } from './tracing'
-
-/** No session can have it: after the colon, a stored id goes on. */
-const HEALTH_ID = 'knex-session-store:health:'
-
-/** What `store.health()` gives. */
-export interface SessionStoreHealth {
-  readonly ok: boolean
-  readonly dialect: string
-  readonly latencyMs: number
-  /** Why not, if it is not. */
-  readonly error?: Error
-}
 
 export interface KnexSessionStore {
   on<Name extends keyof SessionStoreEvents>(event: Name, listener: (...event: SessionStoreEvents[Name]) => void): this
@@ -195,15 +185,18 @@ export class KnexSessionStore extends Store {
 
   /**
    * This store inside a transaction: what it writes is committed or rolled back with everything else there. It knows the sessions that
-   * this store loaded.
+   * this store loaded. After the transaction has ended, each call is refused with a {@link TransactionEndedError}.
    *
    * @example
    * await db.transaction(async (trx) => {
    *   await trx('orders').insert(order)
    *   await store.withTransaction(trx).set(req.sessionID, req.session)
    * })
+   *
+   * @throws {InvalidOptionError} if `trx` is not a transaction
    */
   withTransaction(trx: Knex.Transaction): KnexSessionStore {
+    requireTransaction(trx)
     return new KnexSessionStore({ ...this.given, knex: trx }, this)
   }
 
@@ -218,16 +211,18 @@ export class KnexSessionStore extends Store {
     }
   }
 
-  /** Whether the store can do its work now: asks the table for a session that is not there. Never fails. */
-  async health(): Promise<SessionStoreHealth> {
-    const start = monotonicNow()
-    const dialect = this.options.dialect.name
-    try {
-      await withinTime(this.parts.records.load(HEALTH_ID), 'health', this.stepDeadlines)
-      return { ok: true, dialect, latencyMs: monotonicNow() - start }
-    } catch (error) {
-      return { ok: false, dialect, latencyMs: monotonicNow() - start, error: error as Error }
+  /**
+   * Whether the store can do its work now: looks for a session that is not there and renews its expiry, which changes nothing. On a standby, or
+   * where only writing is refused, it is not ok, and `error` says why. In a transaction it only looks, because a write that is refused would
+   * abort the transaction. Never fails.
+   */
+  health(): Promise<SessionStoreHealth> {
+    const { knex, dialect } = this.options
+    const probing = async () => {
+      refuseEnded(knex)
+      await probe(this.parts.records, knex.isTransaction === true)
     }
+    return healthOf(dialect.name, () => withinTime(probing(), 'health', this.stepDeadlines))
   }
 
   private announce<Name extends keyof SessionStoreEvents>(name: Name, ...event: SessionStoreEvents[Name]): void {
@@ -246,7 +241,12 @@ export class KnexSessionStore extends Store {
     if (!this.joined) this.join()
     const call = new StoreCall(operation, deadlines, this.options, this.statistics, this.ended)
     this.underWay++
-    const begin = (caller: Caller) => (this.closed ? Promise.reject(new StoreClosedError(operation)) : call.start(() => work(caller)))
+    // What it throws is the answer too.
+    const begin = (caller: Caller) => {
+      if (this.closed) throw new StoreClosedError(operation)
+      refuseEnded(this.options.knex)
+      return call.start(() => work(caller))
+    }
     return answerInTime(begin, call, typeof callback === 'function' ? callback : undefined)
   }
 

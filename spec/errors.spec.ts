@@ -121,6 +121,12 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     'the session was changed by another request meanwhile: 20 tries in a row'
   ],
   [
+    new lib.TransactionEndedError(),
+    'TransactionEndedError',
+    'ERR_SESSION_TRANSACTION_ENDED',
+    'the transaction that the session store was given has ended (committed, rolled back, or its BEGIN failed), so nothing was sent. Await each call of that store before the transaction ends, and afterwards call a store that was made with the Knex itself'
+  ],
+  [
     new lib.StoreClosedError('get'),
     'StoreClosedError',
     'ERR_SESSION_STORE_CLOSED',

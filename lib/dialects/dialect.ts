@@ -1,4 +1,4 @@
-import type { Database } from '../knex/database'
+import type { Database, DriverKnowledge } from '../knex/database'
 import type { StatementEnding } from '../knex/running-statement'
 import type { Soon } from '../soon'
 import type { TableDefinition } from './table-definition'
@@ -160,6 +160,18 @@ export function doubleQuoted(...path: (string | undefined)[]): string {
     .filter((name) => name !== undefined)
     .map((name) => `"${name.replaceAll('"', '""')}"`)
     .join('.')
+}
+
+/** What the dialect's diagnosis of an error says of the connection. */
+export function driverOf(dialect: Dialect): DriverKnowledge {
+  return {
+    ending: dialect.ending,
+    judge: (error) => {
+      const diagnosis = dialect.diagnose(error)
+      if (diagnosis === 'unreachable') return 'lost'
+      return diagnosis === 'read-only' ? 'read-only' : 'sound'
+    }
+  }
 }
 
 /** The driver's code of an error, if it has one: what may be shown of it. */

@@ -1,9 +1,13 @@
 import type { Deadlines } from '../deadlines'
 import { afterAnswers } from '../turns'
 import { type Connection, isPlainPool, type KnexClient } from './knex-client'
+import { PoolHealth } from './pool-health'
 import { PoolUse } from './pool-use'
 
 const ofClient = new WeakMap<KnexClient, BorrowedConnections>()
+
+/** How many statements are under way at once on a connection whose driver pipelines them. */
+const MOST_SHARING = 2
 
 /**
  * The connections that statements borrow from a Knex's pool. One that is given back is kept for a moment, because the answers to one
@@ -11,13 +15,16 @@ const ofClient = new WeakMap<KnexClient, BorrowedConnections>()
  * pool, nor beyond this turn of the event loop.
  */
 export class BorrowedConnections {
+  readonly health: PoolHealth
   private readonly kept: Connection[] = []
+  /** How many statements are under way on each connection that may be shared. */
+  private readonly shared = new Map<Connection, number>()
   private returning = false
-
   private readonly pool: PoolUse
 
   private constructor(private readonly client: KnexClient) {
     this.pool = PoolUse.of(client)
+    this.health = PoolHealth.of(client)
   }
 
   static of(client: KnexClient): BorrowedConnections {
@@ -29,9 +36,19 @@ export class BorrowedConnections {
     return borrowed
   }
 
-  /** At once where one was kept; else within the time of a statement. */
-  acquire(deadlines: Deadlines): Connection | Promise<Connection> {
-    if (this.kept.length > 0 && isPlainPool(this.client)) {
+  /**
+   * At once where one was kept, or can be shared; else within the time of a statement.
+   *
+   * @param mayShare whether the statement never waits for a lock, so that it may go behind another such one
+   */
+  acquire(deadlines: Deadlines, mayShare = false): Connection | Promise<Connection> {
+    if (mayShare && this.shared.size > 0) {
+      for (const [connection, count] of this.shared) {
+        if (count < MOST_SHARING && connection.__knex__disposed === undefined) return connection
+      }
+    }
+    const { client } = this
+    if (this.kept.length > 0 && isPlainPool(client)) {
       for (let connection = this.kept.pop(); connection !== undefined; connection = this.kept.pop()) {
         if (connection.__knex__disposed === undefined) return connection
         this.release(connection)
@@ -40,10 +57,18 @@ export class BorrowedConnections {
     return this.pool.acquire(deadlines)
   }
 
+  /** Lets other statements share the connection that one has acquired, until all of them have given it back. */
+  share(connection: Connection): void {
+    this.shared.set(connection, (this.shared.get(connection) ?? 0) + 1)
+  }
+
   giveBack(connection: Connection): void {
+    if (this.shared.size > 0 && this.isStillShared(connection)) return
     const { client } = this
+    const isDropped = connection.__knex__disposed !== undefined
+    if (!isDropped) this.health.answered(connection)
     const isWaitedFor = client.pool?.numPendingAcquires?.() !== 0
-    if (isWaitedFor || connection.__knex__disposed !== undefined || !isPlainPool(client)) {
+    if (isWaitedFor || isDropped || !isPlainPool(client)) {
       this.release(connection)
       return
     }
@@ -54,6 +79,14 @@ export class BorrowedConnections {
       this.returning = false
       for (const unused of this.kept.splice(0)) this.release(unused)
     })
+  }
+
+  private isStillShared(connection: Connection): boolean {
+    const count = this.shared.get(connection)
+    if (count === undefined) return false
+    if (count > 1) this.shared.set(connection, count - 1)
+    else this.shared.delete(connection)
+    return count > 1
   }
 
   private release(connection: Connection): void {

@@ -1,11 +1,15 @@
 import type { Knex } from 'knex'
 import { Deadlines } from '../deadlines'
+import { isOurs, TimeoutError } from '../errors'
+import { monotonicNow } from '../natives'
 import { isPromiseLike } from '../soon'
 import { BorrowedConnections } from './borrowed-connections'
 import type { Connection, KnexClient } from './knex-client'
+import type { ConnectionVerdict } from './pool-health'
 import { PoolUse } from './pool-use'
 import { RunningStatement, type StatementEnding } from './running-statement'
 import type { StatementBounds } from './statement-bounds'
+import { refuseEnded } from './transaction-end'
 
 /** What one statement needs besides its text and bindings. */
 export interface StatementOptions {
@@ -13,12 +17,19 @@ export interface StatementOptions {
   readonly driver?: Readonly<Record<string, unknown>>
 }
 
+/** What is known of the driver under a Knex. */
+export interface DriverKnowledge {
+  /** How a statement is ended on the server. Without it, it is only given up. */
+  readonly ending?: StatementEnding | undefined
+  /** What an error of the driver says of the connection. Without it, a connection is dropped only if it does not answer. */
+  readonly judge?: (error: unknown) => ConnectionVerdict
+}
+
 /** What bounds the statements of a Knex in time. */
 interface StatementLimits {
   readonly deadlines: Deadlines
   /** Of the time in which a statement waits for a connection or for a lock outside of the database. */
   readonly waits: Deadlines
-  readonly ending: StatementEnding | undefined
 }
 
 /**
@@ -37,22 +48,23 @@ export class Database {
     private readonly knex: Knex,
     private readonly borrowed: BorrowedConnections,
     private readonly limits: StatementLimits,
+    private readonly driver: DriverKnowledge,
     private readonly bounds: StatementBounds | undefined
   ) {}
 
   /**
    * @param timeoutMs after this many milliseconds a statement without bounds of its own is ended on the server
-   * @param ending how it is ended there
+   * @param driver what is known of the driver
    */
-  static of(knex: Knex, timeoutMs: number, ending?: StatementEnding): Database {
+  static of(knex: Knex, timeoutMs: number, driver: DriverKnowledge = {}): Database {
     const waits = new Deadlines(timeoutMs - Math.min(MOST_AHEAD_MS, timeoutMs * PART_AHEAD))
-    const limits = { deadlines: new Deadlines(timeoutMs), waits, ending }
-    return new Database(knex, BorrowedConnections.of(knex.client), limits, undefined)
+    const limits = { deadlines: new Deadlines(timeoutMs), waits }
+    return new Database(knex, BorrowedConnections.of(knex.client), limits, driver, undefined)
   }
 
   /** The same for one statement, which has bounds of its own. */
   within(bounds: StatementBounds): Database {
-    return new Database(this.knex, this.borrowed, this.limits, bounds)
+    return new Database(this.knex, this.borrowed, this.limits, this.driver, bounds)
   }
 
   /** Milliseconds that a statement may wait for a locked row, or undefined for as long as the server has it. */
@@ -102,34 +114,67 @@ export class Database {
     PoolUse.of(this.client).release(connection)
   }
 
-  /** Does `work` on a connection of Knex's pool, within the time. */
-  async use<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
-    const acquired = this.borrowed.acquire(this.limits.waits)
-    const connection = isPromiseLike(acquired) ? await acquired : acquired
-    try {
-      return await this.inTime(connection, work)
-    } finally {
-      this.borrowed.giveBack(connection)
+  /** @throws {TransactionEndedError} in a transaction that has ended */
+  refuseEnded(): void {
+    if (this.isTransaction) refuseEnded(this.knex)
+  }
+
+  /**
+   * Does `work` on a connection of Knex's pool, within the time. Does it once more, on another connection, if the first one turned out to
+   * lead to a server that takes no writes, and was dropped.
+   *
+   * @param mayShare true for what never waits for a lock: if the driver pipelines, it may share a connection with another such use
+   */
+  async use<T>(work: (connection: Connection) => Promise<T>, mayShare = false): Promise<T> {
+    const { borrowed } = this
+    for (;;) {
+      const acquired = borrowed.acquire(this.limits.waits, mayShare)
+      const connection = isPromiseLike(acquired) ? await acquired : acquired
+      if (mayShare && connection.pipeline === true) borrowed.share(connection)
+      try {
+        return await this.inTime(connection, work)
+      } catch (error) {
+        if (this.isTransaction || !borrowed.health.isWorthAnother(error)) throw error
+      } finally {
+        borrowed.giveBack(connection)
+      }
     }
   }
 
-  private inTime<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
-    const { client, bounds } = this
-    const { deadlines, ending } = this.limits
-    this.refuseIfGivenUp()
-    const statement = new RunningStatement(client, connection, ending, work(connection))
-    if (bounds === undefined) return statement.outcomeWithin(deadlines)
-    bounds.begin(statement)
-    return statement.outcome(deadlines.timeoutMs)
+  private async inTime<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
+    const { client, bounds, borrowed, driver } = this
+    const { deadlines } = this.limits
+    const sentAt = monotonicNow()
+    try {
+      this.refuseEnded()
+      this.refuseIfGivenUp()
+      const statement = new RunningStatement(client, connection, driver.ending, work(connection))
+      if (bounds === undefined) return await statement.outcomeWithin(deadlines)
+      bounds.begin(statement)
+      return await statement.outcome(deadlines.timeoutMs)
+    } catch (error) {
+      if (error instanceof TimeoutError) {
+        // The server has not said what became of the statement, so it had no answer.
+        if (error.outcome === 'unknown') borrowed.health.unanswered(client, connection, sentAt)
+      } else if (!isOurs(error)) borrowed.health.failed(client, connection, driver.judge?.(error) ?? 'sound', error)
+      throw error
+    }
   }
 
   /** Runs `work` in a transaction, or in a savepoint if this already is one. */
-  transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
-    return PoolUse.of(this.client).during(this.waitMs, (begun) =>
-      this.knex.transaction((trx) => {
-        begun()
-        return work(new Database(trx, BorrowedConnections.of(trx.client), this.limits, this.bounds))
-      })
-    )
+  async transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
+    this.refuseEnded()
+    for (;;) {
+      try {
+        return await PoolUse.of(this.client).during(this.waitMs, (begun) =>
+          this.knex.transaction((trx) => {
+            begun()
+            return work(new Database(trx, BorrowedConnections.of(trx.client), this.limits, this.driver, this.bounds))
+          })
+        )
+      } catch (error) {
+        if (this.isTransaction || !this.borrowed.health.isWorthAnother(error)) throw error
+      }
+    }
   }
 }

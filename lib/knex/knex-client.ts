@@ -4,7 +4,7 @@ import type { Knex } from 'knex'
 export interface KnexClient {
   readonly transacting?: boolean
   readonly driverName: string
-  readonly config: Knex.Config
+  readonly config: Knex.Config & { readonly connectionPool?: ConnectionPool & SizedPool }
   readonly connectionSettings?: object
   readonly pool?: ConnectionPool
   /** The database itself, where it is an object of this process. */
@@ -24,13 +24,24 @@ export interface ConnectionPool {
   /** The most connections it has. */
   readonly max?: number
   numUsed?(): number
+  numFree?(): number
   numPendingAcquires?(): number
+  on?(event: string, listener: (...values: unknown[]) => void): unknown
+}
+
+/** What the kinds of pool that an application may bring tell of their size. */
+interface SizedPool {
+  readonly max?: number
+  readonly options?: { readonly max?: number }
+  readonly config?: { readonly connectionLimit?: number }
 }
 
 /** A driver's connection, with what Knex notes on it. */
 export interface Connection {
   readonly __knexUid?: string
   readonly __knexTxId?: string
+  /** True where the application has switched on that the driver sends statements before the last ones are answered. */
+  readonly pipeline?: boolean
   /** Why it must not be used any more: the pool then destroys it. */
   __knex__disposed?: unknown
 }

@@ -4,6 +4,7 @@ import { TimeoutError } from '../errors'
 import { monotonicNow } from '../natives'
 import { PoolExhaustedError, type PoolUsage } from '../waiting-errors'
 import type { Connection, KnexClient } from './knex-client'
+import { PoolHealth } from './pool-health'
 import { type Explanation, Waits } from './waits'
 
 const ofClient = new WeakMap<KnexClient, PoolUse>()
@@ -17,7 +18,11 @@ export class PoolUse {
   private lent = 0
   private last: Connection | undefined
 
-  private constructor(private readonly client: KnexClient) {}
+  private readonly health: PoolHealth
+
+  private constructor(private readonly client: KnexClient) {
+    this.health = PoolHealth.of(client)
+  }
 
   static of(client: KnexClient): PoolUse {
     let use = ofClient.get(client)
@@ -31,7 +36,9 @@ export class PoolUse {
   /** A connection of the pool. Give it back by {@link release}. */
   async acquire(deadlines: Deadlines): Promise<Connection> {
     const { client } = this
-    const acquired = client.acquireConnection() as Promise<Connection>
+    const { health } = this
+    const mayBeSuspect = health.hasSuspects && client.transacting !== true
+    const acquired = mayBeSuspect ? health.soundConnection(client) : (client.acquireConnection() as Promise<Connection>)
     // Mostly one is free, and neither a time limit nor its cost is needed.
     const isHad = client.transacting === true || client.pool?.numPendingAcquires?.() === 0
     const connection = await (isHad ? acquired : this.acquireInTime(acquired, deadlines))

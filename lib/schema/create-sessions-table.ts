@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import { detectDialect } from '../dialects/detect'
+import { driverOf } from '../dialects/dialect'
 import { LAYOUT_VERSION } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { InvalidOptionError } from '../errors'
@@ -79,5 +80,5 @@ function resolve(knex: Knex, options: SessionsTableOptions) {
     throw new InvalidOptionError('unlogged', dialect.supportsUnlogged ? 'true or false' : `false on ${dialect.name}`, unlogged)
   }
   const entry = register(knex, resolveTable(options, dialect))
-  return { db: Database.of(knex, SCHEMA_TIMEOUT_MS, dialect.ending), dialect, entry, unlogged }
+  return { db: Database.of(knex, SCHEMA_TIMEOUT_MS, driverOf(dialect)), dialect, entry, unlogged }
 }

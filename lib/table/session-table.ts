@@ -91,22 +91,22 @@ export class SessionTable {
 
   /** Live rows in the order of their ids, after the id given. */
   page(range: ScanRange, after: string, limit: number): Soon<Page<SessionRecord[]>> {
-    return this.run('scan', 1, () => this.scan.records(range, after, limit))
+    return this.run('scan', 1, () => this.scan.records(range, after, limit), true)
   }
 
   /** The ids of live rows, in the same way. */
   pageOfIds(range: ScanRange, after: string, limit: number): Soon<Page<string[]>> {
-    return this.run('scan', 1, () => this.scan.ids(range, after, limit))
+    return this.run('scan', 1, () => this.scan.ids(range, after, limit), true)
   }
 
   /** How many rows are alive, in the same way. */
   count(range: ScanRange, after: string): Soon<Page<number>> {
-    return this.run('length', 1, () => this.scan.count(range, after))
+    return this.run('length', 1, () => this.scan.count(range, after), true)
   }
 
   /** Deletes at most `limit` rows that have been dead for the grace. */
   prune(limit: number): Soon<number> {
-    return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit, this.now()))
+    return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit, this.now()), true)
   }
 
   /** True for the one process that may prune for the next `leaseMs`. */
@@ -122,7 +122,8 @@ export class SessionTable {
     return passOn(this.statements.load(db, ids), (records) => inOrder(ids, records))
   }
 
-  private run<T>(operation: string, batchSize: number, statement: () => Soon<T>): Soon<T> {
+  /** @param isRepeatable whether it may be run once more where the connection broke under it; what is sent for callers has its own tries */
+  private run<T>(operation: string, batchSize: number, statement: () => Soon<T>, isRepeatable = false): Soon<T> {
     const observation = new Observation(statementChannel, this.statistics, operation, this.dialect.name, batchSize)
     const ended = (value: T) => {
       observation.end(undefined)
@@ -133,29 +134,31 @@ export class SessionTable {
       throw error
     }
     // It never throws: who fails, fails later.
-    const answer = observation.start(() => this.runReady(operation, statement))
+    const answer = observation.start(() => this.runReady(operation, statement, isRepeatable))
     return isPromiseLike(answer) ? answer.then(ended, failed) : ended(answer)
   }
 
-  private runReady<T>(operation: string, statement: () => Soon<T>): Soon<T> {
-    if (!this.keeper.isReady) return this.keeper.ensure().then(() => this.attempt(operation, statement))
-    return this.attempt(operation, statement)
+  private runReady<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean): Soon<T> {
+    if (!this.keeper.isReady) return this.keeper.ensure().then(() => this.attempt(operation, statement, isRepeatable))
+    return this.attempt(operation, statement, isRepeatable)
   }
 
-  private attempt<T>(operation: string, statement: () => Soon<T>): Soon<T> {
+  private attempt<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean): Soon<T> {
     try {
       const answer = statement()
-      return isPromiseLike(answer) ? answer.catch((error) => this.again(operation, statement, error)) : answer
+      return isPromiseLike(answer) ? answer.catch((error) => this.again(operation, statement, isRepeatable, error)) : answer
     } catch (error) {
-      return this.again(operation, statement, error)
+      return this.again(operation, statement, isRepeatable, error)
     }
   }
 
-  /** After a statement failed: makes the table, if that was missing, and tries once more. */
-  private async again<T>(operation: string, statement: () => Soon<T>, error: unknown): Promise<T> {
+  /** After a statement failed: tries once more where the table was missing, and is made, or where the connection broke. */
+  private async again<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean, error: unknown): Promise<T> {
     const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
-    if (diagnosis !== 'table-missing' && diagnosis !== 'table-perhaps-missing') throw wrapDriverError(this.dialect, error, operation)
-    await this.keeper.heal()
+    const isMissing = diagnosis === 'table-missing' || diagnosis === 'table-perhaps-missing'
+    const mayRepeat = diagnosis === 'unreachable' && isRepeatable && !this.db.isTransaction
+    if (!isMissing && !mayRepeat) throw wrapDriverError(this.dialect, error, operation)
+    if (isMissing) await this.keeper.heal()
     try {
       return await statement()
     } catch (secondError) {

@@ -25,13 +25,16 @@ const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
     // ER_CON_COUNT_ERROR, ER_UNKNOWN_COM_ERROR (a Galera node that is not part of the cluster now), ER_SERVER_SHUTDOWN,
     // ER_NORMAL_SHUTDOWN, ER_SHUTDOWN_COMPLETE, ER_FORCING_CLOSE, ER_HOST_IS_BLOCKED, ER_ABORTING_CONNECTION, ER_NET_READ_ERROR,
     // ER_NET_READ_INTERRUPTED, ER_NET_ERROR_ON_WRITE, ER_NET_WRITE_INTERRUPTED, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED,
-    // ER_CONNECTION_KILLED (MariaDB), CR_SERVER_GONE_ERROR, CR_SERVER_LOST, ER_SERVER_OFFLINE_MODE, ER_CLIENT_INTERACTION_TIMEOUT
-    unreachable: [1040, 1047, 1053, 1077, 1079, 1080, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 2006, 2013, 3032, 4031],
+    // ER_CONNECTION_KILLED (MariaDB), CR_SERVER_GONE_ERROR, CR_SERVER_LOST, ER_SERVER_OFFLINE_MODE, ER_RUN_HOOK_ERROR (a group of servers
+    // that is not whole refuses the commit), ER_CLIENT_INTERACTION_TIMEOUT
+    unreachable: [1040, 1047, 1053, 1077, 1079, 1080, 1129, 1152, 1158, 1159, 1160, 1161, 1203, 1226, 1927, 2006, 2013, 3032, 3100, 4031],
     // ER_OPTION_PREVENTS_STATEMENT (--read-only), ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, ER_READ_ONLY_MODE, ER_INNODB_READ_ONLY
     'read-only': [1290, 1792, 1836, 1874],
     // ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
     // ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR
     denied: [1044, 1045, 1142, 1143, 1227, 1698],
+    // ER_HOST_NOT_PRIVILEGED, ER_NOT_SUPPORTED_AUTH_MODE: of the connection, but another one is refused as well.
+    other: [1130, 1251],
     // ER_TOO_BIG_ROWSIZE, ER_NET_PACKET_TOO_LARGE, ER_WARN_ALLOWED_PACKET_OVERFLOWED
     'too-large': [1118, 1153, 1301]
   } satisfies Partial<Record<Diagnosis, number[]>>).flatMap(([diagnosis, numbers]) =>
@@ -145,9 +148,11 @@ export class MysqlDialect implements Dialect {
   }
 
   diagnose(error: unknown): Diagnosis {
-    const { errno } = (error ?? {}) as { errno?: unknown }
+    const { errno, sqlState, fatal } = (error ?? {}) as { errno?: unknown; sqlState?: unknown; fatal?: unknown }
     const byNumber = typeof errno === 'number' ? BY_NUMBER.get(errno) : undefined
     if (byNumber !== undefined) return byNumber
+    // What ends the connection, known by number or not: so the drivers mark it, or the class of its state tells, connection_exception.
+    if (fatal === true || (typeof sqlState === 'string' && sqlState.startsWith('08'))) return 'unreachable'
     const code = driverCode(error)
     // Without a code: the driver's own errors, of connections that were closed meanwhile.
     if (code === undefined || NETWORK_CODES.has(code) || code.startsWith('PROTOCOL_')) return 'unreachable'

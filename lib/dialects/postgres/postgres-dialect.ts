@@ -30,8 +30,14 @@ const READ_ONLY = new Set(['25006'])
 /** feature_not_supported, syntax_error. */
 const NO_COMPRESSION = new Set(['0A000', '42601'])
 const DENIED = new Set(['42501'])
-/** admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, invalid_catalog_name (dropped, perhaps being recreated). */
-const UNREACHABLE = new Set(['57P01', '57P02', '57P03', '53300', '3D000'])
+/** too_many_connections, invalid_catalog_name (dropped, perhaps being recreated), the time-outs that end a session within a transaction. */
+const UNREACHABLE = new Set(['53300', '3D000', '25P03', '25P04'])
+/** Classes of errors of the connection: connection_exception, and of operator_intervention what ends a session. */
+const UNREACHABLE_CLASS = /^(08|57P)/
+/** After either the server ends the connection. In other languages the words differ, and the class of the code has to tell. */
+const ENDING = new Set(['FATAL', 'PANIC'])
+/** Classes that are fatal when a session begins, and then mean that it was asked for wrongly: as whom, and with which settings. */
+const REFUSED_CLASS = /^(22|28|42)/
 const TOO_LARGE = new Set(['54000', '53200'])
 /** invalid_sql_statement_name, duplicate_prepared_statement: the next statement came to another connection of the server. */
 const UNPREPARED = new Set(['26000', '42P05'])
@@ -156,6 +162,7 @@ export class PostgresDialect implements Dialect {
       // The driver itself gives no code when the connection ends under a statement, when a proxy cuts it, or when the pool is gone.
       return 'unreachable'
     }
+    if (endsConnection(error, code) || NETWORK_CODES.has(code)) return 'unreachable'
     if (MISSING.has(code)) return 'table-missing'
     if (TRANSIENT.has(code)) return 'transient'
     if (LOCKED.has(code)) return 'locked'
@@ -163,8 +170,12 @@ export class PostgresDialect implements Dialect {
     if (READ_ONLY.has(code)) return 'read-only'
     if (DENIED.has(code)) return 'denied'
     if (TOO_LARGE.has(code)) return 'too-large'
-    if (UNPREPARED.has(code)) return 'unprepared'
-    if (UNREACHABLE.has(code) || NETWORK_CODES.has(code) || code.startsWith('08')) return 'unreachable'
-    return 'other'
+    return UNPREPARED.has(code) ? 'unprepared' : 'other'
   }
+}
+
+function endsConnection(error: unknown, code: string): boolean {
+  if (UNREACHABLE.has(code) || UNREACHABLE_CLASS.test(code)) return true
+  const { severity } = error as { severity?: string }
+  return severity !== undefined && ENDING.has(severity) && !REFUSED_CLASS.test(code)
 }

@@ -36,7 +36,7 @@ export class PostgresStatements implements SessionStatements {
   }
 
   async load(db: Database, ids: readonly string[]): Promise<SessionRecord[]> {
-    const { rows } = await runPrepared(db, pick(this.sql(db).loadRows, ids), [texts(ids, itself)])
+    const { rows } = await runPrepared(db, pick(this.sql(db).loadRows, ids), [texts(ids, itself)], true)
     return rows.map(toRecord)
   }
 

@@ -35,9 +35,10 @@ interface Wire {
 /** The driver's client, which Knex calls a connection. */
 export interface PgConnection extends Connection {
   readonly connection: Wire
-  /** True if the application has told the driver to send statements before the last ones are answered. It then takes only its own queries. */
-  readonly pipeline?: boolean
+  /** Of the process of the server that answers, or what a pooler gives in its place. */
+  readonly processID?: number | null
   query(query: PreparedQuery): unknown
+  query(query: { text: string }, answered: (error: unknown, answer?: { rows: Record<string, string>[] }) => void): unknown
 }
 
 /**

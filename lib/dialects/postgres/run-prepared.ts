@@ -1,20 +1,43 @@
 import type { Database } from '../../knex/database'
 import { announce, type Connection } from '../../knex/knex-client'
+import { PreparedNames } from './prepared-names'
 import { type Answer, type Binding, type PgConnection, PreparedQuery, type Statement } from './prepared-query'
 
+/** Values as the server sends them, whatever the application has the driver make of its own: what one of our own queries answers. */
+const AS_TEXT = { getTypeParser: () => (value: string) => value }
+
 /**
- * Runs a prepared statement on the driver itself, as pg-cursor does, at half the cost of Knex's own way: the server does not describe
- * columns that we know, and nothing is copied or converted. If the driver is not as it is known here, Knex runs the statement.
+ * Runs a prepared statement. If the server does not know any more what was prepared, prepares it anew and runs it once more.
+ *
+ * In a transaction nothing is prepared by name: there a statement that fails makes the server refuse all others.
+ *
+ * @param mayShare true for what waits for no lock: see `Database.use`
  */
-export function runPrepared(db: Database, statement: Statement, bindings: readonly Binding[]): Promise<Answer> {
+export function runPrepared(db: Database, statement: Statement, bindings: readonly Binding[], mayShare = false): Promise<Answer> {
+  const { sql } = statement
   return db.use((connection) => {
-    return speaksDirectly(connection) ? send(db, statement, bindings, connection) : sendByKnex(db, statement, bindings, connection)
-  })
+    const names = PreparedNames.of(connection as PgConnection)
+    const name = db.isTransaction ? undefined : names.nameOf(statement)
+    const answer = run(db, { sql, name }, bindings, connection)
+    if (name === undefined) return answer
+    return answer.catch(async (error) => {
+      if (!(await names.renew(name, statement, error))) throw error
+      return run(db, { sql, name: names.nameOf(statement) }, bindings, connection)
+    })
+  }, mayShare)
+}
+
+/**
+ * On the driver itself, as pg-cursor does, at half the cost of Knex's own way: the server does not describe columns that we know, and
+ * nothing is copied or converted. If the driver is not as it is known here, Knex runs the statement.
+ */
+function run(db: Database, statement: Statement, bindings: readonly Binding[], connection: Connection): Promise<Answer> {
+  return speaksDirectly(connection) ? send(db, statement, bindings, connection) : sendByKnex(db, statement, bindings, connection)
 }
 
 /** PGlite, which Knex reaches by a driver of the same name, calls the count of rows affectedRows. */
 async function sendByKnex(db: Database, { sql, name }: Statement, bindings: readonly Binding[], connection: Connection): Promise<Answer> {
-  const driver = { rowMode: 'array', ...(name === undefined ? {} : { name }) }
+  const driver = { rowMode: 'array', types: AS_TEXT, ...(name === undefined ? {} : { name }) }
   const { rows, rowCount, affectedRows = 0 } = (await db.runOn(connection, sql, bindings, { driver })) as DriverResult
   return { rows, rowCount: rowCount ?? affectedRows }
 }
@@ -38,7 +61,12 @@ function send({ client }: Database, statement: Statement, bindings: readonly Bin
   })
 }
 
+/**
+ * Not where the application has switched on that the driver pipelines: there it takes no queries but its own. Nor before version 8.2, which
+ * writes all messages into one buffer and may overwrite those that are not sent yet.
+ */
 function speaksDirectly(connection: Connection): connection is PgConnection {
   const { connection: wire, pipeline } = connection as Partial<PgConnection>
-  return wire?.parsedStatements !== undefined && wire.stream !== undefined && typeof wire.bind === 'function' && pipeline !== true
+  if (wire?.parsedStatements === undefined || wire.stream === undefined || typeof wire.bind !== 'function') return false
+  return pipeline !== true && !('writer' in wire)
 }

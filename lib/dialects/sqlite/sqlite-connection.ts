@@ -155,6 +155,7 @@ async function onAcquired<T>(db: Database, work: (connection: DirectConnection) 
   const connection = (await db.acquire()) as DirectConnection
   if (db.client.pool !== undefined) lastOf.set(db.client.pool, connection)
   try {
+    db.refuseEnded()
     db.refuseIfGivenUp()
     const result = work(connection)
     return isPromiseLike(result) ? await result : result

@@ -1,0 +1,61 @@
+import { driverCode } from '../dialect'
+import type { PgConnection, Statement } from './prepared-query'
+
+/** invalid_sql_statement_name, duplicate_prepared_statement, and feature_not_supported: what was prepared would answer other columns now. */
+const UNPREPARED = new Set(['26000', '42P05', '0A000'])
+/** How often everything is prepared anew on one connection, under other names. */
+const MOST_GENERATIONS = 8
+
+const ofConnection = new WeakMap<PgConnection, PreparedNames>()
+
+/**
+ * The names under which statements are prepared on one connection. The driver believes that what it has once prepared stays prepared. Where
+ * the server does not know it any more (DISCARD ALL, DEALLOCATE ALL, a pooler that has changed the server's connection), another name makes
+ * the driver prepare the statement anew.
+ */
+export class PreparedNames {
+  private generation = 0
+  /** False where names are of no use, because the application resets its connections again and again. */
+  private isOfUse = true
+
+  private constructor(private readonly connection: PgConnection) {}
+
+  static of(connection: PgConnection): PreparedNames {
+    let names = ofConnection.get(connection)
+    if (names === undefined) {
+      names = new PreparedNames(connection)
+      ofConnection.set(connection, names)
+    }
+    return names
+  }
+
+  /** Undefined where the statement is not to be kept. */
+  nameOf({ name }: Statement): string | undefined {
+    if (name === undefined || !this.isOfUse) return undefined
+    return this.generation === 0 ? name : `${name}_${this.generation}`
+  }
+
+  /**
+   * After a statement of that name failed: true if the name was the reason and another one, or none, is used from now on. The names of a
+   * connection are bounded, on the server and in the driver. Where they are used up and a pooler stands between, false: the application has
+   * to be told that prepared statements do not last there.
+   */
+  async renew(name: string, statement: Statement, error: unknown): Promise<boolean> {
+    if (!UNPREPARED.has(driverCode(error) ?? '')) return false
+    // Another statement that was under way has renewed them meanwhile.
+    if (this.nameOf(statement) !== name) return true
+    if (this.generation < MOST_GENERATIONS) this.generation++
+    else if (await isServersOwn(this.connection)) this.isOfUse = false
+    else return false
+    return true
+  }
+}
+
+/** Whether the driver's connection leads to one process of the server and always the same. A pooler gives it a number of its own. */
+function isServersOwn(connection: PgConnection): Promise<boolean> {
+  return new Promise((resolve) => {
+    connection.query({ text: 'SELECT pg_backend_pid()::text AS pid' }, (error, answer) => {
+      resolve(!error && answer?.rows[0]?.pid === String(connection.processID))
+    })
+  })
+}

@@ -1,0 +1,34 @@
+import { monotonicNow } from '../natives'
+import type { SessionRecords } from '../table/session-records'
+
+/** What `store.health()` gives. */
+export interface SessionStoreHealth {
+  readonly ok: boolean
+  readonly dialect: string
+  readonly latencyMs: number
+  /** Why not, if it is not. */
+  readonly error?: Error
+}
+
+/** No session has this stored id. */
+const PROBE_ID = 'knex-session-store:health'
+
+/**
+ * Does what a store does, without changing anything: looks for a session that is not there, and renews its expiry. In a transaction it only
+ * looks, because a write that is refused would abort the transaction.
+ */
+export async function probe(records: SessionRecords, isTransaction: boolean): Promise<void> {
+  await records.load(PROBE_ID)
+  if (!isTransaction) await records.touch({ id: PROBE_ID, expiresAt: 0 })
+}
+
+/** How the probe went. Never rejects. */
+export async function healthOf(dialect: string, probing: () => Promise<void>): Promise<SessionStoreHealth> {
+  const start = monotonicNow()
+  try {
+    await probing()
+    return { ok: true, dialect, latencyMs: monotonicNow() - start }
+  } catch (error) {
+    return { ok: false, dialect, latencyMs: monotonicNow() - start, error: error as Error }
+  }
+}
