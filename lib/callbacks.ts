@@ -1,6 +1,6 @@
 import { CallDeadlines, Caller } from './caller'
+import { TimeoutError } from './database-errors'
 import type { Deadlines } from './deadlines'
-import { TimeoutError } from './errors'
 import { afterTick, monotonicNow } from './natives'
 
 /** A node-style callback. express-session's own types give it `any`, so the error is typed loosely here too. */

@@ -1,5 +1,5 @@
+import type { TimeoutOutcome } from './database-errors'
 import { Bounded, Deadlines } from './deadlines'
-import type { TimeoutOutcome } from './errors'
 
 /** Work for a caller, which ends with the caller's patience. */
 export interface Undertaking {

@@ -1,25 +1,30 @@
+export {
+  DatabaseError,
+  DatabaseLockedError,
+  DatabaseUnreachableError,
+  PoolExhaustedError,
+  type PoolUsage,
+  ReadOnlyDatabaseError,
+  RecordTooLargeError,
+  TimeoutError,
+  type TimeoutOutcome,
+  TransientDatabaseError,
+  type TransientReason
+} from './database-errors'
 export type { Durability } from './dialects/dialect'
 export type { ColumnNames, TableDefinition } from './dialects/table-definition'
 export {
-  DatabaseError,
-  DatabaseUnreachableError,
   type DefinitionDifference,
   ForeignTableError,
   InvalidOptionError,
   InvalidSessionIdError,
-  ReadOnlyDatabaseError,
-  RecordTooLargeError,
   SchemaConflictError,
   SessionConflictError,
   SessionStoreError,
   SessionTooLargeError,
   StoreClosedError,
   TableMissingError,
-  TimeoutError,
-  type TimeoutOutcome,
   TransactionEndedError,
-  TransientDatabaseError,
-  type TransientReason,
   UnknownOptionError,
   UnreadableSessionError,
   UnserializableSessionError,
@@ -38,4 +43,3 @@ export type { CallStatistics, SessionStoreStatistics, StatementStatistics } from
 export { KnexSessionStore } from './store'
 export type { TableOptions } from './table-options'
 export type { SessionTrace } from './tracing'
-export { DatabaseLockedError, PoolExhaustedError, type PoolUsage } from './waiting-errors'

@@ -1,5 +1,5 @@
 import type { Caller, Undertaking } from '../caller'
-import { TimeoutError } from '../errors'
+import { TimeoutError } from '../database-errors'
 import type { StatementBounds } from '../knex/statement-bounds'
 import type { LockedCall } from './locked-rows'
 import type { Queue, Queued } from './queue'

@@ -1,6 +1,6 @@
 import { Caller } from '../caller'
+import { TimeoutError } from '../database-errors'
 import { Deadlines } from '../deadlines'
-import { TimeoutError } from '../errors'
 import { afterTick, monotonicNow, startAwaitedTimer, type Timer } from '../natives'
 import { afterThisTurn } from '../turns'
 import type { ConnectionBudget, Waiting } from './connection-budget'

@@ -1,4 +1,4 @@
-import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, TransientDatabaseError } from '../errors'
+import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, TransientDatabaseError } from '../database-errors'
 
 /** What is done after a statement failed, with the calls that still wait. */
 export type Step =

@@ -1,4 +1,4 @@
-import { DatabaseUnreachableError, TimeoutError, TransientDatabaseError } from '../errors'
+import { DatabaseUnreachableError, TimeoutError, TransientDatabaseError } from '../database-errors'
 import { StatementBounds } from '../knex/statement-bounds'
 import { startAwaitedTimer } from '../natives'
 import { isPromiseLike, type Soon } from '../soon'

@@ -1,14 +1,14 @@
 import {
   DatabaseError,
+  DatabaseLockedError,
   DatabaseUnreachableError,
-  isOurs,
+  PoolExhaustedError,
   ReadOnlyDatabaseError,
   RecordTooLargeError,
-  type SessionStoreError,
   TimeoutError,
   TransientDatabaseError
-} from '../errors'
-import { DatabaseLockedError, PoolExhaustedError } from '../waiting-errors'
+} from '../database-errors'
+import { isOurs, type SessionStoreError } from '../errors'
 import { type Dialect, driverCode } from './dialect'
 
 const NO_CONNECTION =

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
+import { TimeoutError } from '../database-errors'
 import { Deadlines } from '../deadlines'
-import { isOurs, TimeoutError } from '../errors'
+import { isOurs } from '../errors'
 import { monotonicNow } from '../natives'
 import { isPromiseLike } from '../soon'
 import { BorrowedConnections } from './borrowed-connections'

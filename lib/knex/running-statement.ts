@@ -1,5 +1,5 @@
+import { TimeoutError } from '../database-errors'
 import { Bounded, Deadlines } from '../deadlines'
-import { TimeoutError } from '../errors'
 import { monotonicNow, startAwaitedTimer } from '../natives'
 import type { Connection, KnexClient } from './knex-client'
 

@@ -1,4 +1,4 @@
-import { TimeoutError } from '../errors'
+import { TimeoutError } from '../database-errors'
 
 /** Something that can be ended. */
 interface Endable {

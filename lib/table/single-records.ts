@@ -1,6 +1,6 @@
 import type { Caller, Undertaking } from '../caller'
+import { TimeoutError } from '../database-errors'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
-import { TimeoutError } from '../errors'
 import { StatementBounds } from '../knex/statement-bounds'
 import type { Soon } from '../soon'
 import type { SessionRecords } from './session-records'

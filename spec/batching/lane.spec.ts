@@ -10,7 +10,7 @@ import {
   RecordTooLargeError,
   TimeoutError,
   TransientDatabaseError
-} from '../../lib/errors'
+} from '../../lib/database-errors'
 
 vi.mock('../../lib/natives', () => import('../support/movable-natives.ts'))
 

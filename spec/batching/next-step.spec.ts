@@ -7,7 +7,7 @@ import {
   RecordTooLargeError,
   TimeoutError,
   TransientDatabaseError
-} from '../../lib/errors'
+} from '../../lib/database-errors'
 
 const transient = (reason: TransientDatabaseError['reason']) => new TransientDatabaseError('set', 'postgresql', undefined, reason)
 const errors = {

@@ -45,7 +45,7 @@ const FLOORS: readonly (readonly string[])[] = [
     'counterparts',
     'unknown-option',
     'errors',
-    'waiting-errors',
+    'database-errors',
     'pace'
   ]
 ]

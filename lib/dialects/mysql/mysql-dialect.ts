@@ -1,4 +1,4 @@
-import { DatabaseError } from '../../errors'
+import { DatabaseError } from '../../database-errors'
 import type { Database } from '../../knex/database'
 import type { StatementEnding } from '../../knex/running-statement'
 import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'

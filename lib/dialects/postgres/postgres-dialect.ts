@@ -1,4 +1,4 @@
-import { DatabaseError } from '../../errors'
+import { DatabaseError } from '../../database-errors'
 import type { Database } from '../../knex/database'
 import type { StatementEnding } from '../../knex/running-statement'
 import {

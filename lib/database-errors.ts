@@ -1,0 +1,169 @@
+import { SessionStoreError } from './errors'
+
+/** What the driver reported, without its bindings or its text: those may hold session ids and data. */
+export interface DriverFailure {
+  readonly driverCode: string | undefined
+}
+
+/** A statement failed in the database or on the way to it. `driverCode` is the driver's own code, if it gave one. */
+export class DatabaseError extends SessionStoreError {
+  readonly code: string = 'ERR_SESSION_DATABASE'
+  readonly driverCode: string | undefined
+
+  constructor(
+    readonly operation: string,
+    readonly dialect: string,
+    driverCode: string | undefined,
+    detail = 'the database refused the statement'
+  ) {
+    const failure: DriverFailure = { driverCode }
+    super(`session ${operation} failed on ${dialect}: ${detail}${driverCode ? ` (driver code ${driverCode})` : ''}`, { cause: failure })
+    this.driverCode = driverCode
+  }
+}
+
+/** The database answers reads only: a standby, a read-only transaction or a read-only file. */
+export class ReadOnlyDatabaseError extends DatabaseError {
+  override readonly code = 'ERR_SESSION_READ_ONLY'
+
+  constructor(operation: string, dialect: string, driverCode: string | undefined) {
+    super(
+      operation,
+      dialect,
+      driverCode,
+      'this database is read-only (a standby, or a read-only transaction or file); give the store a Knex of the primary'
+    )
+  }
+}
+
+/**
+ * Why the database gave a statement up: for others (deadlock, serialization failure, busy), because another transaction holds a lock on its
+ * row, or because something there ends statements (a limit of time, an administrator).
+ */
+export type TransientReason = 'conflict' | 'locked' | 'ended'
+
+const GIVEN_UP: Readonly<Record<TransientReason, string>> = {
+  conflict: 'the database gave the statement up for others again and again',
+  locked: 'another transaction holds a lock on the row for longer than the database lets a statement wait',
+  ended: 'the server ended the statement twice: by a limit of time that is set there (statement_timeout or the like), or told by somebody'
+}
+
+/** The database gave up the statement. It was tried again before you see this. */
+export class TransientDatabaseError extends DatabaseError {
+  override readonly code: string = 'ERR_SESSION_DATABASE_BUSY'
+
+  constructor(
+    operation: string,
+    dialect: string,
+    driverCode: string | undefined,
+    /** @default 'conflict' */
+    readonly reason: TransientReason = 'conflict',
+    detail = GIVEN_UP[reason]
+  ) {
+    super(operation, dialect, driverCode, detail)
+  }
+}
+
+/** The database could not be reached, or the connection was lost. */
+export class DatabaseUnreachableError extends DatabaseError {
+  override readonly code: string = 'ERR_SESSION_DATABASE_UNREACHABLE'
+
+  constructor(
+    operation: string,
+    dialect: string,
+    driverCode: string | undefined,
+    detail = 'the database could not be reached or the connection was lost'
+  ) {
+    super(operation, dialect, driverCode, detail)
+  }
+}
+
+/** The row is larger than the server accepts. */
+export class RecordTooLargeError extends DatabaseError {
+  override readonly code = 'ERR_SESSION_RECORD_TOO_LARGE'
+
+  constructor(operation: string, dialect: string, driverCode: string | undefined, sizeLimit: string) {
+    super(operation, dialect, driverCode, `the session is larger than the database accepts (${sizeLimit})`)
+  }
+}
+
+/** What became of a write that timed out: it will never be in the database, or nobody can tell. */
+export type TimeoutOutcome = 'not-written' | 'unknown'
+
+const READS: ReadonlySet<string> = new Set(['get', 'all', 'ids', 'length', 'health', 'scan'])
+const WRITES: ReadonlySet<string> = new Set(['set', 'touch', 'destroy', 'clear'])
+const OUTCOMES: Readonly<Record<TimeoutOutcome, string>> = {
+  'not-written': '; it was not written, and will not be',
+  unknown: '; the server could not be told to end it, so whether it is written is not known'
+}
+
+/** No answer within `timeoutMs`. The statement has been ended on the server, or the error says that this is not known. */
+export class TimeoutError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_TIMEOUT'
+  /** Of a call that only reads: `'not-written'`. */
+  readonly outcome: TimeoutOutcome
+
+  constructor(
+    readonly operation: string,
+    readonly timeoutMs: number,
+    outcome: TimeoutOutcome = 'unknown'
+  ) {
+    const became = WRITES.has(operation) ? OUTCOMES[outcome] : ''
+    super(`session ${operation} had no answer from the database within ${timeoutMs} ms (option timeoutMs)${became}`)
+    this.outcome = READS.has(operation) ? 'not-written' : outcome
+  }
+}
+
+/**
+ * Another connection, mostly of another process, holds a lock of the database file for as long as a statement may wait. The statement was
+ * not run.
+ */
+export class DatabaseLockedError extends TransientDatabaseError {
+  override readonly code = 'ERR_SESSION_DATABASE_LOCKED'
+
+  constructor(
+    operation: string,
+    dialect: string,
+    driverCode: string | undefined,
+    readonly waitedMs: number
+  ) {
+    super(
+      operation,
+      dialect,
+      driverCode,
+      'locked',
+      `another connection holds a lock of the database file, waited ${waitedMs} ms for it (option timeoutMs); keep transactions short in every process that uses the file`
+    )
+  }
+}
+
+/** How full a pool is. */
+export interface PoolUsage {
+  readonly used: number
+  readonly max: number
+  /** How many wait for a connection. */
+  readonly waiting: number
+  /** How many of those in use are lent to statements of this package. */
+  readonly own: number
+  /** True if the only connection is known to be inside a transaction. */
+  readonly isInTransaction: boolean
+}
+
+/** All connections of the Knex pool were in use by the application for as long as a statement may wait. The statement was not sent. */
+export class PoolExhaustedError extends DatabaseUnreachableError {
+  override readonly code = 'ERR_SESSION_POOL_EXHAUSTED'
+
+  constructor(
+    operation: string,
+    dialect: string,
+    readonly usage: PoolUsage,
+    readonly waitedMs: number
+  ) {
+    super(operation, dialect, undefined, describeUsage(usage, waitedMs))
+  }
+}
+
+function describeUsage({ used, max, waiting, own, isInTransaction }: PoolUsage, waitedMs: number): string {
+  const holder = isInTransaction ? 'a transaction of the application holds it' : 'transactions or queries of the application hold them'
+  return `no connection of the Knex pool became free in ${waitedMs} ms (option timeoutMs): ${used} of ${max} in use${own > 0 ? ` (${own} by session statements)` : ''}, ${waiting} waiting; ${holder}. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner, or give the pool more connections (pool.max of the Knex configuration)`
+}
