@@ -37,6 +37,12 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     'the sessions table "sessions" does not exist and createTable is false. Create it with a migration that calls createSessionsTable(knex), then run: npx knex migrate:latest'
   ],
   [
+    new lib.MigrationsDirectoryError('/app/migrations'),
+    'MigrationsDirectoryError',
+    'ERR_SESSION_MIGRATIONS_DIRECTORY',
+    'the packaged migrations are not in /app/migrations, probably because the package was bundled. Leave knex-session-store out of the bundle (as an external module), or write a migration of your own with createSessionsTable(knex, { version: 1 })'
+  ],
+  [
     new lib.ForeignTableError('"sessions"', ['revision'], ['id', 'sess']),
     'ForeignTableError',
     'ERR_SESSION_FOREIGN_TABLE',

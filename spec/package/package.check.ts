@@ -103,3 +103,18 @@ describe('an Express application over HTTP, on the packed package', () => {
     expect(await run(nodeOf(oldest, line), oldest, ['server.mjs', JSON.stringify(database.config), version])).toEqual(succeeded)
   })
 })
+
+describe('the contract, on the packed package', () => {
+  it.each(['postgres', 'mysql', 'sqlite'] as const)('is met with the newest versions on %s', async (name) => {
+    await using database = await databaseNamed(name).open()
+    expect(await run(nodeOf(newest, 24), newest, ['contract.mjs', JSON.stringify(database.config)])).toEqual(succeeded)
+  })
+
+  it.each(['postgres', 'mysql'] as const)(
+    'is met with the oldest versions of Node, knex, driver and express-session on %s',
+    async (name) => {
+      await using database = await databaseNamed(name).open()
+      expect(await run(nodeOf(oldest, 20), oldest, ['contract.mjs', JSON.stringify(database.config)])).toEqual(succeeded)
+    }
+  )
+})

@@ -1,6 +1,6 @@
 import express from 'express'
 import session from 'express-session'
-import createKnex, { type Knex } from 'knex'
+import { knex as createKnex, type Knex } from 'knex'
 import {
   createSessionsTable,
   InvalidOptionError,
