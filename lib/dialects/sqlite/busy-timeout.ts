@@ -10,13 +10,10 @@ const KNOWN_FOR_MS = 1000
  */
 export class BusyTimeout {
   private readonly read: DirectStatement
-  private readonly setZero: DirectStatement
-  private restoring: { readonly ms: number; readonly statement: DirectStatement } | undefined
   private readsWithoutLockUntil = Number.NEGATIVE_INFINITY
 
   private constructor(private readonly connection: DirectConnection) {
-    this.read = prepared(connection, 'PRAGMA busy_timeout')
-    this.setZero = prepared(connection, 'PRAGMA busy_timeout = 0')
+    this.read = connection.prepare('PRAGMA busy_timeout').safeIntegers(false).pluck(true)
   }
 
   static of(connection: DirectConnection): BusyTimeout {
@@ -30,13 +27,14 @@ export class BusyTimeout {
 
   /** Does `work` without a busy timeout, and puts back the one that the application has set. Asked each time, for it may have changed. */
   without<T>(work: () => T): T {
-    const ms = this.read.get()?.[0] as number
+    const ms = this.read.get() as unknown as number
     if (ms === 0) return work()
-    this.setZero.get()
+    // Not prepared: to fetch the row that the statement returns costs more than to prepare it each time.
+    this.connection.exec('PRAGMA busy_timeout=0')
     try {
       return work()
     } finally {
-      this.restore(ms)
+      this.connection.exec(`PRAGMA busy_timeout=${ms}`)
     }
   }
 
@@ -58,11 +56,6 @@ export class BusyTimeout {
 
   private journalMode(name: string): unknown {
     return prepared(this.connection, `PRAGMA "${name.replaceAll('"', '""')}".journal_mode`).get()?.[0]
-  }
-
-  private restore(ms: number): void {
-    if (this.restoring?.ms !== ms) this.restoring = { ms, statement: this.connection.prepare(`PRAGMA busy_timeout = ${ms}`) }
-    this.restoring.statement.get()
   }
 }
 

@@ -10,6 +10,8 @@ export interface DirectConnection extends Connection {
 
 export interface DirectStatement {
   raw(on: true): DirectStatement
+  /** Gives the first column alone. */
+  pluck(on: true): DirectStatement
   all(...bindings: unknown[]): unknown[][]
   get(...bindings: unknown[]): unknown[] | undefined
   run(...bindings: unknown[]): unknown
