@@ -3,8 +3,9 @@ import { Deadlines } from '../deadlines'
 import { isPromiseLike } from '../soon'
 import { BorrowedConnections } from './borrowed-connections'
 import type { Connection, KnexClient } from './knex-client'
-import { RunningStatement, type StatementEnding } from './running-statement'
+import { RunningStatement, StatementTime } from './running-statement'
 import type { StatementBounds } from './statement-bounds'
+import type { StatementEnding } from './statement-ending'
 
 /** What one statement needs besides its text and bindings. */
 export interface StatementOptions {
@@ -17,28 +18,27 @@ export interface StatementOptions {
  * names and results of its own queries (`wrapIdentifier`, `postProcessResponse`) does not reach ours, which are sent as they are written.
  */
 export class Database {
-  private readonly borrowed: BorrowedConnections
-
   private constructor(
     private readonly knex: Knex,
     private readonly deadlines: Deadlines,
     private readonly ending: StatementEnding | undefined,
-    private readonly bounds: StatementBounds | undefined
-  ) {
-    this.borrowed = BorrowedConnections.of(knex.client)
-  }
+    private readonly borrowed: BorrowedConnections,
+    private readonly bounds: StatementBounds | undefined,
+    /** True for the statements of a transaction that is bounded as a whole. */
+    private readonly isPart: boolean
+  ) {}
 
   /**
    * @param timeoutMs after this many milliseconds a statement without bounds of its own is ended on the server
    * @param ending how it is ended there
    */
   static of(knex: Knex, timeoutMs: number, ending?: StatementEnding): Database {
-    return new Database(knex, new Deadlines(timeoutMs), ending, undefined)
+    return new Database(knex, new Deadlines(timeoutMs), ending, BorrowedConnections.of(knex.client), undefined, false)
   }
 
   /** The same for one statement, which has bounds of its own. */
   within(bounds: StatementBounds): Database {
-    return new Database(this.knex, this.deadlines, this.ending, bounds)
+    return new Database(this.knex, this.deadlines, this.ending, this.borrowed, bounds, this.isPart)
   }
 
   /** Milliseconds that a statement may wait for a locked row, or undefined for as long as the server has it. */
@@ -79,23 +79,45 @@ export class Database {
     const acquired = this.borrowed.acquire()
     const connection = isPromiseLike(acquired) ? await acquired : acquired
     try {
-      return await this.inTime(connection, work)
+      this.refuseIfGivenUp()
+      // What is a part is bounded as a whole.
+      return await (this.isPart ? work(connection) : this.inTime(connection, work))
     } finally {
       this.borrowed.giveBack(connection)
     }
   }
 
-  private inTime<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
-    const { client, bounds, deadlines, ending } = this
-    this.refuseIfGivenUp()
-    const statement = new RunningStatement(client, connection, ending, work(connection))
-    if (bounds === undefined) return statement.outcomeWithin(deadlines)
-    bounds.begin(statement)
-    return statement.outcome(deadlines.timeoutMs)
+  private async inTime<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
+    const { bounds, deadlines } = this
+    const statement = new RunningStatement(this.client, connection, this.ending, work(connection))
+    bounds?.begin(statement)
+    const time = bounds === undefined ? new StatementTime(deadlines, statement) : undefined
+    try {
+      return await statement.work
+    } catch (error) {
+      throw await statement.explain(error, deadlines.timeoutMs)
+    } finally {
+      time?.stop()
+      if (statement.untilQuiet !== undefined) await statement.untilQuiet
+    }
   }
 
-  /** Runs `work` in a transaction, or in a savepoint if this already is one. */
+  /**
+   * Runs `work` in a transaction, or in a savepoint if this already is one. With bounds all of it is one statement to them, its beginning
+   * and its end too.
+   */
   transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
-    return this.knex.transaction((trx) => work(new Database(trx, this.deadlines, this.ending, this.bounds)))
+    const { knex, bounds } = this
+    if (bounds === undefined || this.isTransaction) return knex.transaction((trx) => work(this.on(trx, this.isPart)))
+    return this.use((connection) =>
+      knex
+        .transaction((trx) => work(this.on(trx, true)), { connection })
+        // Of a connection that it was given, Knex does not take it away.
+        .finally(() => delete connection.__knexTxId)
+    )
+  }
+
+  private on(trx: Knex, isPart: boolean): Database {
+    return new Database(trx, this.deadlines, this.ending, BorrowedConnections.of(trx.client), this.bounds, isPart)
   }
 }

@@ -26,7 +26,7 @@ export interface ConnectionPool {
 /** A driver's connection, with what Knex notes on it. */
 export interface Connection {
   readonly __knexUid?: string
-  readonly __knexTxId?: string
+  __knexTxId?: string
   /** Why it must not be used any more: the pool then destroys it. */
   __knex__disposed?: unknown
 }

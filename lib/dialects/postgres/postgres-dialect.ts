@@ -1,5 +1,5 @@
 import type { Database } from '../../knex/database'
-import type { StatementEnding } from '../../knex/running-statement'
+import type { StatementEnding } from '../../knex/statement-ending'
 import {
   type Diagnosis,
   type Dialect,
