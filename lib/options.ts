@@ -41,7 +41,12 @@ export interface KnexSessionStoreOptions extends TableOptions {
    * @default a hundredth of the session's life, at most 60000; 0 for a life under 10 minutes
    */
   touchAfterMs?: number
-  /** Every call is answered within this many milliseconds, with an error if need be. @default 10000 */
+  /**
+   * Every call is answered within this many milliseconds, with a `TimeoutError` if need be. Its statement is ended on the server a moment
+   * before (a tenth of the time, at most half a second); where that cannot be done, the error says so: `outcome` is `'unknown'`.
+   *
+   * @default 10000
+   */
   timeoutMs?: number
   /** Never more than this many connections of the Knex pool at once. @default 4 */
   maxConnections?: number

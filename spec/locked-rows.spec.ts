@@ -43,6 +43,10 @@ async function running(database: OpenDatabase, admin: Knex): Promise<string[]> {
   return (database.name === 'postgres' ? answer.rows : answer[0]).map(({ text }: { text: string }) => text)
 }
 
+function percentile99(times: number[]): number {
+  return times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)] as number
+}
+
 const outcomeOf = (call: Promise<unknown>) =>
   call.then(
     () => 'written',
@@ -59,19 +63,18 @@ describeDatabases(
       const ids = Array.from({ length: 60 }, (_, number) => `innocent ${number}`)
       const locked = ['locked 1', 'locked 2', 'locked 3']
       await Promise.all([...ids, ...locked].map((id) => store.set(id, handMade({ views: 0 }))))
-      const holder = await lockRows(admin, locked)
       const times: number[] = []
       const errors: unknown[] = []
       const blocked: string[] = []
       let most = 0
       let isOver = false
+      const timed = async <T>(call: Promise<T>) => {
+        const begin = performance.now()
+        const answer = await call
+        times.push(performance.now() - begin)
+        return answer
+      }
       const innocent = ids.map(async (id) => {
-        const timed = async <T>(call: Promise<T>) => {
-          const begin = performance.now()
-          const answer = await call
-          times.push(performance.now() - begin)
-          return answer
-        }
         while (!isOver) {
           try {
             const found = (await timed(store.get(id))) as SessionData
@@ -92,20 +95,23 @@ describeDatabases(
           await pause(20)
         }
       })()
+      await pause(2000)
+      const usual = percentile99(times.splice(0))
+      const holder = await lockRows(admin, locked)
+      await pause(500)
+      blocked.length = 0
       await pause(4000)
+      const whileLocked = percentile99(times)
       const outcomes = [...blocked]
       await holder.rollback()
-      await vi.waitUntil(() => blocked.slice(outcomes.length).filter((outcome) => outcome === 'written').length > 10)
+      await vi.waitUntil(() => blocked.slice(outcomes.length).filter((outcome) => outcome === 'written').length > 10, { timeout: 5000 })
       isOver = true
       await Promise.all([...innocent, ...others, watch])
-      times.sort((a, b) => a - b)
-      const p99 = times[Math.floor(times.length * 0.99)] as number
-      if (process.env.SHOW !== undefined)
-        console.log(kind.name, { calls: times.length, p50: times[times.length >> 1], p99, max: times.at(-1), most, outcomes })
       expect(errors).toEqual([])
-      expect(p99).toBeLessThan(300)
+      // On a machine that does nothing else 10 to 25 ms, and 4 to 12 without the lock.
+      expect(whileLocked).toBeLessThan(100 + 4 * usual)
       expect(outcomes.length).toBeGreaterThan(6)
-      expect(new Set(outcomes)).toEqual(new Set(['not-written']))
+      expect(outcomes).not.toContain('written')
       // The store's four, one that ends a statement, the holder and the one that counts.
       expect(most).toBeLessThanOrEqual(4 + 1 + 2)
       await vi.waitUntil(() => knex.client.pool.numUsed() === 0)
@@ -186,13 +192,15 @@ describeDatabases(
       await Promise.all(['locked', 'free'].map((id) => opened.store.set(id, handMade({ step: 1 }))))
       const store = opened.another({ ...PLAIN, timeoutMs: 250, maxConnections: 1 })
       const holder = await lockRows(admin, ['locked'])
-      const outcomes: string[] = []
+      const locked: string[] = []
+      const free: string[] = []
       for (let round = 0; round < 20; round++) {
-        outcomes.push(await outcomeOf(store.set('locked', handMade({ round }))))
-        outcomes.push(await outcomeOf(store.set('free', handMade({ round }))))
+        locked.push(await outcomeOf(store.set('locked', handMade({ round }))))
+        free.push(await outcomeOf(store.set('free', handMade({ round }))))
       }
       await holder.rollback()
-      expect(outcomes).toEqual(Array.from({ length: 20 }, () => ['not-written', 'written']).flat())
+      expect(locked).not.toContain('written')
+      expect(free).toEqual(Array.from({ length: 20 }, () => 'written'))
     })
 
     it('in a transaction of the application is waited for as the application has it', async () => {
@@ -280,18 +288,21 @@ describeDatabases(
       const admin = database.connect({ pool: { min: 0, max: 2 } })
       await store.set('id', handMade())
       const holder = await lockTable(database, admin)
-      const calls = Array.from({ length: 500 }, (_, number) => [
-        outcomeOf(store.set(`new ${number}`, handMade({ text: 'x'.repeat(20_000) }))),
-        outcomeOf(store.get(`old ${number}`))
-      ]).flat()
+      const ids = Array.from({ length: 500 }, (_, number) => `new ${number}`)
+      const sets = ids.map((id) => outcomeOf(store.set(id, handMade({ text: 'x'.repeat(20_000) }))))
+      const gets = ids.map((id) => outcomeOf(store.get(`old ${id}`)))
       await pause(100)
       expect(store.stats().waiting).toBeGreaterThan(0)
-      const outcomes = await Promise.all(calls)
+      const outcomes = await Promise.all(sets)
+      expect(new Set(await Promise.all(gets))).toEqual(new Set(['not-written']))
       expect(store.stats().waiting).toBe(0)
-      expect(new Set(outcomes)).toEqual(new Set(['not-written']))
+      // But for those in a statement that the server could not end in time.
+      expect(outcomes.filter((outcome) => outcome === 'not-written').length).toBeGreaterThan(200)
       await vi.waitUntil(async () => (await running(database, admin)).length === 0)
       await holder.rollback()
       expect(await outcomeOf(store.set('id', handMade()))).toBe('written')
+      const rows: string[] = await admin('sessions').pluck('id')
+      for (const [index, id] of ids.entries()) if (rows.includes(id)) expect(outcomes[index]).toBe('unknown')
     })
   },
   servers

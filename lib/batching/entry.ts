@@ -68,10 +68,15 @@ export class Entry<Item, Result> implements Undertaking, LockedCall {
   /** In a statement it waits for what becomes of that. */
   giveUp(): void {
     if (this.bounds !== undefined) {
-      this.bounds.leave()
+      this.bounds.leave(this)
       return
     }
     this.queue?.remove(this)
+    this.rejectLate()
+  }
+
+  neverSent(): void {
+    this.bounds = undefined
     this.rejectLate()
   }
 

@@ -49,9 +49,7 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
 
   private attempt(batch: Entry<Item, Result>[], attempt: Attempt, ended: () => void): void {
     const { run, lockedRows } = this.options
-    const bounds = new StatementBounds(lockedRows === undefined ? undefined : attempt.lockWaitMs, callsIn(batch), {
-      end: () => this.rejectUnsent(batch)
-    })
+    const bounds = new StatementBounds(lockedRows === undefined ? undefined : attempt.lockWaitMs, callsIn(batch))
     for (const entry of batch) {
       entry.depart(bounds)
       if (entry.twins !== undefined) for (const twin of entry.twins) twin.depart(bounds)
@@ -124,11 +122,6 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
     const waiting = stillWaiting(batch)
     if (waiting.length > 0) this.attempt(waiting, attempt, ended)
     else ended()
-  }
-
-  /** All callers have given up while there was no connection yet. */
-  private rejectUnsent(batch: Entry<Item, Result>[]): void {
-    for (const entry of batch.flatMap(withTwins)) entry.rejectLate()
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Database, DriverKnowledge } from '../knex/database'
-import type { StatementEnding } from '../knex/running-statement'
+import type { StatementEnding } from '../knex/statement-ending'
 import type { Soon } from '../soon'
 import type { TableDefinition } from './table-definition'
 

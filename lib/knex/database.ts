@@ -8,8 +8,9 @@ import { BorrowedConnections } from './borrowed-connections'
 import type { Connection, KnexClient } from './knex-client'
 import type { ConnectionVerdict } from './pool-health'
 import { PoolUse } from './pool-use'
-import { RunningStatement, type StatementEnding } from './running-statement'
+import { RunningStatement, StatementTime } from './running-statement'
 import type { StatementBounds } from './statement-bounds'
+import type { StatementEnding } from './statement-ending'
 import { refuseEnded } from './transaction-end'
 
 /** What one statement needs besides its text and bindings. */
@@ -50,7 +51,9 @@ export class Database {
     private readonly borrowed: BorrowedConnections,
     private readonly limits: StatementLimits,
     private readonly driver: DriverKnowledge,
-    private readonly bounds: StatementBounds | undefined
+    private readonly bounds: StatementBounds | undefined,
+    /** True for the statements of a transaction that is bounded as a whole. */
+    private readonly isPart: boolean
   ) {}
 
   /**
@@ -60,12 +63,12 @@ export class Database {
   static of(knex: Knex, timeoutMs: number, driver: DriverKnowledge = {}): Database {
     const waits = new Deadlines(timeoutMs - Math.min(MOST_AHEAD_MS, timeoutMs * PART_AHEAD))
     const limits = { deadlines: new Deadlines(timeoutMs), waits }
-    return new Database(knex, BorrowedConnections.of(knex.client), limits, driver, undefined)
+    return new Database(knex, BorrowedConnections.of(knex.client), limits, driver, undefined, false)
   }
 
   /** The same for one statement, which has bounds of its own. */
   within(bounds: StatementBounds): Database {
-    return new Database(this.knex, this.borrowed, this.limits, this.driver, bounds)
+    return new Database(this.knex, this.borrowed, this.limits, this.driver, bounds, this.isPart)
   }
 
   /** Milliseconds that a statement may wait for a locked row, or undefined for as long as the server has it. */
@@ -143,39 +146,67 @@ export class Database {
   }
 
   private async inTime<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
-    const { client, bounds, borrowed, driver } = this
+    this.refuseEnded()
+    this.refuseIfGivenUp()
+    // What is a part is bounded as a whole.
+    if (this.isPart) return work(connection)
+    const { client, bounds, driver } = this
     const { deadlines } = this.limits
     const sentAt = monotonicNow()
+    const statement = new RunningStatement(client, connection, driver.ending, work(connection))
+    bounds?.begin(statement)
+    const time = bounds === undefined ? new StatementTime(deadlines, statement) : undefined
     try {
-      this.refuseEnded()
-      this.refuseIfGivenUp()
-      const statement = new RunningStatement(client, connection, driver.ending, work(connection))
-      if (bounds === undefined) return await statement.outcomeWithin(deadlines)
-      bounds.begin(statement)
-      return await statement.outcome(deadlines.timeoutMs)
+      return await statement.work
     } catch (error) {
-      if (error instanceof TimeoutError) {
-        // The server has not said what became of the statement, so it had no answer.
-        if (error.outcome === 'unknown') borrowed.health.unanswered(client, connection, sentAt)
-      } else if (!isOurs(error)) borrowed.health.failed(client, connection, driver.judge?.(error) ?? 'sound', error)
-      throw error
+      const explained = await statement.explain(error, deadlines.timeoutMs)
+      this.judge(connection, explained, sentAt)
+      throw explained
+    } finally {
+      time?.stop()
+      if (statement.untilQuiet !== undefined) await statement.untilQuiet
     }
   }
 
-  /** Runs `work` in a transaction, or in a savepoint if this already is one. */
+  /** Leaves a connection that cannot be relied on after this error. */
+  private judge(connection: Connection, error: unknown, sentAt: number): void {
+    const { client, borrowed, driver } = this
+    if (error instanceof TimeoutError) {
+      // The server has not said what became of the statement, so it had no answer.
+      if (error.outcome === 'unknown') borrowed.health.unanswered(client, connection, sentAt)
+    } else if (!isOurs(error)) borrowed.health.failed(client, connection, driver.judge?.(error) ?? 'sound', error)
+  }
+
+  /**
+   * Runs `work` in a transaction, or in a savepoint if this already is one. With bounds all of it is one statement to them, its beginning
+   * and its end too.
+   */
   async transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
     this.refuseEnded()
+    const { knex, bounds } = this
+    if (bounds !== undefined && !this.isTransaction) {
+      return this.use((connection) =>
+        knex
+          .transaction((trx) => work(this.on(trx, true)), { connection })
+          // Of a connection that it was given, Knex does not take it away.
+          .finally(() => delete connection.__knexTxId)
+      )
+    }
     for (;;) {
       try {
         return await PoolUse.of(this.client).during(this.waitMs, (begun) =>
-          this.knex.transaction((trx) => {
+          knex.transaction((trx) => {
             begun()
-            return work(new Database(trx, BorrowedConnections.of(trx.client), this.limits, this.driver, this.bounds))
+            return work(this.on(trx, this.isPart))
           })
         )
       } catch (error) {
         if (this.isTransaction || !this.borrowed.health.isWorthAnother(error)) throw error
       }
     }
+  }
+
+  private on(trx: Knex, isPart: boolean): Database {
+    return new Database(trx, BorrowedConnections.of(trx.client), this.limits, this.driver, this.bounds, isPart)
   }
 }

@@ -39,7 +39,7 @@ interface SizedPool {
 /** A driver's connection, with what Knex notes on it. */
 export interface Connection {
   readonly __knexUid?: string
-  readonly __knexTxId?: string
+  __knexTxId?: string
   /** True where the application has switched on that the driver sends statements before the last ones are answered. */
   readonly pipeline?: boolean
   /** Why it must not be used any more: the pool then destroys it. */

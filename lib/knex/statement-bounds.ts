@@ -6,43 +6,43 @@ interface Endable {
   end(): void
 }
 
+/** A caller's part in a statement. */
+interface Part {
+  /** Called when all callers have given the statement up before anything was sent. */
+  neverSent(): void
+}
+
 /** How long a statement may wait for a locked row, and for how long it is wanted at all: until the last caller gives it up. */
 export class StatementBounds {
-  /** True once nobody waits for the statement any more. */
-  isGivenUp = false
-  /** True once the statement may have been sent. Before, to give it up is to have written nothing. */
-  hasBegun = false
-  private running: Endable
+  private running: Endable | undefined = undefined
+  private givenUp: Part[] | undefined = undefined
 
   /**
    * @param lockWaitMs milliseconds; undefined for as long as the server has it
    * @param wantedBy how many callers wait for the statement
-   * @param unsent told when all callers have given up before anything was sent
    */
   constructor(
     readonly lockWaitMs: number | undefined,
-    private wantedBy: number,
-    unsent: Endable
-  ) {
-    this.running = unsent
-  }
+    private wantedBy: number
+  ) {}
 
   /** One caller has given up. */
-  leave(): void {
+  leave(part: Part): void {
+    this.givenUp ??= []
+    this.givenUp.push(part)
     this.wantedBy--
     if (this.wantedBy > 0) return
-    this.isGivenUp = true
-    this.running.end()
+    if (this.running !== undefined) this.running.end()
+    else for (const each of this.givenUp) each.neverSent()
   }
 
   /** Before anything is sent: for nobody nothing is. */
   refuseIfGivenUp(): void {
-    if (this.isGivenUp) throw new TimeoutError('statement', Number.POSITIVE_INFINITY, 'not-written')
+    if (this.wantedBy === 0) throw new TimeoutError('statement', Number.POSITIVE_INFINITY, 'not-written')
   }
 
   /** Something was sent, and is to be told when nobody waits for it any more. */
   begin(running: Endable): void {
-    this.hasBegun = true
     this.running = running
   }
 }

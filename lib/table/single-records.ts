@@ -53,15 +53,17 @@ class Alone implements Undertaking {
   constructor(private readonly bounds: StatementBounds) {}
 
   giveUp(): void {
-    this.bounds.leave()
+    this.bounds.leave(this)
+  }
+
+  neverSent(): void {
+    // Refused when there is a connection.
   }
 }
 
-const nothingSent = { end: () => undefined }
-
 async function bounded<T>(caller: Caller | undefined, statement: (bounds?: StatementBounds) => Soon<T>): Promise<T> {
   if (caller === undefined) return statement()
-  const bounds = new StatementBounds(undefined, 1, nothingSent)
+  const bounds = new StatementBounds(undefined, 1)
   const alone = new Alone(bounds)
   const { outcome } = caller
   if (caller.hasGivenUp) alone.giveUp()

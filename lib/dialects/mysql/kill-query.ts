@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Connection, KnexClient } from '../../knex/knex-client'
-import type { EndRequest, StatementEnding } from '../../knex/running-statement'
+import type { EndRequest, StatementEnding } from '../../knex/statement-ending'
 
 /** What both drivers offer of a connection, as far as it is used here. The older one keeps its socket under another name. */
 interface KillableConnection extends Connection {

@@ -1,6 +1,6 @@
 import { DatabaseError } from '../../database-errors'
 import type { Database } from '../../knex/database'
-import type { StatementEnding } from '../../knex/running-statement'
+import type { StatementEnding } from '../../knex/statement-ending'
 import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { killQueries } from './kill-query'

@@ -1,7 +1,7 @@
 import { isIP, connect as openSocket, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as openTls } from 'node:tls'
 import type { Connection, KnexClient } from '../../knex/knex-client'
-import type { EndRequest, StatementEnding } from '../../knex/running-statement'
+import type { EndRequest, StatementEnding } from '../../knex/statement-ending'
 
 /** The driver's client, as far as it is needed to tell its server to end what it does: what the driver's own `cancel` uses. */
 interface CancellableConnection extends Connection {
