@@ -7,6 +7,7 @@ export {
   ForeignTableError,
   InvalidOptionError,
   InvalidSessionIdError,
+  QueryListenerError,
   ReadOnlyDatabaseError,
   RecordTooLargeError,
   SchemaConflictError,

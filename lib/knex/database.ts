@@ -5,6 +5,9 @@ import { TimeoutError } from '../errors'
 import { isPromiseLike } from '../soon'
 import { BorrowedConnections } from './borrowed-connections'
 import type { Connection, KnexClient } from './knex-client'
+import { Listeners } from './listeners'
+import { asListenerError, runAsKnex, watched } from './statement-events'
+import { keepEndable } from './transaction-end'
 
 /** What one statement needs besides its text and bindings. */
 export interface StatementOptions {
@@ -21,7 +24,8 @@ export class Database {
 
   private constructor(
     private readonly knex: Knex,
-    private readonly deadlines: Deadlines
+    private readonly deadlines: Deadlines,
+    private readonly listeners = new Listeners(knex)
   ) {
     this.borrowed = BorrowedConnections.of(knex.client)
   }
@@ -40,16 +44,22 @@ export class Database {
     return this.client.transacting === true
   }
 
+  /** Whether somebody listens to Knex's events of our statements. Where nobody does, they go a shorter way, and nothing is emitted. */
+  get isListenedTo(): boolean {
+    return this.listeners.areThere
+  }
+
   /** Runs one statement; `?` marks a binding. Answers what the driver answers. */
   run(sql: string, bindings: readonly unknown[] = [], options: StatementOptions = {}): Promise<unknown> {
     return this.use((connection) => this.runOn(connection, sql, bindings, options))
   }
 
   /**
-   * The same on a connection that {@link use} gave. By hand what `knex.raw` does, whose builder, runner and response events cost as much as
-   * the driver. The `query` events are the same.
+   * The same on a connection that {@link use} gave. Where nobody listens, by hand what `knex.raw` does, whose builder, runner and response
+   * events cost as much as the driver.
    */
   async runOn(connection: Connection, sql: string, bindings: readonly unknown[], { driver = {} }: StatementOptions): Promise<unknown> {
+    if (this.isListenedTo) return runAsKnex(this.client, connection, { sql, bindings, options: driver })
     const { response } = await this.client.query(connection, { method: 'raw', sql, bindings, options: driver })
     return response
   }
@@ -74,7 +84,17 @@ export class Database {
   }
 
   /** Runs `work` in a transaction, or in a savepoint if this already is one. */
-  transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
-    return this.knex.transaction((trx) => work(new Database(trx, this.deadlines)))
+  async transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
+    const client = watched(this.client)
+    const container = (trx: Knex.Transaction) => {
+      if (!this.isTransaction) keepEndable(trx.client)
+      // Nobody else knows this transaction, so nobody can listen to it.
+      return work(new Database(trx, this.deadlines, this.listeners))
+    }
+    try {
+      return await (this.isTransaction ? this.knex.transaction(container) : client.transaction(container))
+    } catch (error) {
+      throw asListenerError(error)
+    }
   }
 }

@@ -1,23 +1,9 @@
 import type { Database } from '../../knex/database'
-import { announce, type Connection, type ConnectionPool, isPlainPool } from '../../knex/knex-client'
+import { type ConnectionPool, isPlainPool } from '../../knex/knex-client'
+import { uniqueId } from '../../knex/statement-events'
 import type { Soon } from '../../soon'
-
-/** What better-sqlite3 offers, as far as it is used here. */
-interface DirectConnection extends Connection {
-  readonly inTransaction: boolean
-  readonly open: boolean
-  prepare(sql: string): DirectStatement
-  exec(sql: string): void
-}
-
-interface DirectStatement {
-  raw(on: true): DirectStatement
-  all(...bindings: unknown[]): unknown[][]
-  get(...bindings: unknown[]): unknown[] | undefined
-  run(...bindings: unknown[]): unknown
-  safeIntegers(on: boolean): DirectStatement
-  readonly reader: boolean
-}
+import type { DirectConnection, DirectStatement } from './direct-connection'
+import { control, runHeard, takeBack } from './heard-statements'
 
 /** The rows that a statement returned, as arrays in the order of its columns. */
 export interface Outcome {
@@ -54,7 +40,7 @@ export function writeFirstThatHits(db: Database, rows: readonly (readonly Step[]
   return onConnection(db, (connection) => {
     const work = () => rows.map((steps) => stepPrepared(db, connection, steps))
     // A step that hit nothing has changed nothing, so for one row no transaction is needed; nor inside the caller's.
-    return rows.length === 1 || connection.inTransaction ? work() : inTransaction(connection, work)
+    return rows.length === 1 || connection.inTransaction ? work() : inTransaction(db, connection, work)
   })
 }
 
@@ -71,8 +57,9 @@ export function read(db: Database, step: Step): Soon<unknown[][]> {
 export function readByKey(db: Database, sql: string, keys: readonly unknown[]): Soon<(unknown[] | undefined)[]> {
   if (!isDirect(db)) return readThroughKnex(db, sql, keys)
   return onConnection(db, (connection) => {
-    const work = () => keys.map((key) => announced(db, connection, sql, [key]).get(key))
-    return keys.length === 1 || connection.inTransaction ? work() : inTransaction(connection, work, 'BEGIN')
+    const isHeard = db.isListenedTo
+    const work = () => keys.map((key) => (isHeard ? runHeard(db, connection, sql, [key])[0] : prepared(connection, sql).get(key)))
+    return keys.length === 1 || connection.inTransaction ? work() : inTransaction(db, connection, work, 'BEGIN')
   })
 }
 
@@ -91,10 +78,12 @@ export async function runScript(db: Database, statements: readonly string[]): Pr
     return
   }
   await onConnection(db, (connection) => {
-    const script = statements.join(';\n')
-    announce(db.client, 'query', connection, { sql: script, bindings: [] })
-    if (connection.inTransaction) inSavepoint(connection, () => connection.exec(script))
-    else inTransaction(connection, () => connection.exec(script))
+    const work = () => {
+      if (db.isListenedTo) for (const sql of statements) runHeard(db, connection, sql, [])
+      else connection.exec(statements.join(';\n'))
+    }
+    if (connection.inTransaction) inSavepoint(db, connection, work)
+    else inTransaction(db, connection, work)
   })
 }
 
@@ -139,42 +128,45 @@ function stepPrepared(db: Database, connection: DirectConnection, steps: readonl
 }
 
 function runPrepared(db: Database, connection: DirectConnection, { sql, bindings }: Step): Outcome {
-  const statement = announced(db, connection, sql, bindings)
+  if (db.isListenedTo) return { rows: runHeard(db, connection, sql, bindings) }
+  const statement = prepared(connection, sql)
   if (statement.reader) return { rows: statement.all(...bindings) }
   statement.run(...bindings)
   return NOTHING
 }
 
-/** The prepared statement, about to be run. */
-function announced(db: Database, connection: DirectConnection, sql: string, bindings: readonly unknown[]): DirectStatement {
-  const statement = prepared(connection, sql)
-  announce(db.client, 'query', connection, { sql, bindings })
-  return statement
-}
-
 /** IMMEDIATE: two processes that both read first and then write would refuse each other at once, instead of waiting their turn. */
-function inTransaction<T>(connection: DirectConnection, work: () => T, begin: 'BEGIN' | 'BEGIN IMMEDIATE' = 'BEGIN IMMEDIATE'): T {
-  connection.exec(begin)
+function inTransaction<T>(
+  db: Database,
+  connection: DirectConnection,
+  work: () => T,
+  begin: 'BEGIN' | 'BEGIN IMMEDIATE' = 'BEGIN IMMEDIATE'
+): T {
+  // As Knex notes it, so that its events name the transaction.
+  if (db.isListenedTo) connection.__knexTxId = uniqueId(db.client)
   try {
+    control(db, connection, begin)
     const result = work()
-    connection.exec('COMMIT')
+    control(db, connection, 'COMMIT')
     return result
   } catch (error) {
-    if (connection.inTransaction) connection.exec('ROLLBACK')
+    if (connection.inTransaction) takeBack(db, connection, 'ROLLBACK')
     throw error
+  } finally {
+    if (connection.__knexTxId !== undefined) delete connection.__knexTxId
   }
 }
 
 /** A failure inside the caller's transaction takes back our statements and leaves his. */
-function inSavepoint(connection: DirectConnection, work: () => void): void {
-  connection.exec('SAVEPOINT sessions_schema')
+function inSavepoint(db: Database, connection: DirectConnection, work: () => void): void {
+  control(db, connection, 'SAVEPOINT sessions_schema')
   try {
     work()
   } catch (error) {
-    connection.exec('ROLLBACK TO sessions_schema')
+    takeBack(db, connection, 'ROLLBACK TO sessions_schema')
     throw error
   } finally {
-    connection.exec('RELEASE sessions_schema')
+    takeBack(db, connection, 'RELEASE sessions_schema')
   }
 }
 
