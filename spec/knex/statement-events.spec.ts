@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
 import { expect, it } from 'vitest'
-import type { KnexSessionStore } from '../../lib'
+import { createSessionsTable, type KnexSessionStore } from '../../lib'
 import type { OpenDatabase } from '../support/databases'
 import { pause } from '../support/leaks'
 import { describeStores, handMade, type OpenStore, openStore, type StoreOptions, shareDatabase } from '../support/stores'
@@ -194,6 +194,15 @@ describeStores('the events of Knex', (kind) => {
       for (const { details } of heard) if (details.__knexQueryUid !== undefined) expect(details.__knexTxId).toMatch(/^trx\d+$/)
     })
   }
+
+  it('tell of a table that is made in the transaction of the caller', async () => {
+    const knex = database().connect()
+    const heard = record(knex)
+    await knex.transaction((trx) => createSessionsTable(trx, { version: 1, tableName: 'made_in_transaction' }))
+    expectOneEndEach(heard)
+    const made = heard.filter(({ details }) => /CREATE TABLE/.test(details.sql))
+    expect(made.map(({ event }) => event)).toEqual(['start', 'query', 'query-response'])
+  })
 
   it('do not hand the result to what the application does with results', async () => {
     await using opened = await open({ knex: database().connect({ postProcessResponse: () => ({ processed: true }) }) })
