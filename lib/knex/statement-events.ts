@@ -113,14 +113,18 @@ export function asListenerError(error: unknown): unknown {
  * it would pass for one of the driver.
  */
 export function watched(client: KnexClient): KnexClient {
-  const postProcessResponse = { value: (response: unknown) => response }
-  if (client.transacting !== true) return Object.create(client, { emit: { value: rememberingEmit(client) }, postProcessResponse })
+  const own: PropertyDescriptorMap = {
+    postProcessResponse: { value: (response: unknown) => response },
+    // Knex's own: one that has been put in its place, as in a unit of work, would look for a connection, and wait for its turn.
+    runner: { value: (client.constructor as { prototype: KnexClient }).prototype.runner }
+  }
+  if (client.transacting !== true) return Object.create(client, { ...own, emit: { value: rememberingEmit(client) } })
   // What runs in a transaction emits on the transaction's own client, whatever client it is given.
   if (!watchedTransactions.has(client)) {
     watchedTransactions.add(client)
     client.emit = rememberingEmit(client)
   }
-  return Object.create(client, { postProcessResponse })
+  return Object.create(client, own)
 }
 
 const watchedTransactions = new WeakSet<KnexClient>()
