@@ -168,6 +168,21 @@ export class TransactionEndedError extends SessionStoreError {
   }
 }
 
+/**
+ * A listener of Knex's events threw an error, which is the `cause`. Of `query`: the statement was not sent. Of `query-response`: it was
+ * carried out. Inside a transaction it is rolled back with the rest.
+ */
+export class QueryListenerError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_QUERY_LISTENER'
+
+  constructor(cause: unknown) {
+    super(
+      "a listener of Knex's events start, query, query-response or query-error threw an error (see cause): such a listener has to catch its own errors",
+      { cause }
+    )
+  }
+}
+
 /** True for an error whose message was written here, so that it is safe to show. Another copy of this module counts too. */
 export function isOurs(error: unknown): error is SessionStoreError {
   return error instanceof SessionStoreError || /^ERR_SESSION_/.test(String((error as { code?: unknown } | null)?.code))

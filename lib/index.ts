@@ -18,6 +18,7 @@ export {
   ForeignTableError,
   InvalidOptionError,
   InvalidSessionIdError,
+  QueryListenerError,
   SchemaConflictError,
   SessionConflictError,
   SessionStoreError,

@@ -137,6 +137,12 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     'StoreClosedError',
     'ERR_SESSION_STORE_CLOSED',
     'session get on a store that was closed; make a new KnexSessionStore'
+  ],
+  [
+    new lib.QueryListenerError(new Error('no space left on the disk of the query log')),
+    'QueryListenerError',
+    'ERR_SESSION_QUERY_LISTENER',
+    "a listener of Knex's events start, query, query-response or query-error threw an error (see cause): such a listener has to catch its own errors"
   ]
 ]
 

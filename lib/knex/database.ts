@@ -5,12 +5,15 @@ import { isOurs } from '../errors'
 import { monotonicNow } from '../natives'
 import { isPromiseLike } from '../soon'
 import { BorrowedConnections } from './borrowed-connections'
+import { keepEndable } from './endable-transaction'
 import type { Connection, KnexClient } from './knex-client'
+import { Listeners } from './listeners'
 import type { ConnectionVerdict } from './pool-health'
 import { PoolUse } from './pool-use'
 import { RunningStatement, StatementTime } from './running-statement'
 import type { StatementBounds } from './statement-bounds'
 import type { StatementEnding } from './statement-ending'
+import { asListenerError, runAsKnex, watched } from './statement-events'
 import { refuseEnded } from './transaction-end'
 
 /** What one statement needs besides its text and bindings. */
@@ -51,6 +54,7 @@ export class Database {
     private readonly borrowed: BorrowedConnections,
     private readonly limits: StatementLimits,
     private readonly driver: DriverKnowledge,
+    private readonly listeners: Listeners,
     private readonly bounds: StatementBounds | undefined,
     /** True for the statements of a transaction that is bounded as a whole. */
     private readonly isPart: boolean
@@ -63,12 +67,12 @@ export class Database {
   static of(knex: Knex, timeoutMs: number, driver: DriverKnowledge = {}): Database {
     const waits = new Deadlines(timeoutMs - Math.min(MOST_AHEAD_MS, timeoutMs * PART_AHEAD))
     const limits = { deadlines: new Deadlines(timeoutMs), waits }
-    return new Database(knex, BorrowedConnections.of(knex.client), limits, driver, undefined, false)
+    return new Database(knex, BorrowedConnections.of(knex.client), limits, driver, new Listeners(knex), undefined, false)
   }
 
   /** The same for one statement, which has bounds of its own. */
   within(bounds: StatementBounds): Database {
-    return new Database(this.knex, this.borrowed, this.limits, this.driver, bounds, this.isPart)
+    return new Database(this.knex, this.borrowed, this.limits, this.driver, this.listeners, bounds, this.isPart)
   }
 
   /** Milliseconds that a statement may wait for a locked row, or undefined for as long as the server has it. */
@@ -83,6 +87,11 @@ export class Database {
   /** True inside a transaction of the caller: what is done here may be rolled back, and shares one connection with it. */
   get isTransaction(): boolean {
     return this.client.transacting === true
+  }
+
+  /** Whether somebody listens to Knex's events of our statements. If nobody does, they go a shorter way, and nothing is emitted. */
+  get isListenedTo(): boolean {
+    return this.listeners.areThere
   }
 
   /** Throws where nobody waits for the statement any more. */
@@ -101,10 +110,11 @@ export class Database {
   }
 
   /**
-   * The same on a connection that {@link use} gave. By hand what `knex.raw` does, whose builder, runner and response events cost as much as
-   * the driver. The `query` events are the same.
+   * The same on a connection that {@link use} gave. If nobody listens, by hand what `knex.raw` does, whose builder, runner and response
+   * events cost as much as the driver.
    */
   async runOn(connection: Connection, sql: string, bindings: readonly unknown[], { driver = {} }: StatementOptions): Promise<unknown> {
+    if (this.isListenedTo) return runAsKnex(this.client, connection, { sql, bindings, options: driver })
     const { response } = await this.client.query(connection, { method: 'raw', sql, bindings, options: driver })
     return response
   }
@@ -183,11 +193,9 @@ export class Database {
    */
   async transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
     this.refuseEnded()
-    const { knex, bounds } = this
-    if (bounds !== undefined && !this.isTransaction) {
+    if (this.bounds !== undefined && !this.isTransaction) {
       return this.use((connection) =>
-        knex
-          .transaction((trx) => work(this.on(trx, true)), { connection })
+        this.begin((trx) => work(this.on(trx, true)), connection)
           // Of a connection that it was given, Knex does not take it away.
           .finally(() => delete connection.__knexTxId)
       )
@@ -195,7 +203,7 @@ export class Database {
     for (;;) {
       try {
         return await PoolUse.of(this.client).during(this.waitMs, (begun) =>
-          knex.transaction((trx) => {
+          this.begin((trx) => {
             begun()
             return work(this.on(trx, this.isPart))
           })
@@ -206,7 +214,25 @@ export class Database {
     }
   }
 
+  /** @param connection if it is not Knex that takes one from its pool */
+  private async begin<T>(work: (trx: Knex.Transaction) => Promise<T>, connection?: Connection): Promise<T> {
+    const { knex, isTransaction } = this
+    const container = (trx: Knex.Transaction) => {
+      if (!isTransaction) keepEndable(trx.client)
+      return work(trx)
+    }
+    try {
+      if (isTransaction) return await knex.transaction(container)
+      const config = { userParams: {}, doNotRejectOnRollback: true, ...(connection && { connection }) }
+      return await watched(this.client).transaction(container, config)
+    } catch (error) {
+      throw asListenerError(error)
+    }
+  }
+
   private on(trx: Knex, isPart: boolean): Database {
-    return new Database(trx, BorrowedConnections.of(trx.client), this.limits, this.driver, this.bounds, isPart)
+    const { limits, driver, listeners, bounds } = this
+    // Nobody else knows this transaction, so nobody can listen to it.
+    return new Database(trx, BorrowedConnections.of(trx.client), limits, driver, listeners, bounds, isPart)
   }
 }

@@ -10,7 +10,10 @@ export interface KnexClient {
   /** The database itself, where it is an object of this process. */
   readonly pglite?: object
   raw(sql: string): Knex.Raw
-  query(connection: unknown, statement: object): Promise<{ response: unknown }>
+  /** Knex sends BEGIN, COMMIT and the like as plain strings. */
+  query(connection: Connection, statement: object | string): Promise<{ response: unknown }>
+  runner(builder: object): object
+  transaction<T>(work: (trx: Knex.Transaction) => Promise<T>, config?: object): Promise<T>
   emit(event: string, ...values: unknown[]): boolean
   acquireConnection(): Promise<unknown>
   releaseConnection(connection: unknown): Promise<void>
@@ -52,25 +55,4 @@ export interface Connection {
  */
 export function isPlainPool(client: KnexClient): boolean {
   return client.transacting !== true && client.pool !== undefined && !Object.hasOwn(client, 'acquireConnection')
-}
-
-/** A statement as Knex's events have it. */
-export interface AnnouncedStatement {
-  readonly sql: string
-  readonly bindings: readonly unknown[]
-  readonly options?: object
-}
-
-/**
- * Keeps the application's query log whole where a statement is not sent by Knex, which would have emitted this; but that it puts the bound
- * values into the message of the error.
- */
-export function announce(
-  client: KnexClient,
-  event: 'query' | 'query-error',
-  { __knexUid, __knexTxId }: Connection,
-  statement: AnnouncedStatement,
-  ...error: unknown[]
-): void {
-  client.emit(event, ...error, { __knexUid, __knexTxId, method: 'raw', ...statement })
 }

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { expect, it } from 'vitest'
 import { int4Array, int8Array, textArray } from '../../lib/dialects/postgres/binary-array'
 import { PostgresDialect } from '../../lib/dialects/postgres/postgres-dialect'
@@ -5,6 +6,56 @@ import { runPrepared } from '../../lib/dialects/postgres/run-prepared'
 import { Database } from '../../lib/knex/database'
 import { describeDatabase } from '../support/databases'
 import { handMade, openStore, shareDatabase } from '../support/stores'
+
+type Query = (...given: unknown[]) => unknown
+type Wrap = (query: Query, seen: string[]) => Query
+interface Queryable {
+  query: Query
+}
+
+/** What tools that trace the driver put in the place of `client.query`. */
+const WRAPPERS: Readonly<Record<string, Wrap>> = {
+  'passes on a copy of the query': (query, seen) =>
+    function (this: unknown, given, ...rest) {
+      // As Knex asks for the version.
+      if (typeof given === 'string') return query.call(this, given, ...rest)
+      seen.push((given as { text: string }).text)
+      return query.call(this, { ...(given as object), text: `${(given as { text: string }).text} /* traced */` }, ...rest)
+    },
+  'is asynchronous': (query, seen) =>
+    async function (this: unknown, given, ...rest) {
+      await new Promise(setImmediate)
+      seen.push((given as { text: string }).text)
+      return query.call(this, given, ...rest)
+    },
+  'is asynchronous and passes on a copy': (query, seen) =>
+    async function (this: unknown, given, ...rest) {
+      await new Promise(setImmediate)
+      seen.push((given as { text: string }).text)
+      return query.call(this, { ...(given as object) }, ...rest)
+    },
+  'puts its own callback around the one that it is given': (query, seen) =>
+    function (this: unknown, ...given) {
+      const callback = given.pop() as (error: unknown, answer: unknown) => void
+      return query.call(this, ...given, (error: unknown, answer: unknown) => {
+        seen.push((given[0] as { text: string }).text)
+        callback(error, answer)
+      })
+    }
+}
+
+async function expectTraced(db: Database, seen: string[]): Promise<void> {
+  const sql = 'SELECT id FROM (SELECT unnest($1::text[]) AS id) AS w WHERE id <> $2'
+  for (const name of [undefined, 'traced', 'traced']) {
+    seen.length = 0
+    const answer = await runPrepared(db, { sql, name }, [textArray(['a', 'b', 'c']), 'b'])
+    expect(answer).toMatchObject({ rows: [['a'], ['c']], rowCount: 2 })
+    expect(seen).toEqual([sql])
+    await expect(runPrepared(db, { sql: 'SELECT 1 / $1::int', name: undefined }, ['0'])).rejects.toMatchObject({ code: '22012' })
+  }
+  const many = Array.from({ length: 20 }, (_, index) => runPrepared(db, { sql: 'SELECT $1::text', name: 'echo' }, [`${index}`]))
+  expect((await Promise.all(many)).map(({ rows }) => rows[0]?.[0])).toEqual(Array.from({ length: 20 }, (_, index) => `${index}`))
+}
 
 describeDatabase('postgres', 'a statement on the driver itself', (kind) => {
   const database = shareDatabase(kind)
@@ -32,15 +83,10 @@ describeDatabase('postgres', 'a statement on the driver itself', (kind) => {
     expect(rows).toEqual([{ name: 'one', statement: 'SELECT 1' }])
   })
 
-  it('that fails is told to the application without its values, and the connection goes on', async () => {
-    const knex = database().connect({ pool: { min: 1, max: 1 } })
-    const own = Database.of(knex, 10_000)
-    const told: unknown[] = []
-    knex.on('query', ({ sql }: { sql: string }) => told.push(sql))
-    knex.on('query-error', (error: Error, { sql }: { sql: string }) => told.push([error.message, sql]))
+  it('that fails leaves its connection well', async () => {
+    const own = Database.of(database().connect({ pool: { min: 1, max: 1 } }), 10_000)
     const sql = 'SELECT 1 / $1::int'
     await expect(runPrepared(own, { sql, name: 'fails' }, ['0'])).rejects.toMatchObject({ code: '22012' })
-    expect(told).toEqual([sql, ['division by zero', sql]])
     await expect(runPrepared(own, { sql: 'SELECT nonsense FROM nowhere', name: 'missing' }, [])).rejects.toMatchObject({ code: '42P01' })
     expect((await runPrepared(own, { sql, name: 'fails' }, ['1'])).rows).toEqual([['1']])
   })
@@ -74,29 +120,38 @@ describeDatabase('postgres', 'a statement on the driver itself', (kind) => {
     expect(await processId()).toEqual(before)
   })
 
-  it('can be traced by what traces the driver: it has a text, and a callback that may be wrapped', async () => {
-    const knex = database().connect({ pool: { min: 0, max: 1 } })
-    const connection = await knex.client.acquireConnection()
-    const seen: unknown[] = []
-    const { query } = connection
-    connection.query = function (
-      this: unknown,
-      given: { text: string; callback: (error: unknown, answer?: { rowCount: number }) => void }
-    ) {
-      const { callback } = given
-      given.callback = (error, answer) => {
-        seen.push([given.text, (error as Error | null)?.message, answer?.rowCount])
-        callback(error, answer)
+  for (const [what, wrap] of Object.entries(WRAPPERS)) {
+    it(`can be traced by what traces the driver and ${what}`, async () => {
+      const seen: string[] = []
+      const afterCreate = (connection: Queryable, done: (error: null, connection: unknown) => void) => {
+        connection.query = wrap(connection.query, seen)
+        done(null, connection)
       }
-      return query.call(this, given)
+      await expectTraced(Database.of(database().connect({ pool: { min: 0, max: 1, afterCreate } }), 10_000), seen)
+    })
+  }
+
+  it('can be traced by what replaces the function of all clients', async () => {
+    const seen: string[] = []
+    const { query } = pg.Client.prototype
+    try {
+      pg.Client.prototype.query = (WRAPPERS['passes on a copy of the query'] as Wrap)(query as Query, seen) as never
+      await expectTraced(Database.of(database().connect({ pool: { min: 0, max: 1 } }), 10_000), seen)
+    } finally {
+      pg.Client.prototype.query = query
     }
-    await knex.client.releaseConnection(connection)
-    await runPrepared(Database.of(knex, 10_000), { sql: 'SELECT 1', name: 'traced' }, [])
-    await runPrepared(Database.of(knex, 10_000), { sql: 'SELECT 1 / 0', name: undefined }, []).catch(() => undefined)
-    expect(seen).toEqual([
-      ['SELECT 1', undefined, 1],
-      ['SELECT 1 / 0', 'division by zero', undefined]
-    ])
+  })
+
+  it('fails where what traces the driver fails before it has called it', async () => {
+    const failure = new Error('no trace')
+    const afterCreate = (connection: Queryable, done: (error: null, connection: unknown) => void) => {
+      connection.query = async () => {
+        throw failure
+      }
+      done(null, connection)
+    }
+    const own = Database.of(database().connect({ pool: { min: 0, max: 1, afterCreate } }), 10_000)
+    await expect(runPrepared(own, { sql: 'SELECT 1', name: undefined }, [])).rejects.toBe(failure)
   })
 
   it('is bounded by the driver too, where the application has set it so', async () => {

@@ -45,7 +45,7 @@ describeDatabases('the sessions table', (database) => {
     expect(await Promise.all(calls)).toEqual(calls.map((_, visitor) => expect.objectContaining({ visitor })))
     expect(creations(log)).toBe(1)
     // The look, and the creation.
-    const perSession = /insert into|update |select .* (where |on s\.)("id"|`id`) (=|in)|^begin|^commit/i
+    const perSession = /insert into|update |select .* (where |on s\.)("id"|`id`) (=|in)|^begin|^commit|^create index/i
     expect(log.statements.filter((sql) => CREATES.test(sql) || !perSession.test(sql))).toHaveLength(2)
   })
 
@@ -62,10 +62,11 @@ describeDatabases('the sessions table', (database) => {
     await using opened = await openStore(database)
     const log = new StatementLog(opened.knex)
     await opened.store.ready()
-    expect(log.count).toBe(2)
+    expect(creations(log)).toBe(1)
+    const { count } = log
     await opened.store.ready()
     await opened.another().ready()
-    expect(log.count).toBe(2)
+    expect(log.count).toBe(count)
   })
 
   it('is made again when it was dropped, once, and the calls that found it missing succeed', async () => {

@@ -1,4 +1,6 @@
 import type { Database, StatementOptions } from '../../knex/database'
+import type { Connection } from '../../knex/knex-client'
+import { StatementEvents } from '../../knex/statement-events'
 import { withLockWait } from './lock-wait'
 
 /** What the server answers to a statement that returns no rows, as far as it is used here. */
@@ -88,8 +90,8 @@ export async function write(db: Database, { sql, bindings }: Sql): Promise<Outco
 }
 
 /** What both drivers offer of a connection, as far as it is used here. */
-interface OwnConnection {
-  query(sql: string, answered: (error: unknown) => void): void
+interface OwnConnection extends Connection {
+  query(sql: string, answered: (error: Error | null, rows?: unknown, fields?: unknown) => void): void
 }
 
 /**
@@ -106,13 +108,21 @@ export async function writeBeside(db: Database, sql: string): Promise<void> {
     return
   }
   try {
-    client.emit('query', { method: 'raw', sql, bindings: [] })
-    await new Promise<void>((resolve, reject) => {
-      ;(connection as OwnConnection).query(sql, (error) => (error ? reject(error) : resolve()))
-    })
+    await runBeside(db, connection as OwnConnection, sql)
   } finally {
     await client.destroyRawConnection(connection)
   }
+}
+
+async function runBeside(db: Database, connection: OwnConnection, sql: string): Promise<void> {
+  const events = db.isListenedTo ? new StatementEvents(db.client, connection, { sql, bindings: [] }) : undefined
+  const answer = await new Promise<unknown[]>((resolve, reject) => {
+    connection.query(sql, (error, ...response) => (error === null ? resolve(response) : reject(error)))
+  }).catch((error) => {
+    events?.failed(error)
+    throw error
+  })
+  events?.succeeded(answer)
 }
 
 /** Runs a statement, which is committed when it is answered, whatever the settings of the connection are. */

@@ -37,25 +37,29 @@ export interface PgConnection extends Connection {
   readonly connection: Wire
   /** Of the process of the server that answers, or what a pooler gives in its place. */
   readonly processID?: number | null
-  query(query: PreparedQuery): unknown
+  query(query: PreparedQuery, callback: Answered): unknown
   query(query: { text: string }, answered: (error: unknown, answer?: { rows: Record<string, string>[] }) => void): unknown
 }
 
 /**
  * One run of a statement: what the driver calls a submittable. The driver calls `submit` when the connection is free, and the `handle…`
  * methods as the server answers.
+ *
+ * Its own properties are a query config of the driver's, with two that the driver does not know. So a copy, which a tool that traces the
+ * driver may pass on instead, is the same statement, which the driver then runs by a query of its own.
  */
 export class PreparedQuery {
   readonly text: string
   readonly name: string | undefined
-  private readonly rows: (string | null)[][] = []
-  private rowCount = 0
+  readonly rowMode = 'array'
+  /** Set by the driver. The driver, if it bounds each query in time, and tools that trace the driver put theirs around it. */
+  callback: Answered | undefined = undefined
+  private readonly found: (string | null)[][] = []
+  private hits = 0
 
   constructor(
     statement: Statement,
-    private readonly bindings: readonly Binding[],
-    /** By this name, because the driver, if it bounds each query in time, and tools that trace the driver put theirs around it. */
-    public callback: Answered
+    private readonly values: readonly Binding[]
   ) {
     this.text = statement.sql
     this.name = statement.name
@@ -70,7 +74,7 @@ export class PreparedQuery {
         wire.parse({ name, text })
         if (name !== '' && submittedNamedStatements !== undefined) submittedNamedStatements[name] = text
       }
-      wire.bind({ statement: name, values: this.bindings })
+      wire.bind({ statement: name, values: this.values })
       wire.execute()
       wire.sync()
       return null
@@ -82,20 +86,20 @@ export class PreparedQuery {
   }
 
   handleDataRow({ fields }: { fields: (string | null)[] }): void {
-    this.rows.push(fields)
+    this.found.push(fields)
   }
 
   /** Ends with how many rows it was: `UPDATE 5`, `INSERT 0 5`. */
   handleCommandComplete({ text }: { text: string }): void {
-    this.rowCount = Number(text.slice(text.lastIndexOf(' ') + 1)) || 0
+    this.hits = Number(text.slice(text.lastIndexOf(' ') + 1)) || 0
   }
 
   handleReadyForQuery(): void {
-    this.callback(null, { rows: this.rows, rowCount: this.rowCount })
+    this.callback?.(null, { rows: this.found, rowCount: this.hits })
   }
 
   handleError(error: unknown): void {
-    this.callback(error)
+    this.callback?.(error)
   }
 
   handleRowDescription(): void {

@@ -1,5 +1,6 @@
 import type { Database } from '../../knex/database'
-import { announce, type Connection } from '../../knex/knex-client'
+import type { Connection } from '../../knex/knex-client'
+import { isPromiseLike } from '../../soon'
 import { PreparedNames } from './prepared-names'
 import { type Answer, type Binding, type PgConnection, PreparedQuery, type Statement } from './prepared-query'
 
@@ -29,10 +30,11 @@ export function runPrepared(db: Database, statement: Statement, bindings: readon
 
 /**
  * On the driver itself, as pg-cursor does, at half the cost of Knex's own way: the server does not describe columns that we know, and
- * nothing is copied or converted. If the driver is not as it is known here, Knex runs the statement.
+ * nothing is copied or converted. If the driver is not as it is known here, or if somebody listens to Knex's events, Knex runs the statement.
  */
 function run(db: Database, statement: Statement, bindings: readonly Binding[], connection: Connection): Promise<Answer> {
-  return speaksDirectly(connection) ? send(db, statement, bindings, connection) : sendByKnex(db, statement, bindings, connection)
+  const isDirect = speaksDirectly(connection) && !db.isListenedTo
+  return isDirect ? send(statement, bindings, connection) : sendByKnex(db, statement, bindings, connection)
 }
 
 /** PGlite, which Knex reaches by a driver of the same name, calls the count of rows affectedRows. */
@@ -48,16 +50,13 @@ interface DriverResult {
   readonly affectedRows?: number
 }
 
-function send({ client }: Database, statement: Statement, bindings: readonly Binding[], connection: PgConnection): Promise<Answer> {
-  const announced = { sql: statement.sql, bindings, options: { name: statement.name } }
-  announce(client, 'query', connection, announced)
+/** Calls the driver as Knex calls it, so that what wraps `connection.query` for Knex can wrap it here. */
+function send(statement: Statement, bindings: readonly Binding[], connection: PgConnection): Promise<Answer> {
   return new Promise<Answer>((resolve, reject) => {
-    const query = new PreparedQuery(statement, bindings, (error, answer) => {
-      if (answer !== undefined) return resolve(answer)
-      announce(client, 'query-error', connection, announced, error)
-      reject(error)
-    })
-    connection.query(query)
+    const query = new PreparedQuery(statement, bindings)
+    const returned = connection.query(query, (error, answer) => (answer === undefined ? reject(error) : resolve(answer)))
+    // A wrapper that is asynchronous may fail before it has called the driver.
+    if (isPromiseLike(returned)) returned.then(undefined, reject)
   })
 }
 

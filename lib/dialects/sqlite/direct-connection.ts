@@ -12,6 +12,7 @@ export interface DirectStatement {
   raw(on: true): DirectStatement
   /** Gives the first column alone. */
   pluck(on: true): DirectStatement
+  columns(): { readonly name: string }[]
   all(...bindings: unknown[]): unknown[][]
   get(...bindings: unknown[]): unknown[] | undefined
   run(...bindings: unknown[]): unknown

@@ -1,9 +1,11 @@
 import type { Database } from '../../knex/database'
-import { announce, type ConnectionPool, isPlainPool } from '../../knex/knex-client'
+import { type ConnectionPool, isPlainPool } from '../../knex/knex-client'
+import { uniqueId } from '../../knex/statement-events'
 import { monotonicNow } from '../../natives'
 import { isPromiseLike, type Soon } from '../../soon'
 import { BusyTimeout } from './busy-timeout'
-import { type DirectConnection, type DirectStatement, prepared } from './direct-connection'
+import { type DirectConnection, prepared } from './direct-connection'
+import { control, runHeard, takeBack } from './heard-statements'
 import { isLockError, LockQueue, pauseAfter } from './lock-queue'
 
 /** The rows that a statement returned, as arrays in the order of its columns. */
@@ -61,7 +63,10 @@ export function readByKey(db: Database, sql: string, keys: readonly unknown[]): 
   return onConnection(db, {
     intent: 'read',
     isAtomic: keys.length > 1,
-    run: (connection) => keys.map((key) => announced(db, connection, sql, [key]).get(key))
+    run: (connection) => {
+      const isHeard = db.isListenedTo
+      return keys.map((key) => (isHeard ? runHeard(db, connection, sql, [key])[0] : prepared(connection, sql).get(key)))
+    }
   })
 }
 
@@ -79,16 +84,15 @@ export async function runScript(db: Database, statements: readonly string[]): Pr
     })
     return
   }
-  const script = statements.join(';\n')
   const run = (connection: DirectConnection) => {
-    announce(db.client, 'query', connection, { sql: script, bindings: [] })
-    connection.exec(script)
+    if (db.isListenedTo) for (const sql of statements) runHeard(db, connection, sql, [])
+    else connection.exec(statements.join(';\n'))
   }
   await onConnection(db, {
     intent: 'write',
     isAtomic: true,
     run,
-    runInside: (connection) => inSavepoint(connection, () => run(connection))
+    runInside: (connection) => inSavepoint(db, connection, () => run(connection))
   })
 }
 
@@ -107,8 +111,8 @@ const BEGIN = {
   /** Two processes that both read first and then write would refuse each other at once, instead of waiting their turn. */
   write: 'BEGIN IMMEDIATE'
 }
-/** Takes the lock that reading needs, before a statement is announced. */
-const LOCK = { read: `${BEGIN.read}; SELECT 1 FROM sqlite_master LIMIT 1`, write: BEGIN.write }
+/** Takes the lock that reading needs. To begin a transaction is not enough for it. */
+const TAKE_READ_LOCK = 'SELECT 1 FROM sqlite_master LIMIT 1'
 
 /** The connection that each pool gave last. */
 const lastOf = new WeakMap<ConnectionPool, DirectConnection>()
@@ -125,18 +129,18 @@ const queuesOf = new WeakMap<ConnectionPool, { readonly read: LockQueue; readonl
  */
 function onConnection<T>(db: Database, work: Work<T>): Soon<T> {
   const { pool } = db.client
-  if (db.isTransaction || pool === undefined) return onAcquired(db, (connection) => perform(connection, work))
+  if (db.isTransaction || pool === undefined) return onAcquired(db, (connection) => perform(db, connection, work))
   const queue = queueOf(pool, work)
-  const again = (failure?: unknown) => queue.run(db, (until) => onAcquired(db, (held) => performHolding(held, work, until)), failure)
+  const again = (failure?: unknown) => queue.run(db, (until) => onAcquired(db, (held) => performHolding(db, held, work, until)), failure)
   if (!queue.isEmpty) return again()
   const recover = (failure: unknown) => {
     if (isLockError(failure)) return again(failure)
     throw failure
   }
   const idle = idleConnection(db)
-  if (idle === undefined) return onAcquired(db, (connection) => perform(connection, work)).catch(recover)
+  if (idle === undefined) return onAcquired(db, (connection) => perform(db, connection, work)).catch(recover)
   try {
-    return perform(idle, work)
+    return perform(db, idle, work)
   } catch (failure) {
     return recover(failure)
   }
@@ -164,9 +168,9 @@ async function onAcquired<T>(db: Database, work: (connection: DirectConnection) 
   }
 }
 
-function perform<T>(connection: DirectConnection, { intent, isAtomic, run, runInside = run }: Work<T>): T {
+function perform<T>(db: Database, connection: DirectConnection, { intent, isAtomic, run, runInside = run }: Work<T>): T {
   if (connection.inTransaction) return runInside(connection)
-  const work = () => (isAtomic ? inTransaction(connection, BEGIN[intent], run) : run(connection))
+  const work = () => (isAtomic ? inTransaction(db, connection, BEGIN[intent], run) : run(connection))
   const timeout = BusyTimeout.of(connection)
   return intent === 'read' ? timeout.withoutForReading(work) : timeout.without(work)
 }
@@ -175,14 +179,19 @@ function perform<T>(connection: DirectConnection, { intent, isAtomic, run, runIn
  * The same in a transaction that takes the lock first, on a connection that nobody else uses. Outside WAL mode readers may keep it from
  * committing: it waits with the lock in its hands, so that no new readers come and it is not passed over again and again.
  */
-async function performHolding<T>(connection: DirectConnection, work: Work<T>, until: number): Promise<T> {
-  if (connection.inTransaction) return perform(connection, work)
+async function performHolding<T>(db: Database, connection: DirectConnection, work: Work<T>, until: number): Promise<T> {
+  if (connection.inTransaction) return perform(db, connection, work)
   const timeout = BusyTimeout.of(connection)
-  const result = timeout.without(() => begun(connection, LOCK[work.intent], work.run))
+  const result = timeout.without(() =>
+    begun(db, connection, BEGIN[work.intent], () => {
+      if (work.intent === 'read') connection.exec(TAKE_READ_LOCK)
+      return work.run(connection)
+    })
+  )
   try {
     for (let tries = 1; ; tries++) {
       try {
-        timeout.without(() => connection.exec('COMMIT'))
+        timeout.without(() => control(db, connection, 'COMMIT'))
         return result
       } catch (error) {
         if (!isLockError(error) || monotonicNow() >= until) throw error
@@ -190,7 +199,8 @@ async function performHolding<T>(connection: DirectConnection, work: Work<T>, un
       await pauseAfter(tries)
     }
   } finally {
-    if (connection.inTransaction) connection.exec('ROLLBACK')
+    if (connection.inTransaction) takeBack(db, connection, 'ROLLBACK')
+    endTransaction(connection)
   }
 }
 
@@ -214,48 +224,51 @@ function stepPrepared(db: Database, connection: DirectConnection, steps: readonl
 }
 
 function runPrepared(db: Database, connection: DirectConnection, { sql, bindings }: Step): Outcome {
-  const statement = announced(db, connection, sql, bindings)
+  if (db.isListenedTo) return { rows: runHeard(db, connection, sql, bindings) }
+  const statement = prepared(connection, sql)
   if (statement.reader) return { rows: statement.all(...bindings) }
   statement.run(...bindings)
   return NOTHING
 }
 
-/** The prepared statement, about to be run. */
-function announced(db: Database, connection: DirectConnection, sql: string, bindings: readonly unknown[]): DirectStatement {
-  const statement = prepared(connection, sql)
-  announce(db.client, 'query', connection, { sql, bindings })
-  return statement
-}
-
-function inTransaction<T>(connection: DirectConnection, begin: string, work: (connection: DirectConnection) => T): T {
-  return begun(connection, begin, () => {
-    const result = work(connection)
-    connection.exec('COMMIT')
-    return result
+function inTransaction<T>(db: Database, connection: DirectConnection, begin: string, work: (connection: DirectConnection) => T): T {
+  const result = begun(db, connection, begin, () => {
+    const done = work(connection)
+    control(db, connection, 'COMMIT')
+    return done
   })
+  endTransaction(connection)
+  return result
 }
 
 /** Begins a transaction and does the work in it. What fails is rolled back. */
-function begun<T>(connection: DirectConnection, begin: string, work: (connection: DirectConnection) => T): T {
+function begun<T>(db: Database, connection: DirectConnection, begin: string, work: () => T): T {
+  // As Knex notes it, so that its events name the transaction.
+  if (db.isListenedTo) connection.__knexTxId = uniqueId(db.client)
   try {
-    connection.exec(begin)
-    return work(connection)
+    control(db, connection, begin)
+    return work()
   } catch (error) {
-    if (connection.inTransaction) connection.exec('ROLLBACK')
+    if (connection.inTransaction) takeBack(db, connection, 'ROLLBACK')
+    endTransaction(connection)
     throw error
   }
 }
 
+function endTransaction(connection: DirectConnection): void {
+  if (connection.__knexTxId !== undefined) delete connection.__knexTxId
+}
+
 /** A failure inside the caller's transaction takes back our statements and leaves his. */
-function inSavepoint(connection: DirectConnection, work: () => void): void {
-  connection.exec('SAVEPOINT sessions_schema')
+function inSavepoint(db: Database, connection: DirectConnection, work: () => void): void {
+  control(db, connection, 'SAVEPOINT sessions_schema')
   try {
     work()
   } catch (error) {
-    connection.exec('ROLLBACK TO sessions_schema')
+    takeBack(db, connection, 'ROLLBACK TO sessions_schema')
     throw error
   } finally {
-    connection.exec('RELEASE sessions_schema')
+    takeBack(db, connection, 'RELEASE sessions_schema')
   }
 }
 

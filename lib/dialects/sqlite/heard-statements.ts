@@ -1,0 +1,54 @@
+import type { Database } from '../../knex/database'
+import { StatementEvents, tellOfControl } from '../../knex/statement-events'
+import type { DirectConnection } from './direct-connection'
+
+/** Runs a statement in the form that Knex gives it, for those who listen to Knex's events. Its rows come as they do elsewhere here. */
+export function runHeard(db: Database, connection: DirectConnection, sql: string, bindings: readonly unknown[]): unknown[][] {
+  const events = new StatementEvents(db.client, connection, { sql, bindings })
+  let columns: string[] | undefined
+  let response: unknown
+  try {
+    const statement = connection.prepare(sql)
+    columns = statement.reader ? statement.columns().map(({ name }) => name) : undefined
+    response = statement.reader ? statement.all(...bindings) : statement.run(...bindings)
+  } catch (error) {
+    events.failed(error as Error)
+    throw error
+  }
+  if (columns === undefined) {
+    const { lastInsertRowid: lastID, changes } = response as { lastInsertRowid: unknown; changes: unknown }
+    events.succeeded(response, { context: { lastID, changes } })
+    return []
+  }
+  // Before a listener can change them.
+  const rows = (response as Record<string, unknown>[]).map((row) => columns.map((name) => asNumber(row[name])))
+  events.succeeded(response)
+  return rows
+}
+
+/** The application may have its driver give every integer as a BigInt. */
+function asNumber(value: unknown): unknown {
+  return typeof value === 'bigint' ? Number(value) : value
+}
+
+/** Runs a statement that begins, ends or divides a transaction. */
+export function control(db: Database, connection: DirectConnection, sql: string): void {
+  if (db.isListenedTo) tellOfControl(db.client, connection, `${sql};`, () => connection.exec(sql))
+  else connection.exec(sql)
+}
+
+/** Runs a statement that has to be run, also where a listener throws on hearing of it. */
+export function takeBack(db: Database, connection: DirectConnection, sql: string): void {
+  let hasRun = false
+  const work = () => {
+    hasRun = true
+    connection.exec(sql)
+  }
+  try {
+    if (db.isListenedTo) tellOfControl(db.client, connection, `${sql};`, work)
+    else work()
+  } catch (error) {
+    if (hasRun) throw error
+    work()
+  }
+}
