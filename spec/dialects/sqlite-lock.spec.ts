@@ -202,10 +202,13 @@ describeDatabase('sqlite', 'a lock that another process holds', (kind) => {
     const other = opened.database.connect()
     const trx = await other.transaction()
     await trx.raw(`DELETE FROM ${opened.tableName} WHERE id = 'none'`)
+    const begin = performance.now()
     const waiting = opened.store.set('new', handMade({ is: 'new' }))
     await pause(50)
     await trx.commit()
     await waiting
+    // In the driver it would wait for its whole busy timeout, and keep the transaction from going on.
+    expect(performance.now() - begin).toBeLessThan(3000)
     expect(await opened.store.get('new')).toMatchObject({ is: 'new' })
   })
 })
