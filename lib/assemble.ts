@@ -10,7 +10,7 @@ import { Waits } from './knex/waits'
 import { type ResolvedOptions, systemClock } from './options'
 import { Pruner } from './pruner'
 import { Readiness } from './schema/readiness'
-import { type RegisteredTable, register } from './schema/registry'
+import { poolShareOf, type RegisteredTable, register } from './schema/registry'
 import type { Soon } from './soon'
 import type { SessionRecords } from './table/session-records'
 import { SessionTable } from './table/session-table'
@@ -54,7 +54,7 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const db = Database.of(knex, timeoutMs, driverOf(dialect))
   const readiness = new Readiness(knex, db, dialect, entry, options.createTable)
   const table = new SessionTable(db, dialect, entry.definition, readiness, options.clock)
-  const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections))
+  const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections, poolShareOf(knex)))
   budget.lowerTo(options.maxConnections)
   const lockedRows = getOrMake(lockedRowsOfBudget, budget, () => new LockedRows(budget))
   const limits = options.batch
@@ -63,7 +63,7 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, { budget, lockedRows }, timeoutMs)
   const order = new WriteOrder(entry.lastWrites)
   // Who closes a store waits for the round under way.
-  const deadlines = new Deadlines(timeoutMs, (operation) => Waits.of(knex.client).explain(operation, dialect.name))
+  const deadlines = new Deadlines(timeoutMs, (operation, waitedMs) => Waits.of(knex.client).explain(operation, dialect.name, waitedMs))
   const inTime = <T>(statement: () => Soon<T>) => withinTime(budget.use(statement), 'prune', deadlines)
   const prune = (limit: number) => inTime(() => table.prune(limit))
   const pruner =

@@ -87,7 +87,8 @@ abstract class PendingAnswer<T> extends Caller {
   /** If the call never got to the database, the cause is named, and not the database. */
   private explained(error: unknown): unknown {
     if (!(error instanceof TimeoutError) || error.outcome !== 'not-written') return error
-    return this.call.deadlines?.explain(this.call.operation) ?? error
+    const { deadlines, operation, startedAt } = this.call
+    return deadlines?.explain(operation, Math.round(monotonicNow() - startedAt)) ?? error
   }
 
   protected abstract give(value: T): void

@@ -38,7 +38,7 @@ export class Deadlines {
    */
   constructor(
     readonly timeoutMs: number,
-    readonly explain: (operation: string) => SessionStoreError | undefined = () => undefined
+    readonly explain: (operation: string, waitedMs: number) => SessionStoreError | undefined = () => undefined
   ) {}
 
   /** @param since when its time began, as `monotonicNow()` has it */

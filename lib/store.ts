@@ -74,7 +74,7 @@ export class KnexSessionStore extends Store {
     this.parts = assemble(this.options)
     this.revisions = parent?.revisions ?? new Revisions()
     const { knex, dialect, timeoutMs } = this.options
-    const explain = (operation: string) => Waits.of(knex.client).explain(operation, dialect.name)
+    const explain: Deadlines['explain'] = (operation, waitedMs) => Waits.of(knex.client).explain(operation, dialect.name, waitedMs)
     this.callDeadlines = new CallDeadlines(timeoutMs, explain)
     this.stepDeadlines = new Deadlines(timeoutMs, explain)
     const announcer = parent ?? this

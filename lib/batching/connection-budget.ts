@@ -6,22 +6,38 @@ export interface Waiting {
   proceed(): void
 }
 
+/**
+ * How many connections of a pool are in use, and what waits for one. Plain data, shared by every copy of this module in the process, so that
+ * its shape must not change under `registry@1`.
+ */
+export interface PoolShare {
+  used: number
+  maxConnections: number
+  /** With how many connections each has to leave to others. */
+  waiting: Map<Waiting, number>
+}
+
 /** How many of the user's connections may be in use at once, shared by all lanes of one Knex. Those who wait are served in turn. */
 export class ConnectionBudget {
-  private used = 0
-  /** With how many each has to leave to others. */
-  private readonly queue = new Map<Waiting, number>()
+  private readonly share: PoolShare
 
-  constructor(private maxConnections: number) {}
+  /** @param share what this process knows of the pool, if others share it: stores, and copies of this module */
+  constructor(maxConnections: number, share: Partial<PoolShare> = {}) {
+    this.share = Object.assign(share, {
+      used: share.used ?? 0,
+      maxConnections: Math.min(maxConnections, share.maxConnections ?? maxConnections),
+      waiting: share.waiting ?? new Map()
+    })
+  }
 
   /** True where one connection is all there may be. */
   get isOfOne(): boolean {
-    return this.maxConnections === 1
+    return this.share.maxConnections === 1
   }
 
   /** Stores that share a Knex each promised their maximum; the smallest keeps every promise. */
   lowerTo(maxConnections: number): void {
-    this.maxConnections = Math.min(this.maxConnections, maxConnections)
+    this.share.maxConnections = Math.min(this.share.maxConnections, maxConnections)
   }
 
   /**
@@ -30,23 +46,28 @@ export class ConnectionBudget {
    * @param toLeave how many connections have to be left to others
    */
   take(waiting: Waiting, toLeave = 0): boolean {
-    if (this.used >= this.maxConnections - toLeave) {
-      this.queue.set(waiting, toLeave)
+    if (!this.isFree(toLeave)) {
+      this.share.waiting.set(waiting, toLeave)
       return false
     }
-    this.used++
+    this.share.used++
     return true
   }
 
   giveBack(): void {
-    this.used--
+    const { share } = this
+    share.used--
     // One who is called may have nothing left to send; then the next may have the connection.
-    for (const [waiting, toLeave] of this.queue) {
-      if (this.used >= this.maxConnections) return
-      if (this.used >= this.maxConnections - toLeave) continue
-      this.queue.delete(waiting)
+    for (const [waiting, toLeave] of share.waiting) {
+      if (share.used >= share.maxConnections) return
+      if (!this.isFree(toLeave)) continue
+      share.waiting.delete(waiting)
       waiting.proceed()
     }
+  }
+
+  private isFree(toLeave: number): boolean {
+    return this.share.used < Math.max(1, this.share.maxConnections - toLeave)
   }
 
   /** Runs `work` with one connection of the budget. */

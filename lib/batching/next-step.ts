@@ -1,4 +1,11 @@
-import { DatabaseError, DatabaseUnreachableError, ReadOnlyDatabaseError, TransientDatabaseError } from '../database-errors'
+import {
+  DatabaseError,
+  DatabaseLockedError,
+  DatabaseUnreachableError,
+  PoolExhaustedError,
+  ReadOnlyDatabaseError,
+  TransientDatabaseError
+} from '../database-errors'
 
 /** What is done after a statement failed, with the calls that still wait. */
 export type Step =
@@ -22,6 +29,8 @@ export interface Failed {
 }
 
 export function nextStep(error: unknown, { rows, tries, locksRows }: Failed): Step {
+  // It has waited for as long as its callers do.
+  if (error instanceof DatabaseLockedError || error instanceof PoolExhaustedError) return 'fail'
   if (error instanceof TransientDatabaseError) {
     if (error.reason === 'locked' && locksRows) return rows > 1 ? 'split' : 'wait-for-lock'
     return tries < (error.reason === 'ended' ? MAX_TRIES.ended : MAX_TRIES.conflict) ? 'again' : 'fail'

@@ -1,4 +1,4 @@
-import { DatabaseUnreachableError, TimeoutError, TransientDatabaseError } from '../database-errors'
+import { DatabaseUnreachableError, PoolExhaustedError, TimeoutError, TransientDatabaseError } from '../database-errors'
 import { StatementBounds } from '../knex/statement-bounds'
 import { startAwaitedTimer } from '../natives'
 import { isPromiseLike, type Soon } from '../soon'
@@ -80,7 +80,8 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
 
   private recover(batch: Entry<Item, Result>[], error: unknown, attempt: Attempt, ended: () => void): void {
     const { lockedRows } = this.options
-    const isUnknown = error instanceof DatabaseUnreachableError || (error instanceof TimeoutError && error.outcome === 'unknown')
+    const isLost = error instanceof DatabaseUnreachableError && !(error instanceof PoolExhaustedError)
+    const isUnknown = isLost || (error instanceof TimeoutError && error.outcome === 'unknown')
     for (const entry of batch) {
       entry.comeBack(isUnknown)
       if (entry.twins !== undefined) for (const twin of entry.twins) twin.comeBack(isUnknown)

@@ -99,9 +99,9 @@ export class PoolUse {
 
   private explanation(): Explanation {
     const since = monotonicNow()
-    return (operation, dialect) => {
+    return (operation, dialect, waitedMs = Math.round(monotonicNow() - since)) => {
       const usage = this.usage()
-      return usage && new PoolExhaustedError(operation, dialect ?? this.client.driverName, usage, Math.round(monotonicNow() - since))
+      return usage && new PoolExhaustedError(operation, dialect ?? this.client.driverName, usage, waitedMs)
     }
   }
 

@@ -2,7 +2,7 @@ import type { SessionStoreError } from '../errors'
 import type { KnexClient } from './knex-client'
 
 /** Makes the error of a call whose time was over while it waited; undefined if the reason has gone meanwhile. */
-export type Explanation = (operation: string, dialect?: string) => SessionStoreError | undefined
+export type Explanation = (operation: string, dialect?: string, waitedMs?: number) => SessionStoreError | undefined
 
 const ofClient = new WeakMap<KnexClient, Waits>()
 
@@ -31,9 +31,9 @@ export class Waits {
   }
 
   /** The error for a call whose time is over, or undefined if nothing is waited for. */
-  readonly explain: Explanation = (operation, dialect) => {
+  readonly explain: Explanation = (operation, dialect, waitedMs) => {
     for (const explanation of this.underWay) {
-      const error = explanation(operation, dialect)
+      const error = explanation(operation, dialect, waitedMs)
       if (error !== undefined) return error
     }
     return undefined

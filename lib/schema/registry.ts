@@ -22,6 +22,8 @@ interface Registry {
   readonly named: Map<string, Map<string, RegisteredTable>>
   /** Databases that are only themselves: a transaction, a pool in memory. */
   readonly anonymous: WeakMap<object, Map<string, RegisteredTable>>
+  /** What is known of the pool of each Knex, by its client. `batching/` has the shape. */
+  readonly pools: WeakMap<object, object>
 }
 
 const REGISTRY = Symbol.for('knex-session-store/registry@1')
@@ -49,9 +51,20 @@ export function registeredIn(identity: DatabaseIdentity, definition: TableDefini
   return knownTablesOf(identity)?.get(keyOf(definition))
 }
 
+/** What this process knows of the pool of a Knex, the same object for every copy of this module; empty at first. */
+export function poolShareOf({ client }: Knex): object {
+  const { pools } = registry()
+  let share = pools.get(client)
+  if (share === undefined) {
+    share = {}
+    pools.set(client, share)
+  }
+  return share
+}
+
 function registry(): Registry {
   const holder = globalThis as { [REGISTRY]?: Registry }
-  holder[REGISTRY] ??= { named: new Map(), anonymous: new WeakMap() }
+  holder[REGISTRY] ??= { named: new Map(), anonymous: new WeakMap(), pools: new WeakMap() }
   return holder[REGISTRY]
 }
 

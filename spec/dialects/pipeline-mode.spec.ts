@@ -1,5 +1,7 @@
 import type { Knex } from 'knex'
 import { expect, it, vi } from 'vitest'
+import { driverOf } from '../../lib/dialects/dialect'
+import { PostgresDialect } from '../../lib/dialects/postgres/postgres-dialect'
 import { runPrepared } from '../../lib/dialects/postgres/run-prepared'
 import { Database } from '../../lib/knex/database'
 import { describeDatabase } from '../support/databases'
@@ -93,7 +95,7 @@ describeDatabase('postgres', "pg's own pipeline mode", (kind) => {
   it('gives back what it had, and drops what had no answer', async () => {
     await using opened = await open(2)
     const { knex } = opened
-    const db = Database.of(knex, 200)
+    const db = Database.of(knex, 200, driverOf(new PostgresDialect({ prepare: true, durability: 'sets' })))
     const sleep = { sql: 'SELECT pg_sleep(0.6)', name: undefined }
     const outcomes = await Promise.allSettled([
       runPrepared(db, sleep, [], true),

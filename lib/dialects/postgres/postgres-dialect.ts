@@ -14,6 +14,7 @@ import { quotedColumns, type TableDefinition } from '../table-definition'
 import { cancelRequests } from './cancel-request'
 import type { SqlFlavour } from './postgres-sql'
 import { type PostgresOptions, PostgresStatements } from './postgres-statements'
+import { AS_TEXT } from './run-prepared'
 
 /** Longer names are cut silently by the server: NAMEDATALEN - 1. */
 const MAX_NAME_BYTES = 63
@@ -84,7 +85,7 @@ export class PostgresDialect implements Dialect {
   }
 
   async select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {
-    const result = (await db.run(sql, bindings, { driver: { rowMode: 'array' } })) as { rows: unknown[][] }
+    const result = (await db.run(sql, bindings, { driver: { rowMode: 'array', types: AS_TEXT } })) as { rows: unknown[][] }
     return result.rows
   }
 

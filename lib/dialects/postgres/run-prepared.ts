@@ -4,8 +4,8 @@ import { isPromiseLike } from '../../soon'
 import { PreparedNames } from './prepared-names'
 import { type Answer, type Binding, type PgConnection, PreparedQuery, type Statement } from './prepared-query'
 
-/** Values as the server sends them, whatever the application has the driver make of its own: what one of our own queries answers. */
-const AS_TEXT = { getTypeParser: () => (value: string) => value }
+/** Values as the server sends them, whatever the application has the driver make of its own. */
+export const AS_TEXT = { getTypeParser: () => (value: string) => value }
 
 /**
  * Runs a prepared statement. If the server does not know any more what was prepared, prepares it anew and runs it once more.

@@ -1,4 +1,4 @@
-import { DatabaseLockedError } from '../../database-errors'
+import { DatabaseLockedError, TimeoutError } from '../../database-errors'
 import type { Database } from '../../knex/database'
 import { Waits } from '../../knex/waits'
 import { monotonicNow, startAwaitedTimer } from '../../natives'
@@ -40,8 +40,8 @@ export class LockQueue {
     let failure = firstFailure
     const since = monotonicNow()
     const until = since + db.waitMs
-    const tooLate = (operation: string, dialect = db.client.driverName) =>
-      new DatabaseLockedError(operation, dialect, driverCode(failure), Math.round(monotonicNow() - since))
+    const tooLate = (operation: string, dialect = db.client.driverName, waitedMs = Math.round(monotonicNow() - since)) =>
+      new DatabaseLockedError(operation, dialect, driverCode(failure), waitedMs)
     const isOver = Waits.of(db.client).begin(tooLate)
     await this.turn()
     try {
@@ -51,6 +51,8 @@ export class LockQueue {
         try {
           return await attempt(until)
         } catch (error) {
+          // Nobody waits for it any more, and the lock is why.
+          if (error instanceof TimeoutError) throw tooLate('statement')
           if (!isLockError(error)) throw error
           failure = error
         }
