@@ -8,9 +8,10 @@ import { driverOf } from './dialects/dialect'
 import { Database } from './knex/database'
 import { Waits } from './knex/waits'
 import { type ResolvedOptions, systemClock } from './options'
+import { poolShareOf } from './process-registry'
 import { Pruner } from './pruner'
 import { Readiness } from './schema/readiness'
-import { poolShareOf, type RegisteredTable, register } from './schema/registry'
+import { type RegisteredTable, register } from './schema/registry'
 import type { Soon } from './soon'
 import type { SessionRecords } from './table/session-records'
 import { SessionTable } from './table/session-table'
@@ -54,7 +55,7 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
   const db = Database.of(knex, timeoutMs, driverOf(dialect))
   const readiness = new Readiness(knex, db, dialect, entry, options.createTable)
   const table = new SessionTable(db, dialect, entry.definition, readiness, options.clock)
-  const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections, poolShareOf(knex)))
+  const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections, poolShareOf(knex.client)))
   budget.lowerTo(options.maxConnections)
   const lockedRows = getOrMake(lockedRowsOfBudget, budget, () => new LockedRows(budget))
   const limits = options.batch

@@ -252,6 +252,24 @@ describeDatabases(
       await there.close()
     })
 
+    it('behind a proxy is ended by what reaches the same server for certain, and nothing else', async () => {
+      await using opened = await openStore(kind, PLAIN)
+      const { store, database } = opened
+      await store.set('id', handMade({ step: 1 }))
+      await using port = await ForwardedPort.to(database.url)
+      await port.up()
+      const knex = database.connect({ connection: port.url(database.url), pool: { min: 0, max: 1 } })
+      const there = new KnexSessionStore({ knex, ...PLAIN, timeoutMs: 2000, pruneIntervalMs: false })
+      await there.set('other', handMade())
+      const admin = database.connect({ pool: { min: 0, max: 2 } })
+      const holder = await lockTable(database, admin)
+      // A CancelRequest bears a key that no other connection has. A number of a process alone may be somebody else's on another server.
+      const certain = { postgres: 'not-written', mysql: 'unknown' }[kind.name as 'postgres' | 'mysql']
+      expect(await outcomeOf(there.set('id', handMade({ step: 2 })))).toBe(certain)
+      await holder.rollback()
+      await there.close()
+    })
+
     it('is not waited for beyond a limit of time that the server has, which is an error that says so', async () => {
       await using opened = await openStore(kind, PLAIN)
       const { store, database } = opened

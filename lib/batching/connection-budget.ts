@@ -1,3 +1,4 @@
+import { type PoolShare, poolShareOf } from '../process-registry'
 import type { Soon } from '../soon'
 
 /** Whoever waits for a connection of the budget. */
@@ -6,28 +7,14 @@ export interface Waiting {
   proceed(): void
 }
 
-/**
- * How many connections of a pool are in use, and what waits for one. Plain data, shared by every copy of this module in the process, so that
- * its shape must not change under `registry@1`.
- */
-export interface PoolShare {
-  used: number
-  maxConnections: number
-  /** With how many connections each has to leave to others. */
-  waiting: Map<Waiting, number>
-}
-
 /** How many of the user's connections may be in use at once, shared by all lanes of one Knex. Those who wait are served in turn. */
 export class ConnectionBudget {
-  private readonly share: PoolShare
-
-  /** @param share what this process knows of the pool, if others share it: stores, and copies of this module */
-  constructor(maxConnections: number, share: Partial<PoolShare> = {}) {
-    this.share = Object.assign(share, {
-      used: share.used ?? 0,
-      maxConnections: Math.min(maxConnections, share.maxConnections ?? maxConnections),
-      waiting: share.waiting ?? new Map()
-    })
+  /** @param share the pool's, if stores and copies of this module share it */
+  constructor(
+    maxConnections: number,
+    private readonly share: PoolShare = poolShareOf({})
+  ) {
+    this.lowerTo(maxConnections)
   }
 
   /** True where one connection is all there may be. */

@@ -1,4 +1,5 @@
 import type { Deadlines } from '../deadlines'
+import { poolShareOf } from '../process-registry'
 import { afterAnswers } from '../turns'
 import { type Connection, isPlainPool, type KnexClient } from './knex-client'
 import { PoolHealth } from './pool-health'
@@ -16,7 +17,7 @@ const MOST_SHARING = 2
  */
 export class BorrowedConnections {
   readonly health: PoolHealth
-  private readonly kept: Connection[] = []
+  private readonly kept: Connection[]
   /** How many statements are under way on each connection that may be shared. */
   private readonly shared = new Map<Connection, number>()
   private returning = false
@@ -25,6 +26,7 @@ export class BorrowedConnections {
   private constructor(private readonly client: KnexClient) {
     this.pool = PoolUse.of(client)
     this.health = PoolHealth.of(client)
+    this.kept = poolShareOf(client).kept as Connection[]
   }
 
   static of(client: KnexClient): BorrowedConnections {

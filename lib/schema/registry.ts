@@ -2,6 +2,7 @@ import type { Knex } from 'knex'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
 import { type DefinitionDifference, SchemaConflictError } from '../errors'
 import { type DatabaseIdentity, databaseIdentity } from '../knex/identity'
+import { processRegistry } from '../process-registry'
 
 /**
  * One sessions table as this process knows it. Plain data, shared by every copy of this module in the process, so that its shape must
@@ -16,17 +17,6 @@ export interface RegisteredTable {
   /** The last write of each session that has writes in flight, by stored id. */
   readonly lastWrites: Map<string, Promise<unknown>>
 }
-
-interface Registry {
-  /** Databases that can be named: a server, a file. */
-  readonly named: Map<string, Map<string, RegisteredTable>>
-  /** Databases that are only themselves: a transaction, a pool in memory. */
-  readonly anonymous: WeakMap<object, Map<string, RegisteredTable>>
-  /** What is known of the pool of each Knex, by its client. `batching/` has the shape. */
-  readonly pools: WeakMap<object, object>
-}
-
-const REGISTRY = Symbol.for('knex-session-store/registry@1')
 
 /**
  * The entry of the table, made at the first call and the same object at every later one, from whatever copy of this module.
@@ -51,32 +41,16 @@ export function registeredIn(identity: DatabaseIdentity, definition: TableDefini
   return knownTablesOf(identity)?.get(keyOf(definition))
 }
 
-/** What this process knows of the pool of a Knex, the same object for every copy of this module; empty at first. */
-export function poolShareOf({ client }: Knex): object {
-  const { pools } = registry()
-  let share = pools.get(client)
-  if (share === undefined) {
-    share = {}
-    pools.set(client, share)
-  }
-  return share
-}
-
-function registry(): Registry {
-  const holder = globalThis as { [REGISTRY]?: Registry }
-  holder[REGISTRY] ??= { named: new Map(), anonymous: new WeakMap(), pools: new WeakMap() }
-  return holder[REGISTRY]
-}
-
 function knownTablesOf(identity: DatabaseIdentity): Map<string, RegisteredTable> | undefined {
-  const { named, anonymous } = registry()
-  return typeof identity === 'string' ? named.get(identity) : anonymous.get(identity)
+  const { named, anonymous } = processRegistry()
+  const tables = typeof identity === 'string' ? named.get(identity) : anonymous.get(identity)
+  return tables as Map<string, RegisteredTable> | undefined
 }
 
 function tablesOf(identity: DatabaseIdentity): Map<string, RegisteredTable> {
   const tables = knownTablesOf(identity)
   if (tables !== undefined) return tables
-  const { named, anonymous } = registry()
+  const { named, anonymous } = processRegistry()
   const fresh = new Map<string, RegisteredTable>()
   if (typeof identity === 'string') named.set(identity, fresh)
   else anonymous.set(identity, fresh)

@@ -188,7 +188,7 @@ describeDatabase('postgres', 'a statement that the database gives up for others'
       })
       .then(([writes]) => writes)
     expect((await Promise.all(['a', 'b'].map((id) => store.get(id)))).map(userOf)).toEqual(['bob', 'bob'])
-    // The application's change of "a" may have come after the store's, and the one of "b" came before it.
+    // The row that was locked is written last. The other may have been written before the application got it.
     expect(await knex(tableName).where('id', 'b').pluck('owner_id')).toEqual([null])
     expect(other.stats().statements.set?.errors).toBeGreaterThan(0)
   })

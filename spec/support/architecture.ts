@@ -43,6 +43,7 @@ const FLOORS: readonly (readonly string[])[] = [
     'debug',
     'events',
     'counterparts',
+    'process-registry',
     'unknown-option',
     'errors',
     'database-errors',
