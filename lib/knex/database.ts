@@ -38,7 +38,9 @@ export class Database {
    * @param judge tells after which errors a connection is dropped; without it only after a time-out
    */
   static of(knex: Knex, timeoutMs: number, judge: Judge = () => 'sound'): Database {
-    return new Database(knex, new Deadlines(timeoutMs), judge)
+    // A transaction of the application may be read-only because it was begun so.
+    const judgeInside: Judge = (error) => (judge(error) === 'lost' ? 'lost' : 'sound')
+    return new Database(knex, new Deadlines(timeoutMs), knex.isTransaction === true ? judgeInside : judge)
   }
 
   get client(): KnexClient {
