@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { answerInTime, type Call } from '../lib/callbacks'
 import { CallDeadlines, type Caller, type Undertaking } from '../lib/caller'
-import { TimeoutError } from '../lib/errors'
+import { TimeoutError } from '../lib/database-errors'
 import { monotonicNow } from './support/movable-natives'
 
 vi.mock('../lib/natives', () => import('./support/movable-natives.ts'))

@@ -67,7 +67,8 @@ export class Database {
   static of(knex: Knex, timeoutMs: number, driver: DriverKnowledge = {}): Database {
     const waits = new Deadlines(timeoutMs - Math.min(MOST_AHEAD_MS, timeoutMs * PART_AHEAD))
     const limits = { deadlines: new Deadlines(timeoutMs), waits }
-    return new Database(knex, BorrowedConnections.of(knex.client), limits, driver, new Listeners(knex), undefined, false)
+    const known = knex.isTransaction === true ? insideTransaction(driver) : driver
+    return new Database(knex, BorrowedConnections.of(knex.client), limits, known, new Listeners(knex), undefined, false)
   }
 
   /** The same for one statement, which has bounds of its own. */
@@ -235,4 +236,9 @@ export class Database {
     // Nobody else knows this transaction, so nobody can listen to it.
     return new Database(trx, BorrowedConnections.of(trx.client), limits, driver, listeners, bounds, isPart)
   }
+}
+
+/** A transaction of the application may be read-only because it was begun so. That says nothing of the server. */
+function insideTransaction({ ending, judge = () => 'sound' }: DriverKnowledge): DriverKnowledge {
+  return { ending, judge: (error) => (judge(error) === 'lost' ? 'lost' : 'sound') }
 }

@@ -118,6 +118,11 @@ describe('a standby of PostgreSQL', async () => {
     }
   })
 
+  it('is not well by health(), which says why, though sessions can be read there', async () => {
+    const health = await open({ tableName: 'there' }).health()
+    expect(health).toMatchObject({ ok: false, error: { code: 'ERR_SESSION_READ_ONLY', driverCode: '25006' } })
+  })
+
   it('says that it is read-only, and not that the table is missing, where it may make the table', async () => {
     const store = open({ tableName: 'not_there' })
     await expect(store.get(id)).rejects.toThrow(ReadOnlyDatabaseError)

@@ -96,7 +96,7 @@ describeDatabases(
       expect(await store.get('a')).toMatchObject({ user: 'ada' })
     })
 
-    it('cost at most two calls their answer where the application has used them, and are found by asking', async () => {
+    it('cost at most two calls their answer where only the application has used them', async () => {
       await using opened = await openBehindProxy(kind, { timeoutMs: 1000, maxConnections: 4 })
       const { store, knex, proxy } = opened
       await store.set('a', handMade({ user: 'ada' }))

@@ -115,6 +115,30 @@ describeDatabases(
   servers
 )
 
+describeDatabase('postgres', 'a transaction that the application has begun as read-only', (kind) => {
+  it('says nothing of the server', async () => {
+    await using opened = await openStore(kind, {}, { knex: { pool: { min: 0, max: 1 } } })
+    const { store, knex } = opened
+    const pid = async () => (await knex.raw('SELECT pg_backend_pid() AS pid')).rows[0].pid
+    await store.set('a', handMade({ user: 'ada' }))
+    const before = await pid()
+    const refused = knex.transaction((trx) => store.withTransaction(trx).set('a', handMade()), { readOnly: true })
+    await expect(refused).rejects.toThrow(ReadOnlyDatabaseError)
+    expect(await pid()).toBe(before)
+  })
+
+  it('is not aborted by health(), which only reads there', async () => {
+    await using opened = await openStore(kind)
+    const { store, knex } = opened
+    await store.set('a', handMade({ user: 'ada' }))
+    const inside = async (trx: Knex.Transaction) => {
+      expect(await store.withTransaction(trx).health()).toMatchObject({ ok: true })
+      expect(await store.withTransaction(trx).get('a')).toMatchObject({ user: 'ada' })
+    }
+    await knex.transaction(inside, { readOnly: true })
+  })
+})
+
 describeDatabase('postgres', 'a FATAL error', () => {
   let server: LocalServer
   beforeAll(async () => {
