@@ -1,7 +1,7 @@
 import express from 'express'
 import session, { type SessionData } from 'express-session'
 import type { Knex } from 'knex'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { SessionStoreError } from '../lib'
 import type { Database } from './support/databases'
 import { describeDatabase } from './support/databases'
@@ -159,5 +159,7 @@ describeDatabase('postgres', 'a pool that statements of the store have used up',
     const answers = await Promise.all([failure(opened.store.get('there')), failure(opened.store.set('new', handMade()))])
     for (const { error } of answers) expect(error).not.toMatchObject({ code: 'ERR_SESSION_POOL_EXHAUSTED' })
     await trx.rollback()
+    // The server is told to end what was given up.
+    await vi.waitUntil(() => opened.knex.client.pool.numUsed() === 0, { timeout: 20_000 })
   })
 })

@@ -105,12 +105,14 @@ describeDatabases('one app factory', (database) => {
   }
 })
 
-/** A statement on the rows of a sessions table, or on a transaction: what is left is about tables. */
+/** A statement on the rows of a sessions table, on a transaction, or on an index of the table: what is left is about tables. */
 function isOnRows(sql: string): boolean {
   // A look at the columns may be a query for no rows.
   return (
     !/limit 0$/i.test(sql) &&
-    /^\s*(select|insert into|update|delete from)\b[\s\S]*\b(admin_)?sessions\b|^(begin|commit|rollback|savepoint|release)\b/i.test(sql)
+    /^\s*(select|insert into|update|delete from)\b[\s\S]*\b(admin_)?sessions\b|^(begin|commit|rollback|savepoint|release|create index)\b/i.test(
+      sql
+    )
   )
 }
 

@@ -45,6 +45,7 @@ export interface Connection {
   __knexTxId?: string
   /** True where the application has switched on that the driver sends statements before the last ones are answered. */
   readonly pipeline?: boolean
+  on?(event: 'error', listener: () => void): unknown
   /** Why it must not be used any more: the pool then destroys it. */
   __knex__disposed?: unknown
 }

@@ -97,6 +97,12 @@ export class ServerEnding extends Bounded {
     const { connection } = this.statement
     // The pool destroys it instead of lending it again.
     connection.__knex__disposed ??= new TimeoutError('statement', ENDING_MS)
+    // Knex listens for what a connection of its own pool tells of its end. Nobody may listen on one of a pool that the application brought.
+    connection.on?.('error', ignore)
     this.how.cut(connection)
   }
+}
+
+function ignore(): void {
+  // What waits for the connection is told by its own error.
 }

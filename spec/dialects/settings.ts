@@ -19,7 +19,7 @@ export interface TriedSettings {
 
 /** ER_UNKNOWN_SYSTEM_VARIABLE and the like: the server has no such setting, does not take the value, or does not take it for a session. */
 const NOT_OF_THIS_SERVER =
-  /^(ER_UNKNOWN_SYSTEM_VARIABLE|ER_WRONG_VALUE_FOR_VAR|ER_WRONG_ARGUMENTS|ER_VARIABLE_IS_READONLY|ER_UNKNOWN_STORAGE_ENGINE|ER_QUERY_CACHE_.*|ER_UNKNOWN_(CHARACTER_SET|COLLATION|LOCALE)|42704|22023)$/
+  /^(ER_UNKNOWN_SYSTEM_VARIABLE|ER_WRONG_VALUE_FOR_VAR|ER_WRONG_ARGUMENTS|ER_VARIABLE_IS_READONLY|ER_UNKNOWN_STORAGE_ENGINE|ER_QUERY_CACHE_.*|ER_UNKNOWN_(CHARACTER_SET|COLLATION|LOCALE)|1925|42704|22023)$/
 
 /** What the settings break, by their titles. What a server does not know is printed. */
 export async function failuresOf(opened: OpenDatabase, settings: readonly TriedSettings[]): Promise<Record<string, unknown>> {

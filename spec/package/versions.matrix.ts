@@ -10,10 +10,10 @@ import { nodeOf, run, succeeded } from './run'
 const VERSIONS: Readonly<Record<string, readonly string[]>> = {
   // 3.0.0 was published without half of its files.
   knex: ['2.4.0', '2.4.2', '2.5.1', '3.0.1', '3.1.0', '3.2.10', 'latest'],
-  pg: ['8.2.0', '8.3.3', '8.7.3', '8.11.6', '8.16.3', 'latest'],
+  pg: ['8.2.0', '8.3.0', '8.7.3', '8.16.3', 'latest'],
   mysql2: ['2.0.0', '2.3.3', '3.0.0', '3.6.5', '3.11.5', 'latest'],
   'express-session': ['1.17.0', '1.17.3', '1.18.2', 'latest'],
-  'better-sqlite3': ['13.0.0', 'latest']
+  'better-sqlite3': ['latest']
 }
 const ON: Readonly<Record<string, readonly DatabaseName[]>> = {
   knex: ['postgres', 'mysql', 'sqlite'],

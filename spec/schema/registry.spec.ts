@@ -67,7 +67,8 @@ describeDatabases('registering a sessions table', (database) => {
       expect(copy.registerSessionsTable(opened.knex)).toBe(first)
       expect(await new copy.KnexSessionStore({ knex: opened.knex, pruneIntervalMs: false }).get('a')).not.toBeNull()
     }
-    expect(log.statements).toHaveLength(3)
+    // Each copy asks for itself what the connections commit.
+    expect(log.statements.filter((sql) => !sql.includes('@@autocommit'))).toHaveLength(3)
   })
 
   it('with other columns is an error that names each field', async () => {

@@ -126,10 +126,19 @@ async function runBeside(db: Database, connection: OwnConnection, sql: string): 
 }
 
 /** Runs a statement, which is committed when it is answered, whatever the settings of the connection are. */
-async function run(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown> {
-  const options = optionsOf(db)
+function run(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown> {
   const ordinary = hasOrdinarySettings(db)
-  if (ordinary === true || (await ordinary)) return db.run(sql, bindings, options)
+  return ordinary === true ? db.run(sql, bindings, optionsOf(db)) : runUnlessOrdinary(db, sql, bindings, ordinary)
+}
+
+async function runUnlessOrdinary(
+  db: Database,
+  sql: string,
+  bindings: readonly unknown[],
+  ordinary: boolean | Promise<boolean>
+): Promise<unknown> {
+  const options = optionsOf(db)
+  if (await ordinary) return db.run(sql, bindings, options)
   return db.use(async (connection) => {
     const send = (text: string) => db.runOn(connection, text, [], options)
     // A read, too, would otherwise begin a transaction, whose snapshot is what all later reads of this connection see.
