@@ -86,7 +86,7 @@ abstract class PendingAnswer<T> extends Caller {
 
   /** If the call never got to the database, the cause is named, and not the database. */
   private explained(error: unknown): unknown {
-    if (!(error instanceof TimeoutError) || error.outcome !== 'not-written') return error
+    if (this.wasSent || !(error instanceof TimeoutError) || error.outcome !== 'not-written') return error
     const { deadlines, operation, startedAt } = this.call
     return deadlines?.explain(operation, Math.round(monotonicNow() - startedAt)) ?? error
   }

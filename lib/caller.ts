@@ -16,6 +16,8 @@ export abstract class Caller extends Bounded {
   hasGivenUp = false
   /** What a TimeoutError would have to say now. */
   outcome: TimeoutOutcome = 'not-written'
+  /** True once a statement for it was on its way: then it did not only wait for a connection or a lock of the file. */
+  wasSent = false
   private last: Undertaking | undefined = undefined
 
   /** Tells the undertaking when the caller gives up. */

@@ -58,7 +58,7 @@ describeDatabases('one app factory', (database) => {
     const { knex } = opened
     const log = new StatementLog(knex)
     await createSessionsTable(knex)
-    expect(log.count).toBe(2)
+    expect(log.statements.filter((sql) => !isOnRows(sql))).toHaveLength(2)
     for (const batch of batches(
       Array.from({ length: 100 }, (_, index) => index),
       4
@@ -110,7 +110,7 @@ function isOnRows(sql: string): boolean {
   // A look at the columns may be a query for no rows.
   return (
     !/limit 0$/i.test(sql) &&
-    /^\s*(select|insert into|update|delete from)\b[\s\S]*\b(admin_)?sessions\b|^(begin|commit|rollback|savepoint|release|create index)\b/i.test(
+    /^\s*(\/\*M![^*]*\*\/ )?(select|insert into|update|delete from)\b[\s\S]*\b(admin_)?sessions\b|^(begin|commit|rollback|savepoint|release|create index|select @@autocommit)\b/i.test(
       sql
     )
   )

@@ -50,6 +50,7 @@ export class Entry<Item, Result> implements Undertaking, LockedCall {
 
   /** Its statement has failed. */
   comeBack(isUnknown: boolean): void {
+    if (this.bounds?.hasBegun) this.caller.wasSent = true
     this.bounds = undefined
     this.mayBeWritten ||= isUnknown
     if (!this.mayBeWritten) this.caller.outcome = 'not-written'

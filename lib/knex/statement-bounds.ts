@@ -26,6 +26,11 @@ export class StatementBounds {
     private wantedBy: number
   ) {}
 
+  /** True once something was sent. */
+  get hasBegun(): boolean {
+    return this.running !== undefined
+  }
+
   /** One caller has given up. */
   leave(part: Part): void {
     this.givenUp ??= []
