@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, inject, it } from 'vitest'
-import { databaseNamed } from '../support/databases'
+import { type DatabaseName, databaseNamed } from '../support/databases'
 import { nodeOf, run, succeeded } from './run'
 
 const { bare, newest, oldest } = inject('projects')
@@ -36,6 +36,29 @@ describe('the packed package', () => {
     expect(output).not.toMatch(/failed|did not exit|open handle/)
     expect(code).toBe(0)
   })
+})
+
+describe('the packed package under the fake timers of Jest 30', () => {
+  it.each(['node', 'jsdom'].flatMap((environment) => ['sqlite', 'postgres'].map((kind) => [environment, kind] as const)))(
+    'answers in the environment %s, on %s, whenever they are switched on or off',
+    async (environment, kind) => {
+      await using database = await databaseNamed(kind as DatabaseName).open()
+      const jest = [
+        'node_modules/jest/bin/jest.js',
+        '--ci',
+        '--rootDir',
+        '.',
+        '--env',
+        environment,
+        '--testMatch',
+        '**/jest-fakes.test.cjs'
+      ]
+      const { code, output } = await run(nodeOf(newest, 24), newest, jest, { DATABASE: JSON.stringify(database.config) })
+      expect(output).toMatch(/Tests: +3 passed/)
+      expect(output).not.toMatch(/did not exit|open handle/)
+      expect(code).toBe(0)
+    }
+  )
 })
 
 describe('the types of the packed package', () => {

@@ -34,6 +34,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
         ...(await developedWith('better-sqlite3', 'express', 'express-session', 'knex', 'mysql2', 'pg')),
         ...(await developedWith('@types/express', '@types/express-session', '@types/node')),
         jest: '^30.0.0',
+        'jest-environment-jsdom': '^30.0.0',
         'typescript-6': 'npm:typescript@^6.0.2',
         'typescript-7': 'npm:typescript@^7.0.2',
         ...nodes({ 20: '^20.19.0', 22: '^22.12.0', 24: '^24.0.0', 26: '^26.0.0' })

@@ -11,9 +11,9 @@ export interface Ended {
 export const succeeded = { code: 0, output: expect.stringMatching(/^done$/m) }
 
 /** Runs a program in a project, which has to end by itself. */
-export function run(program: string, cwd: string, args: readonly string[]): Promise<Ended> {
+export function run(program: string, cwd: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
   return new Promise((resolve) => {
-    execFile(program, args, { cwd, timeout: 150_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
+    execFile(program, args, { cwd, env: { ...process.env, ...env }, timeout: 150_000, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
       const code = error ? (error.code ?? error.signal ?? null) : 0
       resolve({ code, output: stdout + stderr })
     })
