@@ -13,7 +13,8 @@ const COLUMNS = {
   expiresHour: 'expires_hour',
   revision: 'revision',
   ownerId: 'owner_id',
-  createdAt: 'created_at'
+  createdAt: 'created_at',
+  lastSeenAt: 'last_seen_at'
 }
 
 exports.up = async (knex) => {
@@ -76,7 +77,8 @@ function postgres(knex, names) {
   ${columns.expiresHour} integer NOT NULL,
   ${columns.revision} integer NOT NULL,
   ${columns.ownerId} varchar(255) NULL,
-  ${columns.createdAt} bigint NOT NULL
+  ${columns.createdAt} bigint NOT NULL,
+  ${columns.lastSeenAt} bigint NOT NULL
 ) WITH (fillfactor = 85)`)
       await trx.raw(`CREATE INDEX ON ${table} USING hash (${columns.id})`)
       await trx.raw(`CREATE INDEX ON ${table} (${columns.expiresHour})`)
@@ -115,6 +117,7 @@ function cockroach(knex, names) {
   ${columns.revision} int4 NOT NULL,
   ${columns.ownerId} varchar(255) NULL,
   ${columns.createdAt} bigint NOT NULL,
+  ${columns.lastSeenAt} bigint NOT NULL,
   INDEX (${columns.expiresHour}),
   INDEX (${columns.ownerId}) WHERE ${columns.ownerId} IS NOT NULL
 )`),
@@ -148,7 +151,8 @@ function sqlite(knex, names) {
   ${columns.expiresHour} integer NOT NULL,
   ${columns.revision} integer NOT NULL,
   ${columns.ownerId} varchar(255) NULL,
-  ${columns.createdAt} bigint NOT NULL
+  ${columns.createdAt} bigint NOT NULL,
+  ${columns.lastSeenAt} bigint NOT NULL
 )`)
         await trx.raw(`CREATE INDEX ${await indexName(trx, 'expires_hour')} ON ${quote(tableName)} (${columns.expiresHour})`)
         const { ownerId } = columns
@@ -185,6 +189,7 @@ function mysql(knex, names) {
   ${columns.revision} int NOT NULL,
   ${columns.ownerId} varchar(255) NULL,
   ${columns.createdAt} bigint NOT NULL,
+  ${columns.lastSeenAt} bigint NOT NULL,
   PRIMARY KEY (${columns.id}),
   INDEX (${columns.expiresHour}),
   INDEX (${columns.ownerId})

@@ -220,7 +220,7 @@ describe('the options', () => {
   it('columns takes only the keys it knows', async () => {
     await using database = open()
     expect(refusal(database.knex, { columns: { expires: 'expires' } }).message).toBe(
-      'unknown option "columns.expires", did you mean expiresAt? (options: id, data, expiresAt, expiresHour, revision, ownerId, createdAt)'
+      'unknown option "columns.expires", did you mean expiresAt? (options: id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt)'
     )
     expect(refusal(database.knex, { columns: { data: '' } }).message).toBe(`columns.data must be ${NAME}, got "" (string)`)
     expect(refusal(database.knex, { columns: { data: 'id' } }).message).toBe(

@@ -246,7 +246,7 @@ describeStores('an error of the database', (kind) => {
     const broken = { sqlite: 'abs(-9223372036854775808)', mysql: '(SELECT 1 UNION ALL SELECT 2)', postgres: '1/0', cockroach: '1/0' }[
       kind.name
     ]
-    const columns = ['id', 'data', 'expires_at', 'expires_hour', 'revision', 'owner_id', 'created_at']
+    const columns = ['id', 'data', 'expires_at', 'expires_hour', 'revision', 'owner_id', 'created_at', 'last_seen_at']
     await knex.raw(`CREATE VIEW ${tableName} AS SELECT ${columns.map((column) => `${broken} AS ${column}`).join(', ')}`)
     const calls = callsOf(store, loaded)
     delete calls.ready

@@ -271,7 +271,7 @@ describeStores('pruning', (kind) => {
   it('goes in batches', async () => {
     await using opened = await openStore(database(), { pruneBatchSize: 10 })
     await opened.store.ready()
-    const template = { data: '{}', expires_at: 5, expires_hour: 1, revision: 1, created_at: 1 }
+    const template = { data: '{}', expires_at: 5, expires_hour: 1, revision: 1, created_at: 1, last_seen_at: 1 }
     await opened.knex(opened.tableName).insert(Array.from({ length: 25 }, (_, number) => ({ id: `dead ${number}`, ...template })))
     const log = new StatementLog(opened.knex)
     expect(await opened.store.prune()).toBe(25)

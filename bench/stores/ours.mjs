@@ -51,13 +51,13 @@ function fail(error) {
 }
 
 // The table's columns but `owner_id`, which stays null. The stored id is the base64url SHA-256 of the session id.
-const columns = 'id, data, expires_at, expires_hour, revision, created_at'
+const columns = 'id, data, expires_at, expires_hour, revision, created_at, last_seen_at'
 
 const fills = {
   pg: (knex, tableName, rows, text) =>
     knex.raw(
       `INSERT INTO ?? (${columns})
-       SELECT rtrim(translate(encode(sha256(convert_to(md5('session-' || i), 'UTF8')), 'base64'), '+/', '-_'), '='), ?, ?, ?, 1, ?
+       SELECT rtrim(translate(encode(sha256(convert_to(md5('session-' || i), 'UTF8')), 'base64'), '+/', '-_'), '='), ?, ?, ?, 1, ?, ?
        FROM generate_series(0, ?::int - 1) i`,
       [tableName, text, ...moments(), rows]
     ),
@@ -65,7 +65,7 @@ const fills = {
     knex.raw(
       `INSERT INTO ?? (${columns})
        SELECT replace(replace(trim(TRAILING '=' FROM to_base64(unhex(sha2(md5(concat('session-', seq)), 256)))), '+', '-'), '/', '_'),
-         ?, ?, ?, 1, ?
+         ?, ?, ?, 1, ?, ?
        FROM seq_0_to_${Number(rows) - 1}`,
       [tableName, text, ...moments()]
     )
@@ -73,15 +73,15 @@ const fills = {
 
 function fillFile(file, tableName, rows, text) {
   const database = sqliteDatabase(file)
-  const insert = database.prepare(`INSERT INTO ${tableName} (${columns}) VALUES (?, ?, ?, ?, 1, ?)`)
+  const insert = database.prepare(`INSERT INTO ${tableName} (${columns}) VALUES (?, ?, ?, ?, 1, ?, ?)`)
   database.transaction(() => {
     for (let index = 0; index < rows; index++) insert.run(hashedId(sessionId(index)), text, ...moments())
   })()
   database.close()
 }
 
-/** expires_at, expires_hour (hours since the epoch, rounded up), created_at. */
+/** expires_at, expires_hour (hours since the epoch, rounded up), created_at, last_seen_at. */
 function moments() {
   const now = Date.now()
-  return [now + lifetimeMs, Math.ceil((now + lifetimeMs) / 3_600_000), now]
+  return [now + lifetimeMs, Math.ceil((now + lifetimeMs) / 3_600_000), now, now]
 }

@@ -75,7 +75,7 @@ export interface SessionStatements {
   /** The rows that exist, dead or alive, in any order. */
   load(db: Database, ids: readonly string[]): Soon<SessionRecord[]>
   /** Inserts the rows whose id is not there yet, dead or alive. */
-  insert(db: Database, records: readonly RecordToPut[]): Soon<void>
+  insert(db: Database, records: readonly RecordToPut[], now: number): Soon<void>
   /** Inserts or overwrites. Answers the revision each row has now, or {@link UNKNOWN_REVISION}. */
   put(db: Database, records: readonly RecordToPut[], now: number): Soon<number[]>
   /** Inserts, or overwrites a live row. Answers the same, or null where the row is that of a dead session and stays as it is. */

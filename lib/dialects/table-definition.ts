@@ -17,6 +17,8 @@ export interface ColumnNames {
   readonly ownerId: string
   /** When the session began, in milliseconds since the epoch. */
   readonly createdAt: string
+  /** When the session was last written or touched, in milliseconds since the epoch; as precise as `touchAfterMs`. Not indexed. */
+  readonly lastSeenAt: string
 }
 
 export const DEFAULT_COLUMNS: ColumnNames = Object.freeze({
@@ -26,7 +28,8 @@ export const DEFAULT_COLUMNS: ColumnNames = Object.freeze({
   expiresHour: 'expires_hour',
   revision: 'revision',
   ownerId: 'owner_id',
-  createdAt: 'created_at'
+  createdAt: 'created_at',
+  lastSeenAt: 'last_seen_at'
 })
 
 /** Which table, and how it is laid out. Two definitions of one table must be equal in everything but the first two fields. */

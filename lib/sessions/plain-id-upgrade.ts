@@ -9,8 +9,8 @@ import type { SessionsParts } from './sessions-parts'
 /** A row is claimed by an update at its revision, so each lost try was another request's write. */
 const MAX_TRIES = 20
 
-/** In a row that is dead from the beginning, which is all it is for. Not empty: an empty text is a null to some databases. */
-const TOMBSTONE = { data: '-', expiresAt: 1, ownerId: null }
+/** In a row that is dead from the beginning, which is all it is for. The data is JSON, as in every row that ended. */
+const TOMBSTONE = { data: '{}', expiresAt: 1, ownerId: null }
 
 /**
  * The way from plain ids to hashed ones: a session that is not found under its hash is looked for under its plain id, and moved.

@@ -52,7 +52,7 @@ export class SessionTable {
   }
 
   insert(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<void> {
-    return this.run('set', records.length, () => this.statements.insert(this.on(bounds), records))
+    return this.run('set', records.length, () => this.statements.insert(this.on(bounds), records, this.now()))
   }
 
   put(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<number[]> {

@@ -89,7 +89,7 @@ describe('a standby of PostgreSQL', async () => {
   beforeAll(async () => {
     database = await postgres.open()
     standby = await startStandby(bin, [
-      'CREATE TABLE "there" (id varchar(255) COLLATE "C" PRIMARY KEY, data text, expires_at bigint, expires_hour integer, revision integer, owner_id varchar(255), created_at bigint)',
+      'CREATE TABLE "there" (id varchar(255) COLLATE "C" PRIMARY KEY, data text, expires_at bigint, expires_hour integer, revision integer, owner_id varchar(255), created_at bigint, last_seen_at bigint)',
       `INSERT INTO "there" VALUES ('${id}', '{"cookie":{"originalMaxAge":null},"user":"ada"}', 7000000000000, 1944445, 1, NULL, 0)`
     ])
   })

@@ -12,9 +12,9 @@ async function fill({ knex, tableName, store }: OpenStore, count: number, { expi
   const session = JSON.stringify({ cookie: { originalMaxAge: DAY }, filler: 'x'.repeat(bytes) })
   const [first] = await knex(tableName).count({ rows: '*' })
   await knex.raw(
-    `INSERT INTO ${tableName} (id, data, expires_at, expires_hour, revision, created_at)
+    `INSERT INTO ${tableName} (id, data, expires_at, expires_hour, revision, created_at, last_seen_at)
      WITH RECURSIVE n(n) AS (SELECT ? UNION ALL SELECT n + 1 FROM n WHERE n < ?)
-     SELECT substr(hex(n * 2654435761 % 4294967296) || printf('%043d', n), 1, 43), ?, ?, ?, 1, 1 FROM n`,
+     SELECT substr(hex(n * 2654435761 % 4294967296) || printf('%043d', n), 1, 43), ?, ?, ?, 1, 1, 1 FROM n`,
     [Number(first?.rows), Number(first?.rows) + count - 1, session, expiresAt, Math.ceil(expiresAt / HOUR)]
   )
 }

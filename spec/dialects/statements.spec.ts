@@ -106,7 +106,7 @@ function describeStatements(setup: Setup): void {
     const found = await statements.load(db, range(BATCH).map(name))
     expect(new Set(found.map(({ id }) => id))).toEqual(new Set(range(BATCH / 2).map(name)))
     const byId = new Map(found.map((row) => [row.id, row]))
-    expect(byId.get(name(0))).toEqual({ id: name(0), data: '', expiresAt: 0, revision: 2, createdAt: NOW })
+    expect(byId.get(name(0))).toEqual({ id: name(0), data: '{}', expiresAt: 0, revision: 2, createdAt: NOW })
     expect(byId.get(name(1))).toEqual({ id: name(1), data: `{"of":"${name(1)}"}`, expiresAt: LATER, revision: 1, createdAt: NOW })
   })
 
@@ -115,11 +115,11 @@ function describeStatements(setup: Setup): void {
     const { statements, db } = opened
     await statements.put(db, records(10), NOW)
     await statements.remove(db, [name(3)], 1)
-    await statements.insert(db, records(20, { data: 'other' }))
+    await statements.insert(db, records(20, { data: 'other' }), NOW)
     const rows = await rowsOf(opened)
     expect(rows.size).toBe(20)
     expect(rows.get(name(1))).toMatchObject({ data: `{"of":"${name(1)}"}`, revision: 1 })
-    expect(rows.get(name(3))).toMatchObject({ data: '', expiresAt: 0, revision: 2 })
+    expect(rows.get(name(3))).toMatchObject({ data: '{}', expiresAt: 0, revision: 2 })
     expect(rows.get(name(11))).toMatchObject({ data: 'other', revision: 1 })
   })
 
@@ -178,7 +178,7 @@ function describeStatements(setup: Setup): void {
     expect(rows.get(name(0))).toEqual({ id: name(0), data: 'again', expiresAt: LATER, revision: 1, createdAt: NOW + 9 })
     expect(rows.get(name(1))).toEqual({ id: name(1), data: 'alone', expiresAt: LATER, revision: 4, createdAt: NOW })
     expect(rows.get(name(2))).toEqual({ id: name(2), data: `{"of":"${name(2)}"}`, expiresAt: NOW, revision: 1, createdAt: NOW })
-    expect(rows.get(name(3))).toEqual({ id: name(3), data: '', expiresAt: 0, revision: 2, createdAt: NOW })
+    expect(rows.get(name(3))).toEqual({ id: name(3), data: '{}', expiresAt: 0, revision: 2, createdAt: NOW })
     expect((await columnOf(opened, 'ownerId')).slice(1, 5)).toEqual(['ada', null, null, null])
   })
 
@@ -215,7 +215,7 @@ function describeStatements(setup: Setup): void {
     expect(rows.get(name(12))).toEqual({ id: name(12), data: 'again-12', expiresAt: LATER + 12 * HOUR, revision: 2, createdAt: NOW })
     expect(rows.get(name(7))).toEqual({ id: name(7), data: `{"of":"${name(7)}"}`, expiresAt: LATER, revision: 1, createdAt: NOW })
     expect(rows.get(name(2))).toMatchObject({ data: `{"of":"${name(2)}"}`, revision: 1 })
-    expect(rows.get(name(3))).toMatchObject({ data: '', expiresAt: 0, revision: 2 })
+    expect(rows.get(name(3))).toMatchObject({ data: '{}', expiresAt: 0, revision: 2 })
     const owners = await columnOf(opened, 'ownerId')
     expect(owners.filter((owner) => owner !== null)).toEqual(
       range(BATCH)
@@ -326,7 +326,7 @@ function describeStatements(setup: Setup): void {
     await statements.remove(db, range(BATCH).slice(5).map(name), 78)
     const rows = await rowsOf(opened)
     expect(rows.get(name(4))).toMatchObject({ expiresAt: LATER, revision: 1 })
-    expect(rows.get(name(5))).toEqual({ id: name(5), data: '', expiresAt: 0, revision: 2, createdAt: NOW })
+    expect(rows.get(name(5))).toEqual({ id: name(5), data: '{}', expiresAt: 0, revision: 2, createdAt: NOW })
     expect(await columnOf(opened, 'ownerId')).toEqual([...range(5).map(() => 'ada'), ...range(5).map(() => null)])
     expect((await columnOf(opened, 'expiresHour')).map(Number).slice(5)).toEqual(range(5).map(() => 77))
   })

@@ -44,10 +44,11 @@ export async function tour(knex: Knex, observer: Knex | undefined, tableName: st
   await createSessionsTable(knex, { tableName })
   expect(await dialect.describe(db, definition)).toEqual(Object.values(DEFAULT_COLUMNS))
 
-  await statements.insert(db, [record(name(0), { ownerId: 'ada' })])
+  await statements.insert(db, [record(name(0), { ownerId: 'ada' })], now)
   await statements.insert(
     db,
-    names.map((id) => record(id, { data: 'second' }))
+    names.map((id) => record(id, { data: 'second' })),
+    now
   )
   expect((await load(names)).map((row) => row?.data)).toEqual([record(name(0)).data, ...range(MANY - 1).map(() => 'second')])
 

@@ -142,9 +142,9 @@ describeDatabases('the sessions table', (database) => {
     expect(error).toBeInstanceOf(ForeignTableError)
     expect(error).toMatchObject({
       code: 'ERR_SESSION_FOREIGN_TABLE',
-      missingColumns: ['id', 'expires_hour', 'revision', 'owner_id', 'created_at'],
+      missingColumns: ['id', 'expires_hour', 'revision', 'owner_id', 'created_at', 'last_seen_at'],
       message: expect.stringContaining(
-        'it lacks the columns id, expires_hour, revision, owner_id, created_at (it has sid, data, expires_at)'
+        'it lacks the columns id, expires_hour, revision, owner_id, created_at, last_seen_at (it has sid, data, expires_at)'
       )
     })
     await expect(createSessionsTable(knex)).rejects.toBeInstanceOf(ForeignTableError)

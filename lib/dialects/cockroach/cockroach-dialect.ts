@@ -41,7 +41,7 @@ export class CockroachDialect extends PostgresDialect {
   /** One statement, which is all or nothing; several in one transaction need not be. Text is compared byte for byte without a collation. */
   protected override createStatements(table: TableDefinition): string[] {
     const name = this.quote(table.schemaName, table.tableName)
-    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, this.quote)
     return [
       `CREATE TABLE ${name} (
   ${id} varchar(255) NOT NULL PRIMARY KEY,
@@ -51,6 +51,7 @@ export class CockroachDialect extends PostgresDialect {
   ${revision} int4 NOT NULL,
   ${ownerId} varchar(255) NULL,
   ${createdAt} bigint NOT NULL,
+  ${lastSeenAt} bigint NOT NULL,
   INDEX (${expiresHour}),
   INDEX (${ownerId}) WHERE ${ownerId} IS NOT NULL
 )`

@@ -108,7 +108,7 @@ export class MysqlDialect implements Dialect {
 
   async create(db: Database, table: TableDefinition): Promise<void> {
     const name = this.quote(table.schemaName, table.tableName)
-    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, this.quote)
     // One statement with its indexes, and so all or nothing. The indexes are named by the server.
     // Ids are compared byte for byte, trailing spaces too; the two servers call that collation by different names. An older server than
     // either comment is for finds none of them, and refuses the statement.
@@ -121,6 +121,7 @@ export class MysqlDialect implements Dialect {
   ${revision} int NOT NULL,
   ${ownerId} varchar(255) NULL,
   ${createdAt} bigint NOT NULL,
+  ${lastSeenAt} bigint NOT NULL,
   PRIMARY KEY (${id}),
   INDEX (${expiresHour}),
   INDEX (${ownerId})

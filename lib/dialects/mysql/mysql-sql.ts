@@ -72,18 +72,18 @@ WHERE ${this.among(rows)} AND ${expiresAt} > ? ${limit(rows)} FOR UPDATE`,
     }
   }
 
-  insert(records: readonly RecordToPut[]): Sql {
+  insert(records: readonly RecordToPut[], now: number): Sql {
     const { id } = this.columns
-    return this.insertion(records, { sql: `${id} = ${this.name}.${id}`, bindings: [] })
+    return this.insertion(records, now, { sql: `${id} = ${this.name}.${id}`, bindings: [] })
   }
 
   /** `tellRevision` makes the new revision of the row, if it was there, the insertId of the answer. */
   put(records: readonly RecordToPut[], now: number, tellRevision: boolean): Sql {
-    const { data, expiresAt, expiresHour, revision, ownerId, createdAt } = this.columns
+    const { data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = this.columns
     const next = `${revision} + 1`
-    return this.insertion(records, {
+    return this.insertion(records, now, {
       sql: `${data} = VALUES(${data}), ${ownerId} = VALUES(${ownerId}), ${revision} = ${tellRevision ? `LAST_INSERT_ID(${next})` : next},
-  ${createdAt} = IF(${expiresAt} > ?, ${createdAt}, VALUES(${createdAt})),
+  ${createdAt} = IF(${expiresAt} > ?, ${createdAt}, VALUES(${createdAt})), ${lastSeenAt} = VALUES(${lastSeenAt}),
   ${expiresHour} = VALUES(${expiresHour}), ${expiresAt} = VALUES(${expiresAt})`,
       bindings: [now]
     })
@@ -91,20 +91,20 @@ WHERE ${this.among(rows)} AND ${expiresAt} > ? ${limit(rows)} FOR UPDATE`,
 
   /** The same for live rows; `tellRevision` tells the revision of a dead one too. */
   putUnlessDead(records: readonly RecordToPut[], now: number, tellRevision: boolean): Sql {
-    const { data, expiresAt, expiresHour, revision, ownerId } = this.columns
+    const { data, expiresAt, expiresHour, revision, ownerId, lastSeenAt } = this.columns
     const ifAlive = (column: string, value = `VALUES(${column})`) => `IF(${expiresAt} > ?, ${value}, ${column})`
     const next = ifAlive(revision, `${revision} + 1`)
-    return this.insertion(records, {
+    return this.insertion(records, now, {
       sql: `${data} = ${ifAlive(data)}, ${ownerId} = ${ifAlive(ownerId)}, ${revision} = ${tellRevision ? `LAST_INSERT_ID(${next})` : next},
-  ${expiresHour} = ${ifAlive(expiresHour)}, ${expiresAt} = ${ifAlive(expiresAt)}`,
-      bindings: [now, now, now, now, now]
+  ${lastSeenAt} = ${ifAlive(lastSeenAt)}, ${expiresHour} = ${ifAlive(expiresHour)}, ${expiresAt} = ${ifAlive(expiresAt)}`,
+      bindings: [now, now, now, now, now, now]
     })
   }
 
   /** The ids alone too: by pairs MariaDB finds no row through the index, but reads, and locks, them all. */
   update(records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Sql {
     const { data, expiresAt, revision, ownerId, id } = this.columns
-    const expiry = this.expiry(records, bound)
+    const expiry = this.renewal(records, now, bound)
     const newData = this.pick(records, (record) => longText(record.data))
     const owner = this.owners(records)
     return {
@@ -123,7 +123,7 @@ WHERE ${this.among(records)} AND (${id}, ${revision}) IN (${list(records.length,
   }
 
   touch(records: readonly RecordToTouch[], now: number): Sql {
-    const expiry = this.expiry(records, later)
+    const expiry = this.renewal(records, now, later)
     return {
       sql: `UPDATE ${this.name} FORCE INDEX (PRIMARY) SET ${expiry.sql} WHERE ${this.among(records)} AND ${this.columns.expiresAt} > ?`,
       bindings: [...expiry.bindings, ...records.map(idText), now]
@@ -134,7 +134,7 @@ WHERE ${this.among(records)} AND (${id}, ${revision}) IN (${list(records.length,
     const { data, expiresAt, expiresHour, revision, ownerId } = this.columns
     return {
       sql: `UPDATE ${this.name} FORCE INDEX (PRIMARY)
-SET ${data} = X'', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
+SET ${data} = '{}', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
 WHERE ${this.among(ids)} AND ${expiresAt} <> 0`,
       bindings: [pruneHour, ...ids.map(text)]
     }
@@ -164,20 +164,20 @@ WHERE ${this.among(ids)} AND ${expiresAt} <> 0`,
 
   /** IGNORE: of all statements that may find the row there, this alone counts 0 for it with every setting of the connection. */
   takeLease(lease: string, leaseMs: number): Sql {
-    const { id, data, expiresAt, expiresHour, revision, createdAt } = this.columns
+    const { id, data, expiresAt, expiresHour, revision, createdAt, lastSeenAt } = this.columns
     return {
-      sql: `INSERT IGNORE INTO ${this.name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt})
-VALUES (${TEXT}, X'', 0, 2147483647, 1, ${NOW} + ?)`,
+      sql: `INSERT IGNORE INTO ${this.name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt})
+VALUES (${TEXT}, '{}', 0, 2147483647, 1, ${NOW} + ?, 0)`,
       bindings: [text(lease), leaseMs]
     }
   }
 
-  private insertion(records: readonly RecordToPut[], onDuplicate: Sql): Sql {
-    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = this.columns
-    const rows = records.map(({ ownerId: owner }) => `(${TEXT}, ?, ?, ?, 1, ${owner === null ? 'NULL' : TEXT}, ?)`)
+  private insertion(records: readonly RecordToPut[], now: number, onDuplicate: Sql): Sql {
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = this.columns
+    const rows = records.map(({ ownerId: owner }) => `(${TEXT}, ?, ?, ?, 1, ${owner === null ? 'NULL' : TEXT}, ?, ?)`)
     // VALUES() and not the newer alias of the row, which MariaDB does not know.
     return {
-      sql: `INSERT INTO ${this.name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt})
+      sql: `INSERT INTO ${this.name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}, ${lastSeenAt})
 VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
       bindings: [
         ...records.flatMap((record) => [
@@ -186,21 +186,22 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
           record.expiresAt,
           hourOf(record),
           ...(record.ownerId === null ? [] : [text(record.ownerId)]),
-          record.createdAt
+          record.createdAt,
+          now
         ]),
         ...onDuplicate.bindings
       ]
     }
   }
 
-  /** The assignments of each row's new expiry and its hour. */
-  private expiry(records: readonly RecordToTouch[], bound: ExpiryBound): Sql {
-    const { expiresAt, expiresHour } = this.columns
+  /** The assignments of each row's new expiry and its hour, and of when it was seen. */
+  private renewal(records: readonly RecordToTouch[], now: number, bound: ExpiryBound): Sql {
+    const { expiresAt, expiresHour, lastSeenAt } = this.columns
     const hour = this.pickNumber(records, hourOf)
     const moment = this.pickNumber(records, (record) => record.expiresAt)
     return {
-      sql: `${expiresHour} = ${bound(expiresHour, hour.sql)}, ${expiresAt} = ${bound(expiresAt, moment.sql)}`,
-      bindings: [...hour.bindings, ...moment.bindings]
+      sql: `${lastSeenAt} = ?, ${expiresHour} = ${bound(expiresHour, hour.sql)}, ${expiresAt} = ${bound(expiresAt, moment.sql)}`,
+      bindings: [now, ...hour.bindings, ...moment.bindings]
     }
   }
 

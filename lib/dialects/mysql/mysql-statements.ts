@@ -35,8 +35,8 @@ export class MysqlStatements implements SessionStatements {
     return rows.map(([id, data, ...numbers]) => toRecord([textOf(id), textOf(data), ...numbers]))
   }
 
-  async insert(db: Database, records: readonly RecordToPut[]): Promise<void> {
-    await write(db, this.sql.insert(records))
+  async insert(db: Database, records: readonly RecordToPut[], now: number): Promise<void> {
+    await write(db, this.sql.insert(records, now))
   }
 
   async put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]> {

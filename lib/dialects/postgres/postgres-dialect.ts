@@ -126,7 +126,7 @@ export class PostgresDialect implements Dialect {
 
   protected createStatements(table: TableDefinition, { unlogged }: TableStorage, compression: string): string[] {
     const name = this.quote(table.schemaName, table.tableName)
-    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, this.quote)
     // COLLATE "C": ids are compared byte for byte, at half the cost of a language's collation.
     // No names for the indexes: the server finds free ones, also where a table put aside by renaming has kept the names of its own.
     // fillfactor: room in each page lets an update of a row stay in its page and leave the indexes alone (HOT).
@@ -139,7 +139,8 @@ export class PostgresDialect implements Dialect {
   ${expiresHour} integer NOT NULL,
   ${revision} integer NOT NULL,
   ${ownerId} varchar(255) NULL,
-  ${createdAt} bigint NOT NULL
+  ${createdAt} bigint NOT NULL,
+  ${lastSeenAt} bigint NOT NULL
 )${this.storage}`,
       `CREATE INDEX ON ${name} USING hash (${id})`,
       `CREATE INDEX ON ${name} (${expiresHour})`,

@@ -81,7 +81,7 @@ export function sessionSql(
   flavour: SqlFlavour
 ): SessionSql {
   const name = quote(table.schemaName, table.tableName)
-  const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
+  const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, quote)
   const statement = (sql: string) => toStatement(sql, prepare)
   const hourOf = (moment: string) => flavour.quotient(`${moment} + ${HOUR - 1}`, HOUR)
   const lockWait = boundsLockWaits ? [LOCK_WAIT] : []
@@ -109,8 +109,8 @@ export function sessionSql(
   }
 
   const insert = (rows: string) => `
-    INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt})
-    SELECT w.id, w.data, w.expires_at, ${hourOf('w.expires_at')}, 1, w.owner_id, w.created_at FROM ${rows}${settingUp('WHERE', ofSet)}
+    INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}, ${lastSeenAt})
+    SELECT w.id, w.data, w.expires_at, ${hourOf('w.expires_at')}, 1, w.owner_id, w.created_at, ?::bigint FROM ${rows}${settingUp('WHERE', ofSet)}
     ON CONFLICT (${id})`
   const overwrite = (rows: string, condition = '') => `${insert(rows)} DO UPDATE SET
       ${data} = excluded.${data},
@@ -118,6 +118,7 @@ export function sessionSql(
       ${expiresHour} = excluded.${expiresHour},
       ${revision} = s.${revision} + 1,
       ${ownerId} = excluded.${ownerId},
+      ${lastSeenAt} = excluded.${lastSeenAt},
       ${createdAt} = CASE WHEN s.${expiresAt} > ? THEN s.${createdAt} ELSE excluded.${createdAt} END
     ${condition}
     RETURNING ${id}, ${revision}`
@@ -131,7 +132,8 @@ export function sessionSql(
       ${expiresAt} = ${expiry},
       ${expiresHour} = ${hourOf(expiry)},
       ${revision} = s.${revision} + 1,
-      ${ownerId} = w.owner_id
+      ${ownerId} = w.owner_id,
+      ${lastSeenAt} = ?::bigint
       FROM ${rows}
      WHERE s.${id} = w.id AND s.${revision} = w.revision AND s.${expiresAt} > ?${settingUp('AND', ofSet)}
     RETURNING s.${id}`
@@ -140,13 +142,13 @@ export function sessionSql(
   const updateRowsWithExpiry = rowStatement(UPDATE_COLUMNS, (rows) => update(rows, 'w.expires_at'))
 
   const touch = (rows: string) => `
-    UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)} FROM ${rows}
+    UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)}, ${lastSeenAt} = ?::bigint FROM ${rows}
      WHERE s.${id} = w.id AND s.${expiresAt} > ?${settingUp('AND', ofTouch)}`
   const touchRows = rowStatement(TOUCH_COLUMNS, touch)
 
   const removeRows = idStatement(
     (matching) => `
-    UPDATE ${name} SET ${data} = '', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
+    UPDATE ${name} SET ${data} = '{}', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
      WHERE ${id} ${matching} AND ${expiresAt} <> 0${settingUp('AND', lockWait)}`
   )
 
@@ -159,8 +161,8 @@ export function sessionSql(
        ORDER BY ${expiresHour} LIMIT ? FOR UPDATE SKIP LOCKED)`)
 
   const claimLease = statement(`
-    INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt})
-    VALUES (?, '', 0, 2147483647, 1, ${NOW} + ?::bigint)
+    INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt})
+    VALUES (?, '{}', 0, 2147483647, 1, ${NOW} + ?::bigint, 0)
     ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE s.${createdAt} <= ${NOW}`)
 
   return { loadRows, insertRows, putRows, putLiveRows, updateRows, updateRowsWithExpiry, touchRows, removeRows, pruneRows, claimLease }

@@ -40,12 +40,13 @@ export class PostgresStatements implements SessionStatements {
     return rows.map(toRecord)
   }
 
-  async insert(db: Database, records: readonly RecordToPut[]): Promise<void> {
-    await runPrepared(db, pick(this.sql(db).insertRows, records), [...putBindings(records), ...this.lockWait(db)])
+  async insert(db: Database, records: readonly RecordToPut[], now: number): Promise<void> {
+    await runPrepared(db, pick(this.sql(db).insertRows, records), [String(now), ...putBindings(records), ...this.lockWait(db)])
   }
 
   async put(db: Database, records: readonly RecordToPut[], now: number): Promise<number[]> {
     const { rows } = await runPrepared(db, pick(this.sql(db).putRows, records), [
+      String(now),
       ...putBindings(records),
       ...this.lockWait(db),
       String(now)
@@ -55,22 +56,23 @@ export class PostgresStatements implements SessionStatements {
   }
 
   async putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Promise<(number | null)[]> {
-    const bindings = [...putBindings(records), ...this.lockWait(db), String(now), String(now)]
+    const bindings = [String(now), ...putBindings(records), ...this.lockWait(db), String(now), String(now)]
     const { rows } = await runPrepared(db, pick(this.sql(db).putLiveRows, records), bindings)
     const revisions = byId(rows)
     return records.map(({ id }) => revisions.get(id) ?? null)
   }
 
   update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updated(db, pick(this.sql(db).updateRows, records), records, [String(now), ...this.lockWait(db)])
+    return updated(db, pick(this.sql(db).updateRows, records), records, now, this.lockWait(db))
   }
 
   updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updated(db, pick(this.sql(db).updateRowsWithExpiry, records), records, [String(now), ...this.lockWait(db)])
+    return updated(db, pick(this.sql(db).updateRowsWithExpiry, records), records, now, this.lockWait(db))
   }
 
   async touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number> {
-    const bindings = [texts(records, idOf), numbers(records, expiresAtOf, int8Array), String(now), ...this.lockWait(db)]
+    const moments = numbers(records, expiresAtOf, int8Array)
+    const bindings = [String(now), texts(records, idOf), moments, String(now), ...this.lockWait(db)]
     return (await runPrepared(db, pick(this.sql(db).touchRows, records), bindings)).rowCount
   }
 
@@ -123,15 +125,18 @@ async function updated(
   db: Database,
   statement: Statement,
   records: readonly RecordToUpdate[],
-  last: readonly Binding[]
+  now: number,
+  lockWait: readonly Binding[]
 ): Promise<boolean[]> {
   const { rows } = await runPrepared(db, statement, [
+    String(now),
     texts(records, idOf),
     numbers(records, ({ revision }) => revision, int4Array),
     numbers(records, expiresAtOf, int8Array),
     texts(records, ownerIdOf),
     texts(records, dataOf),
-    ...last
+    String(now),
+    ...lockWait
   ])
   const hit = new Set(rows.map(([id]) => id))
   return records.map(({ id }) => hit.has(id))

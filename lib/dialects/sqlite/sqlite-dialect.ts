@@ -58,7 +58,7 @@ export class SqliteDialect implements Dialect {
   }
 
   private createStatements(table: TableDefinition, takenNames: ReadonlySet<string>): string[] {
-    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, this.quote)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, this.quote)
     // Here the schema qualifies the index, and the table it is on is named without it.
     const index = (key: IndexedColumn, condition = '') =>
       `CREATE INDEX ${this.quote(table.schemaName, freeIndexName(table, key, takenNames))} ON ${this.quote(table.tableName)} (${this.quote(table.columns[key])})${condition}`
@@ -70,7 +70,8 @@ export class SqliteDialect implements Dialect {
   ${expiresHour} integer NOT NULL,
   ${revision} integer NOT NULL,
   ${ownerId} varchar(255) NULL,
-  ${createdAt} bigint NOT NULL
+  ${createdAt} bigint NOT NULL,
+  ${lastSeenAt} bigint NOT NULL
 )`,
       index('expiresHour'),
       index('ownerId', ` WHERE ${ownerId} IS NOT NULL`)

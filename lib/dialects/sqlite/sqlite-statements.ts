@@ -38,13 +38,13 @@ export class SqliteStatements implements SessionStatements {
   constructor(quote: Dialect['quote'], table: TableDefinition) {
     this.pruning = new PacedPruning(quote, table)
     const name = quote(table.schemaName, table.tableName)
-    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt } = quotedColumns(table, quote)
+    const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, quote)
     const hour = hourAt
 
     this.loadRow = `SELECT ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`
 
     const insert = `
-INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}) VALUES (?, ?, ?, ?, 1, ?, ?)
+INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}, ${lastSeenAt}) VALUES (?, ?, ?, ?, 1, ?, ?, ?)
 ON CONFLICT (${id})`
     const overwrite = (condition: string) => `${insert} DO UPDATE SET
   ${data} = excluded.${data},
@@ -52,13 +52,14 @@ ON CONFLICT (${id})`
   ${expiresHour} = excluded.${expiresHour},
   ${revision} = ${revision} + 1,
   ${ownerId} = excluded.${ownerId},
+  ${lastSeenAt} = excluded.${lastSeenAt},
   ${createdAt} = CASE WHEN ${expiresAt} > ? THEN ${createdAt} ELSE excluded.${createdAt} END
 ${condition} RETURNING ${revision}`
     this.insertRow = `${insert} DO NOTHING`
     this.putRow = overwrite('')
     this.putLiveRow = overwrite(`WHERE ${expiresAt} > ?`)
     this.putSameHour = `
-UPDATE ${name} SET ${data} = ?, ${expiresAt} = ?, ${revision} = ${revision} + 1
+UPDATE ${name} SET ${data} = ?, ${expiresAt} = ?, ${lastSeenAt} = ?, ${revision} = ${revision} + 1
 WHERE ${id} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? AND ${ownerId} IS ? RETURNING ${revision}`
 
     const update = (expiry: string) => `
@@ -67,27 +68,28 @@ UPDATE ${name} SET
   ${expiresAt} = ${expiry},
   ${expiresHour} = ${hour(expiry)},
   ${revision} = ${revision} + 1,
-  ${ownerId} = ?
+  ${ownerId} = ?,
+  ${lastSeenAt} = ?
 WHERE ${id} = ? AND ${revision} = ? AND ${expiresAt} > ? RETURNING 1`
     const later = `max(${expiresAt}, ${GIVEN})`
     this.updateRow = update(later)
     this.updateRowWithExpiry = update(GIVEN)
     this.updateSameHour = `
-UPDATE ${name} SET ${data} = ?, ${expiresAt} = ${later}, ${revision} = ${revision} + 1
+UPDATE ${name} SET ${data} = ?, ${expiresAt} = ${later}, ${lastSeenAt} = ?, ${revision} = ${revision} + 1
 WHERE ${id} = ? AND ${revision} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? AND ${ownerId} IS ? RETURNING 1`
 
     this.touchRow = `
-UPDATE ${name} SET ${expiresAt} = ${later}, ${expiresHour} = ${hour(later)} WHERE ${id} = ? AND ${expiresAt} > ? RETURNING 1`
+UPDATE ${name} SET ${expiresAt} = ${later}, ${expiresHour} = ${hour(later)}, ${lastSeenAt} = ? WHERE ${id} = ? AND ${expiresAt} > ? RETURNING 1`
 
     this.touchSameHour = `
-UPDATE ${name} SET ${expiresAt} = ${later} WHERE ${id} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? RETURNING 1`
+UPDATE ${name} SET ${expiresAt} = ${later}, ${lastSeenAt} = ? WHERE ${id} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? RETURNING 1`
 
     this.removeRow = `
-UPDATE ${name} SET ${data} = '', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
+UPDATE ${name} SET ${data} = '{}', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
 WHERE ${id} = ? AND ${expiresAt} <> 0`
 
     this.claimLease = `
-INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}) VALUES (?, '', 0, 2147483647, 1, ${NOW} + ?)
+INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt}) VALUES (?, '{}', 0, 2147483647, 1, ${NOW} + ?, 0)
 ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${createdAt} <= ${NOW} RETURNING 1`
   }
 
@@ -97,8 +99,9 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
     )
   }
 
-  insert(db: Database, records: readonly RecordToPut[]): Soon<void> {
-    return passOn(writeEach(db, this.insertRow, records.map(insertBindings)), () => undefined)
+  insert(db: Database, records: readonly RecordToPut[], now: number): Soon<void> {
+    const sets = records.map((record) => insertBindings(record, now))
+    return passOn(writeEach(db, this.insertRow, sets), () => undefined)
   }
 
   put(db: Database, records: readonly RecordToPut[], now: number): Soon<number[]> {
@@ -123,7 +126,7 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
       records.map((record) => {
         const { id, revision, data, expiresAt, ownerId } = record
         return [
-          { sql: this.updateSameHour, bindings: [data, expiresAt, id, revision, now, hourOf(expiresAt), ownerId] },
+          { sql: this.updateSameHour, bindings: [data, expiresAt, now, id, revision, now, hourOf(expiresAt), ownerId] },
           { sql: this.updateRow, bindings: updateBindings(record, now) }
         ]
       })
@@ -140,8 +143,8 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
     const outcomes = writeFirstThatHits(
       db,
       records.map(({ id, expiresAt }) => [
-        { sql: this.touchSameHour, bindings: [expiresAt, id, now, hourOf(expiresAt)] },
-        { sql: this.touchRow, bindings: [expiresAt, expiresAt, id, now] }
+        { sql: this.touchSameHour, bindings: [expiresAt, now, id, now, hourOf(expiresAt)] },
+        { sql: this.touchRow, bindings: [expiresAt, expiresAt, now, id, now] }
       ])
     )
     return passOn(outcomes, (each) => each.filter(isHit).length)
@@ -165,20 +168,20 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
   }
 
   private sameHourPut({ id, data, expiresAt, ownerId }: RecordToPut, now: number): Step {
-    return { sql: this.putSameHour, bindings: [data, expiresAt, id, now, hourOf(expiresAt), ownerId] }
+    return { sql: this.putSameHour, bindings: [data, expiresAt, now, id, now, hourOf(expiresAt), ownerId] }
   }
 }
 
-function insertBindings({ id, data, expiresAt, ownerId, createdAt }: RecordToPut): unknown[] {
-  return [id, data, expiresAt, hourOf(expiresAt), ownerId, createdAt]
+function insertBindings({ id, data, expiresAt, ownerId, createdAt }: RecordToPut, now: number): unknown[] {
+  return [id, data, expiresAt, hourOf(expiresAt), ownerId, createdAt, now]
 }
 
 function putBindings(record: RecordToPut, now: number): unknown[] {
-  return [...insertBindings(record), now]
+  return [...insertBindings(record, now), now]
 }
 
 function updateBindings({ id, revision, data, expiresAt, ownerId }: RecordToUpdate, now: number): unknown[] {
-  return [data, expiresAt, expiresAt, ownerId, id, revision, now]
+  return [data, expiresAt, expiresAt, ownerId, now, id, revision, now]
 }
 
 function hourOf(moment: number): number {
