@@ -1,11 +1,14 @@
 import { PGlite } from '@electric-sql/pglite'
 import createKnex, { type Knex } from 'knex'
 import PgliteClient from 'knex-pglite'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { createSessionsTable, dropSessionsTable, KnexSessionStore, migrationsDirectory, registerSessionsTable } from '../../lib'
 import { dumpTable } from '../schema/table-dump'
 import { databaseNamed, databasesAndPglite, describeDatabases } from '../support/databases'
 import { handMade } from '../support/stores'
+
+// Each of them starts a server of its own, which takes seconds of a processor.
+vi.setConfig({ testTimeout: 120_000 })
 
 const columnsOf = (knex: Knex, table: string) => knex.raw('SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(?)', [table])
 

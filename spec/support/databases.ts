@@ -126,7 +126,10 @@ function sqliteConfig(filename: string): Knex.Config {
 /** PostgreSQL in this process, in memory. The driver takes no settings of the pool. */
 async function openPglite(options: OpenOptions = {}): Promise<OpenDatabase<'pglite'>> {
   const config: Knex.Config = { client: PgliteClient, connection: {} }
-  return new TestDatabase('pglite', config, ':memory:', options, { drop: async () => undefined, recreate: refuseToRecreate })
+  const database = new TestDatabase('pglite', config, ':memory:', options, { drop: async () => undefined, recreate: refuseToRecreate })
+  // It takes seconds to start, which are not to be those of the first call of a store.
+  await database.knex.raw('SELECT 1')
+  return database
 }
 
 async function refuseToRecreate(): Promise<void> {
