@@ -6,7 +6,7 @@ import { nativeClient } from '../unit-of-work/placed-knex'
 import { isRead, Scope, type ScopeRules } from '../unit-of-work/scope'
 import { beginTransaction, type OpenTransaction } from '../unit-of-work/transaction'
 import { Turns } from '../unit-of-work/turns'
-import { Unit } from '../unit-of-work/unit'
+import { unitOf } from '../unit-of-work/unit'
 
 /** What a test's transaction is made with. */
 export interface TestRules {
@@ -88,7 +88,7 @@ export class TestTransaction implements Place {
   transaction(container: KnexContainer, config: (object & { [askedBy]?: Asker }) | undefined): Promise<unknown> {
     const asker = config?.[askedBy]
     if (asker) {
-      const holder = asker.frame instanceof Unit && asker.frame.kind === 'run' ? 'test' : 'application'
+      const holder = unitOf(asker.frame)?.kind === 'run' ? 'test' : 'application'
       return this.#nest(asker, holder, config, container)
     }
     const frame = new ScopeFrame()

@@ -4,10 +4,14 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 export interface Frame {
   /** What surrounds it. */
   readonly outer: Frame | undefined
-  /** Whose frame it is. */
+  /** The Knex client whose transactions it is about: the same for every `UnitOfWork` of one Knex, and for every copy of this module. */
   readonly owner?: object
+  /** True for a unit of work, also one that another copy of this module made. */
+  readonly isUnit?: boolean
   /** True for a frame that stands for no transaction, or none any more. */
   readonly isOver?: boolean
+  /** True while it has a connection of the pool to itself. */
+  readonly holdsConnection?: boolean
 }
 
 /** Who asks for a transaction. */
@@ -24,11 +28,20 @@ export interface Asker {
  */
 export const askedBy = Symbol.for('knex-session-store/asked-by')
 
-// On globalThis, so that a second copy of this module (module reset, two installed versions) sees the same frames.
-const KEY = Symbol.for('knex-session-store/frames@1')
-const holder = globalThis as { [KEY]?: AsyncLocalStorage<Frame | undefined> }
-holder[KEY] ??= new AsyncLocalStorage<Frame | undefined>()
-const frames = holder[KEY]
+// On globalThis, so that a second copy of this module (module reset, hot reload, two installed versions) sees the same. The number is that of
+// the shape of all that is kept there, a frame's and a unit's members among it: copies that differ in it see nothing of each other.
+const KEY = Symbol.for('knex-session-store/unit-of-work@1')
+const holder = globalThis as { [KEY]?: Map<string, unknown> }
+holder[KEY] ??= new Map()
+const shared = holder[KEY]
+
+/** What all copies of this module have in common under this name; made by the first one. */
+export function sharedByCopies<T>(name: string, make: () => T): T {
+  if (!shared.has(name)) shared.set(name, make())
+  return shared.get(name) as T
+}
+
+const frames = sharedByCopies('frames', () => new AsyncLocalStorage<Frame | undefined>())
 
 /** The innermost frame of the code that asks. */
 export function currentFrame(): Frame | undefined {

@@ -4,9 +4,10 @@ import { SessionStoreError } from '../errors'
 export class UnitEndedError extends SessionStoreError {
   readonly code = 'ERR_SESSION_UNIT_ENDED'
 
+  /** @param how what has become of it */
   constructor(how: string) {
     super(
-      `this unit of work has ended: it was ${how}. Await everything before the response or the function ends, or use work.outside() for what may come later`
+      `this unit of work has ended: it ${how === 'ending' ? 'is being ended' : `was ${how}`}. Await everything before the response or the function ends, or use work.outside() for what may come later`
     )
   }
 }

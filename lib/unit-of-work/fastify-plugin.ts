@@ -1,8 +1,9 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, type OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { emitWithin, runWithin } from './context'
 import { AtomicSessionError, SessionOrderError } from './errors'
-import type { ResolvedWorkOptions } from './options'
+import type { DecidedResponse, ResolvedWorkOptions } from './options'
+import { ResponseProbe } from './response-probe'
 import { isStoreInUnit } from './store-in-unit'
 import type { Unit } from './unit'
 
@@ -18,6 +19,7 @@ export interface WorkRequest {
 export interface WorkReply {
   readonly statusCode: number
   readonly raw: ServerResponse
+  getHeaders(): OutgoingHttpHeaders
 }
 
 type Hook = (request: WorkRequest, reply: WorkReply, ...rest: never[]) => unknown
@@ -69,6 +71,8 @@ class Hooks {
   /** Where something was thrown: rolled back whatever is answered. */
   readonly #failed = new WeakSet<Unit>()
   readonly #failedToCommit = new WeakSet<Unit>()
+  /** Whose client has gone away, or whose response is over. */
+  readonly #abandoned = new WeakSet<Unit>()
 
   constructor(
     private readonly options: ResolvedWorkOptions,
@@ -80,9 +84,12 @@ class Hooks {
     request.work = unit
     emitWithin(request.raw, unit)
     emitWithin(reply.raw, unit)
-    reply.raw.once('close', () => {
-      if (unit.state === 'open') void unit.rollback()
-    })
+    const abandon = () => {
+      this.#abandoned.add(unit)
+      if (!unit.isOver) void unit.rollback()
+    }
+    reply.raw.once('close', abandon)
+    if (reply.raw.destroyed) abandon()
     runWithin(unit, done)
   }
 
@@ -99,27 +106,32 @@ class Hooks {
     // A payload that streams the unit's own rows: the unit ends with it, and before the last of it is sent.
     if (request.work.place.isStreaming && payload instanceof Readable) {
       return Readable.from(
-        endingWith(payload, () => this.#end(request, reply)),
+        endingWith(payload, () => this.#end(request, reply, payload)),
         { objectMode: false }
       )
     }
-    await this.#end(request, reply)
+    await this.#end(request, reply, payload)
     return payload
   }
 
-  async #end(request: WorkRequest, reply: WorkReply): Promise<void> {
+  async #end(request: WorkRequest, reply: WorkReply, payload: unknown): Promise<void> {
     const { work: unit } = request
     const isAtomic = this.options.session === 'atomic'
     if (unit.state === 'open') {
-      const commits = !this.#failed.has(unit) && this.options.commitWhen(reply)
-      await (commits ? this.#commit(unit, isAtomic ? request.session : undefined) : unit.rollback())
+      const commits = !this.#failed.has(unit) && isSendable(payload) && this.options.commitWhen(decided(reply, payload))
+      if (commits) refuseInvalidHead(reply, payload)
+      await (commits ? this.#commit(unit, isAtomic ? request : undefined) : unit.rollback())
     }
     // Then the session plugin has nothing to save, and sets no cookie.
     if (unit.state === 'rolled back' && request.session && (isAtomic || this.#failedToCommit.has(unit))) request.session = null
   }
 
-  async #commit(unit: Unit, session: FastifySession | null | undefined): Promise<void> {
+  /** @param request the one whose session is to be saved in the unit */
+  async #commit(unit: Unit, request: WorkRequest | undefined): Promise<void> {
     try {
+      // What the handlers have not awaited may change the session, and may fail.
+      await unit.settled()
+      const session = request?.session
       if (unit.hasBegun && session?.isModified?.()) {
         session.touch?.()
         await session.save?.()
@@ -128,7 +140,7 @@ class Hooks {
     } catch (error) {
       this.#failedToCommit.add(unit)
       await unit.rollback()
-      throw error
+      if (!this.#abandoned.has(unit)) throw error
     }
   }
 
@@ -136,6 +148,29 @@ class Hooks {
     if (this.options.session !== 'atomic' || sessionStore === undefined || isStoreInUnit(sessionStore)) return undefined
     return new AtomicSessionError("session: 'atomic' needs the store of the session plugin to be work.sessionStore(store)")
   }
+}
+
+/** False for what Fastify refuses after its hooks. */
+function isSendable(payload: unknown): boolean {
+  if (payload === undefined || payload === null || typeof payload === 'string') return true
+  return typeof payload === 'object' && (Buffer.isBuffer(payload) || isResponse(payload) || 'pipe' in payload || 'getReader' in payload)
+}
+
+/** A `Response` as `fetch` gives it brings its own status and headers, which Fastify takes over after its hooks. */
+function isResponse(payload: unknown): payload is Response {
+  return Object.prototype.toString.call(payload) === '[object Response]'
+}
+
+function decided(reply: WorkReply, payload: unknown): DecidedResponse {
+  return isResponse(payload) ? Object.create(reply, { statusCode: { value: payload.status } }) : reply
+}
+
+/** Throws what Node would throw after the commit. */
+function refuseInvalidHead(reply: WorkReply, payload: unknown): void {
+  // What is sent already, and HTTP/2, is not looked at.
+  if (!(reply.raw instanceof ServerResponse) || reply.raw.headersSent) return
+  const { statusCode } = decided(reply, payload)
+  new ResponseProbe(reply.raw).try('writeHead', [statusCode, reply.getHeaders()])
 }
 
 async function* endingWith(payload: Readable, end: () => Promise<void>): AsyncGenerator<unknown> {

@@ -1,5 +1,6 @@
-import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { type OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { ResponseDecidedError } from './errors'
+import { ResponseProbe, type SenderName } from './response-probe'
 
 /** What the one who holds a response back does about it. */
 export interface ResponseHolder {
@@ -16,11 +17,12 @@ export interface ResponseHolder {
 
 const HEAD = ['setHeader', 'appendHeader', 'removeHeader', 'setHeaders'] as const
 
-type Senders = Pick<ServerResponse, 'writeHead' | 'flushHeaders' | 'write' | 'end'>
+type Senders = Pick<ServerResponse, SenderName>
 
 /**
  * Holds a response back, its head too, until `settle` is done: so the status can still change. What is called meanwhile is done afterwards,
- * in order. From the first byte on the response is decided, as it is for Node once its head is sent.
+ * in order. From its head on the response is decided, as it is for Node. What Node would refuse is refused when it is called, and nothing
+ * is settled.
  */
 export function holdResponse(res: ServerResponse, holder: ResponseHolder): void {
   new HeldResponse(res, holder)
@@ -34,8 +36,8 @@ class HeldResponse {
   /** `'passing'`: the head and what follows pass, the end does not. */
   #state: 'open' | 'passing' | 'settling' | 'released' = 'open'
   #head: unknown[] | undefined
+  #probe: ResponseProbe | undefined
   #isBlocking = false
-  #isEnded = false
 
   constructor(
     private readonly res: ServerResponse,
@@ -55,9 +57,11 @@ class HeldResponse {
 
   #writeHead(args: unknown[]): unknown {
     if (this.#state === 'released' || this.#state === 'passing') return this.#send('writeHead', args)
-    if (this.#state === 'settling') throw new ResponseDecidedError('write')
-    this.res.statusCode = Number(args[0])
+    if (this.#state === 'settling' || this.#head) throw new ResponseDecidedError('write')
+    this.#try('writeHead', args)
+    this.res.statusCode = Math.trunc(Number(args[0]))
     this.#head = args
+    this.#freeze()
     return this.res
   }
 
@@ -68,18 +72,33 @@ class HeldResponse {
   }
 
   #end(args: unknown[]): unknown {
-    // Node ignores a second end too.
-    if (this.#isEnded && this.#state === 'settling') return this.res
-    this.#isEnded = true
     return this.#passOn('end', args) ?? this.res
   }
 
   /** Undefined where the call has to wait. */
-  #passOn(name: keyof Senders, args: unknown[]): unknown {
+  #passOn(name: SenderName, args: unknown[]): unknown {
+    if (this.#state === 'open' || this.#state === 'settling') this.#try(name, args)
+    // The head is on its way, so all that can be wrong is the last of the body.
+    if (this.#state === 'passing' && name === 'end' && args[0] && typeof args[0] !== 'function') this.#try('write', args)
     if (this.#state === 'open' || (this.#state === 'passing' && name === 'end')) this.#settle(name === 'end')
     if (this.#state !== 'settling') return this.#send(name, args)
+    if (name === 'end') Object.defineProperty(this.res, 'writableEnded', { value: true, configurable: true })
     this.#waiting.push(() => this.#send(name, args))
     return undefined
+  }
+
+  /** Throws what Node would throw. */
+  #try(name: SenderName, args: unknown[]): void {
+    if (!(this.res instanceof ServerResponse)) return
+    this.#probe ??= new ResponseProbe(this.res)
+    try {
+      this.#probe.try(name, args)
+    } catch (error) {
+      this.#probe.passBack()
+      // What was held before is as good as it was.
+      if (this.#state === 'open' && !this.#head) this.#probe = undefined
+      throw error
+    }
   }
 
   #send(name: keyof Senders, args: unknown[]): unknown {
@@ -108,6 +127,8 @@ class HeldResponse {
     this.#state = state
     const head = this.#head
     this.#head = undefined
+    this.#probe = undefined
+    if (head) this.#thaw()
     if (head) this.#send('writeHead', head)
     const isFull = this.#waiting
       .splice(0)
@@ -122,8 +143,10 @@ class HeldResponse {
     this.#state = 'released'
     this.#waiting.length = 0
     this.#head = undefined
+    this.#probe = undefined
     this.#thaw()
     if (!res.headersSent) {
+      res.addTrailers({})
       for (const name of res.getHeaderNames()) res.removeHeader(name)
       for (const [name, value] of Object.entries(this.#headersBefore)) if (value !== undefined) res.setHeader(name, value)
       res.statusCode = 500
@@ -142,6 +165,6 @@ class HeldResponse {
   }
 
   #thaw(): void {
-    for (const name of [...HEAD, 'headersSent']) Reflect.deleteProperty(this.res, name)
+    for (const name of [...HEAD, 'headersSent', 'writableEnded']) Reflect.deleteProperty(this.res, name)
   }
 }

@@ -2,7 +2,8 @@ import type { Knex } from 'knex'
 
 /**
  * The parts of Knex's client that its types leave out: what a builder asks of its client when it is awaited, and what a transaction
- * does on its connection. They have kept their shape through Knex 3; spec/unit-of-work/knex-seams.spec.ts fails when one goes away.
+ * does on its connection. They have kept their shape from Knex 2.4 to 3.3; spec/unit-of-work/knex-seams.spec.ts
+ * pins what each does, and runs on the oldest and the newest of these.
  */
 export interface KnexClient {
   readonly config: Knex.Config

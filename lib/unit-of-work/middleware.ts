@@ -46,7 +46,9 @@ export function middleware(options: ResolvedWorkOptions, begin: () => Unit): Mid
     emitWithin(req, unit)
     emitWithin(res, unit)
     holdResponse(res, ending)
-    res.once('close', () => void ending.abandon())
+    res.once('close', () => ending.abandon())
+    // The client may have gone while something mounted before waited; then that event has been.
+    if (res.destroyed) ending.abandon()
     runWithin(unit, next)
   }
 }
@@ -61,6 +63,7 @@ export function errorMiddleware(): ErrorMiddleware {
 /** How the unit of a request ends. */
 class RequestEnd implements ResponseHolder {
   hasFailedToCommit = false
+  #isAbandoned = false
   readonly #session: WebSession
 
   constructor(
@@ -77,15 +80,8 @@ class RequestEnd implements ResponseHolder {
     const { unit } = this
     if (unit.isOver) return undefined
     if (unit.place.isStreaming && !isEnd) return 'later'
-    if (unit.hasBegun || unit.place.isStreaming) return this.#end()
-    try {
-      this.#session.checkOrder()
-    } catch (error) {
-      return unit.rollback().then(() => Promise.reject(error))
-    }
-    // Nothing to wait for: without a statement there is no transaction.
-    void (this.options.commitWhen(this.res) ? unit.commit() : unit.rollback())
-    return undefined
+    // Also without a statement: one may begin a moment after this, in a function that the handler called and did not await.
+    return this.#end()
   }
 
   failed(error: unknown): void {
@@ -98,20 +94,24 @@ class RequestEnd implements ResponseHolder {
   }
 
   /** The client has gone away, or the response is over without having asked. */
-  async abandon(): Promise<void> {
-    if (this.unit.state === 'open') await this.unit.rollback()
+  abandon(): void {
+    this.#isAbandoned = true
+    if (!this.unit.isOver) void this.unit.rollback()
   }
 
   async #end(): Promise<void> {
     const { unit, options, res } = this
-    if (!options.commitWhen(res)) return unit.rollback()
     try {
       this.#session.checkOrder()
+      if (!options.commitWhen(res)) return unit.rollback()
+      // What the handlers have not awaited may change the session, and may fail.
+      await unit.settled()
       await this.#session.saveInUnit()
       await unit.commit()
     } catch (error) {
       await unit.rollback()
-      throw error
+      // Nobody is there to be told.
+      if (!this.#isAbandoned) throw error
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { currentFrame, emitWithin } from './context'
+import { currentFrame, emitWithin, sharedByCopies } from './context'
 import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type KnexRunner, type RowStream } from './knex-client'
 import type { Place } from './place'
 
@@ -58,7 +58,7 @@ function placedClient(base: KnexClient, place: () => Place, transacting: boolean
   return client
 }
 
-const bases = new WeakMap<KnexClient, KnexClient>()
+const bases = sharedByCopies('bases', () => new WeakMap<KnexClient, KnexClient>())
 
 /** The client as Knex made it, of one that was made here. */
 export function nativeClient(client: KnexClient): KnexClient {

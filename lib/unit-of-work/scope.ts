@@ -1,4 +1,5 @@
 import type { Knex } from 'knex'
+import { sharedByCopies } from './context'
 import { RollbackOnlyError, UndoneByNestedError } from './errors'
 import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type KnexStatement, type KnexTransaction } from './knex-client'
 import { Turns } from './turns'
@@ -23,6 +24,18 @@ export interface ScopeRules {
   readonly nested: ScopeRules
 }
 
+/** What holds in a unit of work. */
+export const UNIT_RULES: ScopeRules = {
+  failureIsFinal: true,
+  commitAfterFailure: 'refused',
+  bystandersFail: true,
+  ends: 'at once',
+  guardsStatements: false,
+  get nested() {
+    return UNIT_RULES
+  }
+}
+
 /** A savepoint that is open on the connection. */
 interface OpenSavepoint {
   readonly scope: Scope
@@ -37,7 +50,7 @@ interface Wire {
   readonly savepoints: OpenSavepoint[]
 }
 
-const scopes = new WeakMap<Knex.Transaction, Scope>()
+const scopes = sharedByCopies('scopes', () => new WeakMap<Knex.Transaction, Scope>())
 const GUARD = 'knex_session_store_guard'
 const READS = new Set(['select', 'first', 'pluck', 'columnInfo'])
 
@@ -116,7 +129,17 @@ export class Scope {
       this.#inTurn(statement, async () => {
         // A reader that stops early destroys the stream, of which Knex's promise hears nothing.
         const closed = new Promise((resolve) => rows.once('close', resolve))
-        await Promise.race([stream.call(client, connection, statement, rows, options), closed])
+        let isTold = false
+        rows.once('error', () => {
+          isTold = true
+        })
+        try {
+          await Promise.race([stream.call(client, connection, statement, rows, options), closed])
+        } catch (error) {
+          // Where a stream cannot be made, Knex tells only the promise, and the reader would wait for ever.
+          if (!isTold) rows.destroy(error as Error)
+          throw error
+        }
         await closed
       })
     // Not an arrow: SQLite's ALTER TABLE derives a client of its own from this one.

@@ -1,30 +1,29 @@
-import type { SessionData, Store } from 'express-session'
+import type { Store } from 'express-session'
 import type { Knex } from 'knex'
 import { answer, type Callback } from '../callbacks'
+import { sharedByCopies } from './context'
 import { AtomicSessionError } from './errors'
-import type { Unit } from './unit'
+import type { ReadyStore, StoresInUnits } from './stores-in-units'
+import { type Unit, unitOf } from './unit'
 
 /** What `session: 'atomic'` asks of a session store. */
-export interface TransactionalStore {
+export interface TransactionalStore extends ReadyStore {
   /** The store, writing in that transaction, and knowing the sessions that this store has loaded. */
-  withTransaction(trx: Knex.Transaction): SessionWriter
-  /** Sees to it that the table is there. */
-  ready?(): Promise<void>
+  withTransaction(trx: Knex.Transaction): object
 }
 
-/** What is called on a store in a transaction. */
-export interface SessionWriter {
-  get(sessionId: string): Promise<SessionData | null>
-  set(sessionId: string, session: SessionData): Promise<unknown>
-  touch(sessionId: string, session: SessionData): Promise<unknown>
-  destroy(sessionId: string): Promise<unknown>
-}
-
-type Operation = keyof SessionWriter
+type Method = (...args: unknown[]) => unknown
 type AnyStore = Pick<Store, 'get' | 'set' | 'destroy'>
 
-const placed = new WeakSet<object>()
-const writers = new WeakMap<Unit, SessionWriter>()
+/** The calls that a unit makes in its transaction, where the store has them. These begin it … */
+const WRITES = ['set', 'touch', 'destroy', 'clear']
+/** … and these are made there once it has begun. */
+const OTHERS = ['get', 'all', 'ids', 'length', 'prune', 'ready', 'health']
+
+const placed = sharedByCopies('placed stores', () => new WeakSet<object>())
+const writers = sharedByCopies('writers', () => new WeakMap<Unit, WeakMap<TransactionalStore, Record<string, Method>>>())
+/** The Knex clients in whose units the calls of a store itself are made. */
+const brought = sharedByCopies('brought stores', () => new WeakMap<object, WeakSet<object>>())
 
 /** True for a store made here. */
 export function isStoreInUnit(store: object): boolean {
@@ -35,18 +34,23 @@ export function isStoreInUnit(store: object): boolean {
  * The store, writing in the transaction of the unit that `find` gives. After that is committed, and where there is none, it is the store itself;
  * after it was rolled back nothing is written.
  *
+ * From now on the store itself does the same for code in a unit of `stores` that is open, whatever it is called through.
+ *
  * @throws {AtomicSessionError} for a store that cannot be in a transaction.
  */
-export function storeInUnit<Given extends AnyStore>(store: Given, find: () => Unit | undefined): Given {
-  if (typeof (store as Partial<TransactionalStore>).withTransaction !== 'function') {
+export function storeInUnit<Given extends AnyStore>(store: Given, find: () => Unit | undefined, stores: StoresInUnits): Given {
+  if (!isTransactional(store)) {
     throw new AtomicSessionError(
       "session: 'atomic' needs a store that can be in a transaction, that is a KnexSessionStore of the same database"
     )
   }
-  const own = inUnit(store as Given & TransactionalStore, find)
+  stores.add(store)
+  bring(store, stores)
+  const own = methodsIn(store, find)
+  own.regenerate = regenerateBy(store, own)
   const proxy = new Proxy(store, {
     get(target, key) {
-      if (Object.hasOwn(own, key)) return own[key as keyof typeof own]
+      if (Object.hasOwn(own, key)) return own[key as string]
       const value: unknown = Reflect.get(target, key)
       // On the store itself, whose private fields a proxy does not have.
       return typeof value === 'function' ? value.bind(target) : value
@@ -56,55 +60,82 @@ export function storeInUnit<Given extends AnyStore>(store: Given, find: () => Un
   return proxy
 }
 
-function inUnit(store: AnyStore & TransactionalStore, find: () => Unit | undefined) {
-  const call = (operation: Operation, args: unknown[]): unknown => {
-    const callback = typeof args.at(-1) === 'function' ? (args.pop() as Callback<unknown>) : undefined
-    const unit = find()
-    if (unit === undefined || isThrough(unit) || (operation === 'get' && !unit.hasBegun)) {
-      return Reflect.apply(store[operation as 'set'], store, callback ? [...args, callback] : args)
-    }
-    return answer(perform(unit, operation, args), callback, ignore)
+function isTransactional<Given extends object>(store: Given): store is Given & TransactionalStore {
+  return typeof (store as Partial<TransactionalStore>).withTransaction === 'function'
+}
+
+/** Makes the calls of the store itself part of the open unit that it is called in. */
+function bring(store: TransactionalStore, stores: StoresInUnits): void {
+  let owners = brought.get(store)
+  if (owners === undefined) {
+    owners = new WeakSet()
+    brought.set(store, owners)
   }
-  const perform = async (unit: Unit, operation: Operation, args: unknown[]): Promise<unknown> => {
-    // The session shares the fate of the data.
-    if (unit.isOver) return null
-    try {
-      return await (await writerOf(unit, store))[operation](...(args as [string, SessionData]))
-    } catch (error) {
-      await unit.fail(error)
-      throw error
-    }
+  if (owners.has(stores.owner)) return
+  owners.add(stores.owner)
+  const find = () => openUnit(unitOf(stores.current()))
+  for (const [name, value] of Object.entries(methodsIn(store, find))) {
+    Object.defineProperty(store, name, { value, configurable: true, writable: true })
   }
-  return {
-    get: (...args: unknown[]) => call('get', args),
-    set: (...args: unknown[]) => call('set', args),
-    touch: (...args: unknown[]) => call('touch', args),
-    destroy: (...args: unknown[]) => call('destroy', args),
-    // express-session's own calls `this.destroy`.
-    regenerate(request: { sessionID: string }, callback: Callback<void>) {
-      call('destroy', [
-        request.sessionID,
-        (error: unknown) => {
-          ;(store as unknown as { generate(request: object): void }).generate(request)
-          callback(error)
-        }
-      ])
+}
+
+function methodsIn(store: TransactionalStore, find: () => Unit | undefined): Record<string, Method> {
+  const methods: Record<string, Method> = {}
+  for (const operation of [...WRITES, ...OTHERS]) {
+    const outside = (store as unknown as Record<string, unknown>)[operation]
+    if (typeof outside !== 'function') continue
+    methods[operation] = (...args) => {
+      const unit = find()
+      if (unit === undefined || isThrough(unit) || (!unit.hasBegun && !WRITES.includes(operation)))
+        return Reflect.apply(outside, store, args)
+      const callback = typeof args.at(-1) === 'function' ? (args.pop() as Callback<unknown>) : undefined
+      return answer(unit.place.pendSessionWrite(perform(unit, store, operation, args)), callback, ignore)
     }
   }
+  return methods
+}
+
+async function perform(unit: Unit, store: TransactionalStore, operation: string, args: unknown[]): Promise<unknown> {
+  // The session shares the fate of the data.
+  if (unit.isOver) return null
+  try {
+    return await (await writerOf(unit, store))[operation]?.(...args)
+  } catch (error) {
+    if (!unit.isOver) unit.stores.distrust(store)
+    await unit.fail(error)
+    throw error
+  }
+}
+
+/** express-session's own calls `this.destroy`. */
+function regenerateBy(store: object, { destroy }: Record<string, Method>): Method {
+  return (request, callback) =>
+    void destroy?.((request as { sessionID: string }).sessionID, (error: unknown) => {
+      ;(store as { generate(request: unknown): void }).generate(request)
+      ;(callback as Callback<void>)(error)
+    })
 }
 
 /** What comes now is no part of the unit, and was not taken back with it. */
-function isThrough({ state }: Unit): boolean {
-  return state !== 'open' && state !== 'rolled back'
+function isThrough({ admits, state }: Unit): boolean {
+  return !admits && state !== 'rolled back'
 }
 
-async function writerOf(unit: Unit, store: TransactionalStore): Promise<SessionWriter> {
-  let writer = writers.get(unit)
+function openUnit(unit: Unit | undefined): Unit | undefined {
+  return unit?.admits ? unit : undefined
+}
+
+async function writerOf(unit: Unit, store: TransactionalStore): Promise<Record<string, Method>> {
+  const trx = await unit.begin()
+  let ofUnit = writers.get(unit)
+  if (ofUnit === undefined) {
+    ofUnit = new WeakMap()
+    writers.set(unit, ofUnit)
+  }
+  let writer = ofUnit.get(store)
   if (writer === undefined) {
-    // Where making the table would commit the transaction, it is made outside; no statement if it was seen before.
-    if (unit.schemaChangesCommit) await store.ready?.()
-    writer = store.withTransaction(await unit.begin())
-    writers.set(unit, writer)
+    writer = store.withTransaction(trx) as Record<string, Method>
+    ofUnit.set(store, writer)
   }
   return writer
 }

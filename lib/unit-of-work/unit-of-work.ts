@@ -18,15 +18,16 @@ import {
 import { type Place, Pool } from './place'
 import { placedKnex } from './placed-knex'
 import { storeInUnit } from './store-in-unit'
+import { StoresInUnits } from './stores-in-units'
 import { finishPrepared, recoverPrepared } from './two-phase'
-import { Unit, type UnitKind } from './unit'
+import { Unit, type UnitKind, unitOf } from './unit'
 
-/** Hides the units of one `UnitOfWork` from the code within. */
+/** Hides the units of one Knex from the code within. */
 class Outside implements Frame {
   readonly outer = currentFrame()
   readonly isOver = true
 
-  constructor(readonly owner: UnitOfWork) {}
+  constructor(readonly owner: object) {}
 }
 
 /**
@@ -56,18 +57,21 @@ export class UnitOfWork {
   readonly db: Knex
   readonly #options: ResolvedWorkOptions
   readonly #pool: Place
+  readonly #owner: object
+  readonly #stores: StoresInUnits
 
   /** @internal */
   constructor(options: ResolvedWorkOptions) {
     this.#options = options
+    this.#owner = clientOf(options.knex)
+    this.#stores = new StoresInUnits(this.#owner, () => this.current)
     this.#pool = new Pool(clientOf(options.knex))
     this.db = placedKnex(options.knex, () => this.#place(), { isTransaction: false })
   }
 
   /** The unit of the code that asks; undefined outside of one. It may have ended. */
   get current(): Unit | undefined {
-    const frame = this.#frame()
-    return frame instanceof Unit ? frame : undefined
+    return unitOf(this.#frame())
   }
 
   /**
@@ -104,7 +108,7 @@ export class UnitOfWork {
    * `fastify.register(fastifySession, { store: work.sessionStore(store), secret })`.
    */
   sessionStore<SessionStore extends Pick<Store, 'get' | 'set' | 'destroy'>>(store: SessionStore): SessionStore {
-    return storeInUnit(store, () => this.current)
+    return storeInUnit(store, () => this.current, this.#stores)
   }
 
   /**
@@ -140,7 +144,7 @@ export class UnitOfWork {
   outside<T>(work: () => PromiseLike<T>): Promise<T>
   outside<T>(work: () => T): T
   outside<T>(work: () => T): T | Promise<Awaited<T>> {
-    return awaitWithin(new Outside(this), work)
+    return awaitWithin(new Outside(this.#owner), work)
   }
 
   /** The function, bound to the unit of the code that asks: for callbacks that something shared calls, whose context is anybody's. */
@@ -179,20 +183,21 @@ export class UnitOfWork {
 
   #place(): Place {
     const frame = this.#frame()
-    if (frame instanceof Unit) return frame.place
+    const unit = unitOf(frame)
+    if (unit) return unit.place
     if (frame === undefined && this.#options.outsideUnit === 'throw') throw new NoUnitError()
     return this.#pool
   }
 
-  /** The innermost frame of our own. */
+  /** The innermost frame that is about our Knex. */
   #frame(): Frame | undefined {
-    for (const frame of framesFrom(currentFrame())) if (frame.owner === this) return frame
+    for (const frame of framesFrom(currentFrame())) if (frame.owner === this.#owner) return frame
     return undefined
   }
 
   #begin(kind: UnitKind, options: UnitOptions): Unit {
     const around = this.current
-    const parent = around?.state === 'open' ? around : undefined
+    const parent = around?.admits ? around : undefined
     const [given] = Object.keys(options)
     if (parent && given) throw new InvalidOptionError(given, 'left to the outermost unit of work, for this one is nested', options)
     return this.#make(kind, options, parent)
@@ -200,7 +205,7 @@ export class UnitOfWork {
 
   #make(kind: UnitKind, options: UnitOptions, parent: Unit | undefined): Unit {
     const { knex, dialect, isolation, readOnly } = this.#options
-    return new Unit({ isolation, readOnly, ...options, knex, dialect, kind, parent, owner: this })
+    return new Unit({ isolation, readOnly, ...options, knex, dialect, kind, parent, owner: this.#owner, stores: this.#stores })
   }
 
   async #perform<T>(unit: Unit, work: (unit: Unit) => T | PromiseLike<T>, always = false): Promise<T> {

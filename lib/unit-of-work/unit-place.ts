@@ -1,4 +1,5 @@
 import type { Knex } from 'knex'
+import { afterAnswers } from '../turns'
 import { awaitWithin, type Frame } from './context'
 import { NestedStillOpenError } from './errors'
 import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type RowStream } from './knex-client'
@@ -10,8 +11,8 @@ import type { Scope } from './scope'
 export interface UnitOfPlace {
   /** The client of the pool. */
   readonly pool: KnexClient
-  /** Throws if the unit has ended. */
-  assertOpen(): void
+  /** Throws if the unit takes no more statements. */
+  assertAdmits(): void
   /** The unit's transaction, begun if it has not been. */
   open(): Promise<Scope>
   /** The frame of the code in a transaction nested in the unit's. */
@@ -21,10 +22,16 @@ export interface UnitOfPlace {
 /** The transaction of a unit as builders see it, and what is still going on there. */
 export class UnitPlace implements Place {
   readonly #pending = new Set<Promise<unknown>>()
+  readonly #sessionWrites = new Set<Promise<unknown>>()
   readonly #handles = new Set<Knex.Transaction>()
   #streams = 0
 
   constructor(private readonly unit: UnitOfPlace) {}
+
+  /** True while something that was begun here has not ended. */
+  get isBusy(): boolean {
+    return this.#pending.size > 0
+  }
 
   /** True while rows are read as a stream. */
   get isStreaming(): boolean {
@@ -32,12 +39,12 @@ export class UnitPlace implements Place {
   }
 
   async run<T>(work: (client: KnexClient) => Promise<T>): Promise<T> {
-    this.unit.assertOpen()
+    this.unit.assertAdmits()
     return this.pend(this.#run(work))
   }
 
   streamClient(): KnexClient {
-    this.unit.assertOpen()
+    this.unit.assertAdmits()
     const client = () => this.#client()
     const own: Partial<KnexClient> = {
       acquireConnection: async () => (await client()).acquireConnection(),
@@ -56,7 +63,7 @@ export class UnitPlace implements Place {
 
   /** A nested transaction. One that is given to a function which is not awaited is a handle: somebody has to end it. */
   transaction(container: KnexContainer, config: object | undefined): Promise<unknown> {
-    this.unit.assertOpen()
+    this.unit.assertAdmits()
     let known: () => void = () => undefined
     this.pend(
       new Promise<void>((resolve) => {
@@ -78,7 +85,7 @@ export class UnitPlace implements Place {
   }
 
   async acquireConnection(): Promise<KnexConnection> {
-    this.unit.assertOpen()
+    this.unit.assertAdmits()
     return (await this.#client()).acquireConnection()
   }
 
@@ -88,18 +95,30 @@ export class UnitPlace implements Place {
 
   /** Something the unit waits for before it commits. */
   pend<T>(work: Promise<T>): Promise<T> {
-    this.#pending.add(work)
-    const done = () => void this.#pending.delete(work)
-    work.then(done, done)
-    return work
+    return track(work, this.#pending)
   }
 
-  /**
-   * Waits until nothing is going on here any more.
-   * @throws {NestedStillOpenError} if somebody has not ended a transaction that he got.
-   */
-  async finish(): Promise<void> {
-    while (this.#pending.size > 0) await Promise.allSettled(this.#pending)
+  /** The same for a call of the session store. The unit also waits for it before it rolls back: its statements do not all go by the scope. */
+  pendSessionWrite<T>(work: Promise<T>): Promise<T> {
+    return this.pend(track(work, this.#sessionWrites))
+  }
+
+  /** Resolves when all has ended that was begun here, and what that led to. */
+  async quiet(): Promise<void> {
+    while (this.isBusy) {
+      await Promise.allSettled(this.#pending)
+      // The code that waited for these may begin the next statement now.
+      await new Promise<void>((resolve) => afterAnswers(resolve))
+    }
+  }
+
+  /** Resolves when no call of the session store is under way here any more. */
+  async withoutSessionWrites(): Promise<void> {
+    while (this.#sessionWrites.size > 0) await Promise.allSettled(this.#sessionWrites)
+  }
+
+  /** @throws {NestedStillOpenError} if a transaction that was given out has not been ended. */
+  refuseHandles(): void {
     if (this.#handles.size > 0) throw new NestedStillOpenError(this.#handles.size)
   }
 
@@ -123,4 +142,12 @@ export class UnitPlace implements Place {
     const done = () => void this.#handles.delete(nested)
     nested.executionPromise.then(done, done)
   }
+}
+
+/** Keeps `work` in `under` until it has ended. */
+function track<T>(work: Promise<T>, under: Set<Promise<unknown>>): Promise<T> {
+  under.add(work)
+  const done = () => void under.delete(work)
+  work.then(done, done)
+  return work
 }

@@ -1,10 +1,12 @@
 import type { Knex } from 'knex'
+import { afterAnswers } from '../turns'
 import { type Asker, askedBy, currentFrame, type Frame, runWithin } from './context'
 import type { WorkDialect } from './dialects/work-dialect'
 import { RollbackOnlyError, UnitEndedError } from './errors'
 import { clientOf } from './knex-client'
 import { placedKnex } from './placed-knex'
-import { Scope, type ScopeRules } from './scope'
+import { Scope, UNIT_RULES } from './scope'
+import type { StoresInUnits } from './stores-in-units'
 import { adoptTransaction, type Beginning, beginTransaction, type OpenTransaction } from './transaction'
 import { explainXid, preparationOf } from './two-phase'
 import { UnitPlace } from './unit-place'
@@ -20,23 +22,14 @@ export interface UnitSettings extends Beginning {
   readonly knex: Knex
   readonly dialect: WorkDialect
   readonly kind: UnitKind
-  /** The `UnitOfWork` it is a unit of. */
+  /** The client of the Knex it is a unit of. */
   readonly owner: object
   /** The unit it is nested in: then it is a savepoint. */
   readonly parent?: Unit | undefined
   /** The nested transaction it stands for, where that was begun by `transaction()`, which also ends it. */
   readonly adopted?: Knex.Transaction
-}
-
-const RULES: ScopeRules = {
-  failureIsFinal: true,
-  commitAfterFailure: 'refused',
-  bystandersFail: true,
-  ends: 'at once',
-  guardsStatements: false,
-  get nested() {
-    return RULES
-  }
+  /** The session stores that may write in it. */
+  readonly stores: StoresInUnits
 }
 
 /**
@@ -44,6 +37,8 @@ const RULES: ScopeRules = {
  * It is `req.work` of a request, and what `work.run()` gives its function.
  */
 export class Unit implements Frame {
+  /** @internal */
+  readonly isUnit = true
   /** @internal */
   readonly owner: object
   /** @internal */
@@ -57,19 +52,29 @@ export class Unit implements Frame {
   #transaction: OpenTransaction | undefined
   #scope: Scope | undefined
   #ending: Promise<void> | undefined
+  #rollingBack: Promise<void> | undefined
+  /** True while the end waits for what was begun: what that begins in turn still belongs to the unit. */
+  #isDraining = false
+  #takesConnection = false
+  #failure: { readonly cause: unknown } | undefined
+  readonly #over: Promise<void>
+  #markOver: () => void = ignore
   #xid: string | undefined
   #db: Knex | undefined
 
   /** @internal */
   constructor(settings: UnitSettings) {
     this.#settings = settings
+    this.#over = new Promise((resolve) => {
+      this.#markOver = resolve
+    })
     this.#xid = settings.xid
     this.#outer = settings.adopted ? settings.parent : currentFrame()
     this.kind = settings.kind
     this.owner = settings.owner
     this.place = new UnitPlace({
       pool: clientOf(settings.knex),
-      assertOpen: () => this.#assertOpen(),
+      assertAdmits: () => this.#assertAdmits(),
       open: () => this.#open(),
       frameOf: (adopted) => new Unit({ ...settings, parent: this, adopted })
     })
@@ -96,8 +101,18 @@ export class Unit implements Frame {
   }
 
   /** @internal */
-  get schemaChangesCommit(): boolean {
-    return this.#settings.dialect.schemaChangesCommit
+  get holdsConnection(): boolean {
+    return this.#takesConnection && !this.isOver
+  }
+
+  /** @internal True while statements may begin in it. */
+  get admits(): boolean {
+    return this.state === 'open' || this.#isDraining
+  }
+
+  /** @internal The session stores that may write in it. */
+  get stores(): StoresInUnits {
+    return this.#settings.stores
   }
 
   /** A Knex that always runs in this unit, whatever code uses it; after the unit's end it throws {@link UnitEndedError}. */
@@ -116,7 +131,7 @@ export class Unit implements Frame {
 
   /** True if a statement failed: nothing but rolling back is possible. */
   get isRollbackOnly(): boolean {
-    return this.#scope?.failure !== undefined
+    return this.#whyRollbackOnly !== undefined
   }
 
   /**
@@ -129,9 +144,9 @@ export class Unit implements Frame {
 
   /** Rolls back now. Nothing more can be done in the unit. Rolling back twice is the same as once. */
   async rollback(): Promise<void> {
-    if (this.#ending) return this.#ending.catch(ignore)
-    this.#ending = this.#rollback()
-    await this.#ending
+    // The end is under way or over, and is not taken back.
+    if (this.#ending && !this.#isDraining) return this.#ending.catch(ignore)
+    await this.#rollback()
   }
 
   /**
@@ -156,12 +171,20 @@ export class Unit implements Frame {
 
   /** @internal For what is found out outside of a statement. */
   async fail(cause: unknown): Promise<void> {
+    this.#failure ??= { cause }
     await this.#scope?.fail(cause)
+  }
+
+  /** @internal Resolves when all has ended that was begun in the unit and not awaited, or when the unit is over. */
+  async settled(): Promise<void> {
+    // A builder that an async function awaits begins a moment after that function was called.
+    await new Promise<void>((resolve) => afterAnswers(resolve))
+    while (this.place.isBusy && !this.isOver) await Promise.race([this.place.quiet(), this.#over])
   }
 
   /** @internal The transaction, begun if it has not been. */
   async begin(): Promise<Knex.Transaction> {
-    this.#assertOpen()
+    this.#assertAdmits()
     return (await this.#open()).trx
   }
 
@@ -171,17 +194,29 @@ export class Unit implements Frame {
     if (this.#scope) this.#opening = Promise.resolve(this.#scope)
   }
 
+  get #whyRollbackOnly(): { readonly cause: unknown } | undefined {
+    return this.#scope?.failure ?? this.#failure
+  }
+
   #assertOpen(): void {
     if (this.state !== 'open') throw new UnitEndedError(this.state)
   }
 
+  #assertAdmits(): void {
+    if (!this.admits) throw new UnitEndedError(this.state)
+  }
+
   #open(): Promise<Scope> {
+    if (this.#opening) return this.#opening
+    const opening = this.#begin()
     // A failure to begin is not remembered: the next statement tries again.
-    this.#opening ??= this.#begin().catch((error) => {
+    opening.catch(() => {
       this.#opening = undefined
-      throw error
     })
-    return this.#opening
+    this.#opening = opening
+    const ended = opening.then(() => this.#transaction?.ended, ignore)
+    this.#settings.parent?.place.pend(ended)
+    return opening
   }
 
   async #begin(): Promise<Scope> {
@@ -189,13 +224,14 @@ export class Unit implements Frame {
     const xid = this.#xid
     const asker: Asker = { frame: this, within: currentFrame() }
     const surrounding = await parent?.begin()
+    if (!surrounding) await this.#settings.stores.settle(asker.within)
+    this.#takesConnection = true
     // Outside of any frame: a connection that the pool opens for us must not carry our context for all its life.
     const transaction = await runWithin(undefined, async () => {
       if (surrounding) return beginTransaction(surrounding, undefined)
       return beginTransaction(knex, dialect.wording({ isolation, readOnly, xid }), { [askedBy]: asker })
     }).catch((error) => explainXid(dialect, xid, error))
-    const scope = (parent && Scope.of(transaction.trx)) ?? new Scope(transaction.trx, RULES, transaction.undo)
-    if (parent) parent.place.pend(transaction.ended)
+    const scope = (parent && Scope.of(transaction.trx)) ?? new Scope(transaction.trx, UNIT_RULES, transaction.undo)
     if (this.isOver) scope.refusal = () => new UnitEndedError(this.#state)
     this.#transaction = transaction
     this.#scope = scope
@@ -205,14 +241,20 @@ export class Unit implements Frame {
   async #end(state: UnitState, finish: (transaction: OpenTransaction) => Promise<void>): Promise<void> {
     this.#assertOpen()
     this.#state = 'ending'
+    this.#isDraining = true
     this.#ending = this.#finish(state, finish)
     return this.#ending
   }
 
   async #finish(state: UnitState, finish: (transaction: OpenTransaction) => Promise<void>): Promise<void> {
     try {
-      await this.place.finish()
-      const failure = this.#scope?.failure
+      do await this.settled()
+      while (this.place.isBusy && !this.isOver)
+      if (this.isOver) throw new UnitEndedError(this.#state)
+      this.#isDraining = false
+      this.place.refuseHandles()
+      await this.#opening?.catch(ignore)
+      const failure = this.#whyRollbackOnly
       if (failure) throw new RollbackOnlyError(failure.cause)
       if (this.#transaction) await finish(this.#transaction)
       this.#close(state)
@@ -222,9 +264,16 @@ export class Unit implements Frame {
     }
   }
 
-  async #rollback(): Promise<void> {
+  #rollback(): Promise<void> {
+    this.#rollingBack ??= this.#undo()
+    return this.#rollingBack
+  }
+
+  async #undo(): Promise<void> {
+    this.#isDraining = false
     this.#close('rolled back')
     await this.#opening?.catch(ignore)
+    await this.place.withoutSessionWrites()
     // A connection that is lost is rolled back by the server.
     await this.#transaction?.rollback().catch(ignore)
   }
@@ -232,9 +281,15 @@ export class Unit implements Frame {
   #close(state: UnitState): void {
     this.#state = state
     if (this.#scope) this.#scope.refusal = () => new UnitEndedError(state)
+    this.#markOver()
   }
 }
 
 function ignore(): void {
   // It was told to the one who asked for it.
+}
+
+/** The unit that the frame is, if it is one. Not by its class: another copy of this module may have made it. */
+export function unitOf(frame: Frame | undefined): Unit | undefined {
+  return frame?.isUnit ? (frame as Unit) : undefined
 }

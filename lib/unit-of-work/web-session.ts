@@ -61,7 +61,7 @@ export class AtomicSession implements WebSession {
     this.#hadStore = req.sessionStore !== undefined
     this.#wasEmpty = isEmpty(req)
     // What the handlers themselves save, regenerate or destroy goes here.
-    if (req.sessionStore) req.sessionStore = storeInUnit(req.sessionStore, () => unit)
+    if (req.sessionStore) req.sessionStore = storeInUnit(req.sessionStore, () => unit, unit.stores)
   }
 
   checkOrder(): void {

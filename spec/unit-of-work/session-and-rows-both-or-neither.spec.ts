@@ -168,6 +168,29 @@ describeDatabases('the session and the rows', (database) => {
       expect(await store.length()).toBe(0)
     }))
 
+  it('what the store itself is asked in a unit is part of it, but for what is done outside', () =>
+    withSession('atomic', async ({ work, on, visitor, store }) => {
+      const cookie = { originalMaxAge: 60_000 } as never
+      on('/store/:status', async (req, res) => {
+        await work.db('names').insert({ name: String(req.params.status) })
+        await store.set('another', { cookie, name: 'ben' })
+        expect(await store.get('another')).toMatchObject({ name: 'ben' })
+        expect(await store.length()).toBe(1)
+        res.sendStatus(Number(req.params.status))
+      })
+      on('/outside', async (_req, res) => {
+        await work.outside(() => store.set('outside', { cookie, name: 'cleo' }))
+        await work.db('names').insert({ name: 'undone' })
+        res.sendStatus(400)
+      })
+      expect(await visitor.get('/store/400')).toMatchObject({ status: 400 })
+      expect(await store.get('another')).toBeNull()
+      expect(await visitor.get('/store/200')).toMatchObject({ status: 200 })
+      expect(await store.get('another')).toMatchObject({ name: 'ben' })
+      expect(await visitor.get('/outside')).toMatchObject({ status: 400 })
+      expect(await store.get('outside')).toMatchObject({ name: 'cleo' })
+    }))
+
   it('a request that changes nothing in the session costs no more than without the unit', () =>
     withSession('atomic', async ({ work, on, visitor, statements }) => {
       on('/read', async (_req, res) => res.json(await work.db('names')))

@@ -36,10 +36,12 @@ export interface SiteOptions {
   /** Mounts what comes before `work.middleware()`. */
   readonly before?: (app: Express, knex: Knex) => void
   readonly middleware?: boolean
+  /** Laid over the configuration of Knex. */
+  readonly knex?: Knex.Config | undefined
 }
 
 export async function withSite(options: SiteOptions, use: (site: Site) => Promise<void>): Promise<void> {
-  await using opened = await openNames(options.database)
+  await using opened = await openNames(options.database, options.knex ? { knex: options.knex } : undefined)
   const work = unitOfWork(opened.knex, options.work)
   const app = (options.express ?? express5)()
   // Express prints what its default error handler answers, but for this environment.
