@@ -176,10 +176,22 @@ describeDatabase('postgres', 'a list in binary form', (kind) => {
     expect(await roundTrip('text', textArray(['only']))).toEqual(['only'])
   })
 
-  it('keeps every whole number that JavaScript has, from 0 on', async () => {
-    const moments = [0, 1, 4_294_967_295, 4_294_967_296, 1_790_000_000_123, Number.MAX_SAFE_INTEGER]
+  it('keeps every whole number that JavaScript has, negative ones too', async () => {
+    const moments = [
+      -1,
+      -4_294_967_296,
+      -4_294_967_297,
+      -1_790_000_000_123,
+      Number.MIN_SAFE_INTEGER,
+      0,
+      1,
+      4_294_967_295,
+      4_294_967_296,
+      1_790_000_000_123,
+      Number.MAX_SAFE_INTEGER
+    ]
     expect(await roundTrip('bigint', int8Array(moments))).toEqual(moments)
-    expect(await roundTrip('integer', int4Array([0, 1, 2_147_483_647]))).toEqual([0, 1, 2_147_483_647])
+    expect(await roundTrip('integer', int4Array([-1, 0, 1, 2_147_483_647]))).toEqual([-1, 0, 1, 2_147_483_647])
   })
 
   it('is larger than any before, and small again', async () => {

@@ -85,7 +85,8 @@ const HOSTILE_NAMES = {
     expiresHour: 'ex`pires.hour',
     revision: '1',
     ownerId: 'Owner  ID',
-    createdAt: 'créé \\'
+    createdAt: 'créé \\',
+    lastSeenAt: 'vu "dernier"'
   }
 }
 

@@ -52,7 +52,7 @@ const REFUSED: Readonly<Record<DatabaseName, readonly string[]>> = {
   cockroach: []
 }
 
-const COLUMN_KEYS = ['id', 'data', 'expiresAt', 'expiresHour', 'revision', 'ownerId', 'createdAt'] as const
+const COLUMN_KEYS = ['id', 'data', 'expiresAt', 'expiresHour', 'revision', 'ownerId', 'createdAt', 'lastSeenAt'] as const
 
 const storeOn = (knex: Knex, options: object) => new KnexSessionStore({ knex, pruneIntervalMs: false, ...options })
 const shown = (name: unknown) => JSON.stringify(name)?.slice(0, 40)

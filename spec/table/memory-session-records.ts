@@ -48,7 +48,7 @@ export class MemorySessionRecords implements SessionRecords {
 
   async remove(id: string): Promise<void> {
     const row = this.#rows.get(id)
-    if (row !== undefined && row.expiresAt !== 0) this.#rows.set(id, { ...row, data: '', expiresAt: 0, revision: row.revision + 1 })
+    if (row !== undefined && row.expiresAt !== 0) this.#rows.set(id, { ...row, data: '{}', expiresAt: 0, revision: row.revision + 1 })
   }
 
   #live(id: string): SessionRecord | undefined {

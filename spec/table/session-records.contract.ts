@@ -244,7 +244,7 @@ export function describeSessionRecords(title: string, open: () => Promise<Record
       it('blanks the row and ends its life, and the revision grows', async () => {
         const { id, createdAt } = await putDraft()
         await records().remove(id)
-        expect(await records().load(id)).toEqual({ id, data: '', expiresAt: 0, revision: 2, createdAt })
+        expect(await records().load(id)).toEqual({ id, data: '{}', expiresAt: 0, revision: 2, createdAt })
       })
 
       it('of what is removed already changes nothing', async () => {

@@ -36,11 +36,12 @@ export function textArray(values: readonly (string | null)[]): Buffer {
   return Buffer.from(bytes.subarray(0, at))
 }
 
-/** A `bigint[]` in the server's binary form, of whole numbers from 0 on. */
+/** A `bigint[]` in the server's binary form, of whole numbers. */
 export function int8Array(values: readonly number[]): Buffer {
   return numberArray(INT8, 8, values, (bytes, value, at) => {
-    bytes.writeUInt32BE(Math.floor(value / TWO_TO_32), at)
-    bytes.writeUInt32BE(value % TWO_TO_32, at + 4)
+    const high = Math.floor(value / TWO_TO_32)
+    bytes.writeInt32BE(high, at)
+    bytes.writeUInt32BE(value - high * TWO_TO_32, at + 4)
   })
 }
 
