@@ -1,10 +1,12 @@
 import { DatabaseError } from '../../database-errors'
 import type { Database } from '../../knex/database'
 import type { StatementEnding } from '../../knex/statement-ending'
-import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
+import { type Diagnosis, type Dialect, driverCode, isSameFolded, NETWORK_CODES, type SessionStatements } from '../dialect'
+import type { FoundTable } from '../found-table'
 import { quotedColumns, type TableDefinition } from '../table-definition'
+import { foundTable, ONE_CHARACTER } from './found-fields'
 import { killQueries } from './kill-query'
-import { columnsOf, select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'
+import { fieldsOf, select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'
 import { MysqlStatements } from './mysql-statements'
 
 /** The longest identifier, in characters. */
@@ -95,16 +97,20 @@ export class MysqlDialect implements Dialect {
     return rows.map((row) => row.map((value) => (Buffer.isBuffer(value) ? textOf(value) : value)))
   }
 
-  async describe(db: Database, table: TableDefinition): Promise<string[] | null> {
+  async describe(db: Database, table: TableDefinition): Promise<FoundTable | null> {
     try {
       // Not from information_schema, which shows nothing of a table that the user may not use, and compares names loosely. Not by SHOW
-      // COLUMNS: in a transaction MySQL then keeps a lock on the name, also of a table that is not there, and creating it would wait.
-      return await columnsOf(db, `SELECT * FROM ${this.quote(table.schemaName, table.tableName)} LIMIT 0`)
+      // COLUMNS: in a transaction MySQL then keeps a lock on the name, also of a table that is not there, and creating it would wait; and
+      // sql_select_limit cuts what it shows.
+      const fields = await fieldsOf(db, `SELECT *, ${ONE_CHARACTER} FROM ${this.quote(table.schemaName, table.tableName)} LIMIT 0`)
+      return foundTable(fields, table.columns.id)
     } catch (error) {
       if (this.diagnose(error) === 'table-missing') return null
       throw error
     }
   }
+
+  readonly isSameColumn = isSameFolded
 
   async create(db: Database, table: TableDefinition): Promise<void> {
     const name = this.quote(table.schemaName, table.tableName)
@@ -140,7 +146,8 @@ export class MysqlDialect implements Dialect {
   }
 
   async drop(db: Database, table: TableDefinition): Promise<void> {
-    await write(db, { sql: `DROP TABLE IF EXISTS ${this.quote(table.schemaName, table.tableName)}`, bindings: [] })
+    // Without IF EXISTS, which would pass over a view.
+    await write(db, { sql: `DROP TABLE ${this.quote(table.schemaName, table.tableName)}`, bindings: [] })
   }
 
   statements(table: TableDefinition): SessionStatements {
