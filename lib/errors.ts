@@ -137,7 +137,7 @@ export class ForeignTableError extends SessionStoreError {
 }
 
 function whyNot(type: string): string {
-  return /^jsonb?$/i.test(type) ? ' (a column of JSON rewrites or refuses what is not JSON as it likes it, such as encrypted sessions)' : ''
+  return /^jsonb?$/i.test(type) ? ' (a JSON column rewrites or refuses what is stored in it)' : ''
 }
 
 /** The session cannot be written as text: a BigInt, a circular reference, a `toJSON` that throws, a codec that fails. */

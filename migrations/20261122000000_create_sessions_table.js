@@ -89,7 +89,8 @@ function faultsOf({ instead, found, hasUniqueId, isSame }, { columns }) {
     const { type, characters = 0, bits = 0 } = columnOf(name) ?? {}
     const needed = neededOf(key)
     if (type !== undefined && (characters < needed.characters || bits < needed.bits)) {
-      faults.push(`its column ${name} is ${type}, needed is ${needed.words}`)
+      const why = /^jsonb?$/.test(type) ? ' (a JSON column rewrites or refuses what is stored in it)' : ''
+      faults.push(`its column ${name} is ${type}, needed is ${needed.words}${why}`)
     }
   }
   if (instead !== undefined) faults.push(`it is ${instead}`)
@@ -105,7 +106,7 @@ function faultsOf({ instead, found, hasUniqueId, isSame }, { columns }) {
 }
 
 function neededOf(key) {
-  if (key === 'data') return { characters: CHARACTERS.data, bits: 0, words: 'text without a limit (and not JSON)' }
+  if (key === 'data') return { characters: CHARACTERS.data, bits: 0, words: 'text without a limit' }
   if (key in CHARACTERS) return { characters: CHARACTERS[key], bits: 0, words: `text of at least ${CHARACTERS[key]} characters` }
   if (key in BITS) return { characters: 0, bits: BITS[key], words: `an integer of at least ${BITS[key]} bits` }
   return { characters: 0, bits: MOMENT_BITS, words: `a bigint (${MOMENT_BITS} bits)` }
@@ -272,8 +273,8 @@ function sqlite(knex, names) {
         const shown = declared === '' ? 'without a type' : declared
         return { name, type: shown, ...holdsOnSqlite(declared), isNullable: is_nullable === 1, isRequired: is_required === 1 }
       })
-      const [{ kind, has_unique_id } = {}] = rows
-      const instead = kind === 'table' ? undefined : `a ${kind}`
+      const [{ kind, is_without_rowid, has_unique_id } = {}] = rows
+      const instead = kind !== 'table' ? `a ${kind}` : is_without_rowid === 1 ? 'WITHOUT ROWID' : undefined
       return rows.length === 0 ? null : { found, hasUniqueId: has_unique_id === 1, instead, isSame: isSameFolded }
     },
     create: () =>
@@ -297,10 +298,10 @@ function sqlite(knex, names) {
 
 // What has the name in the schema, or where a statement finds it without one: temporary, in the main database, or in one that is attached.
 const LOOK_ON_SQLITE = `WITH given AS (SELECT ? AS id, ? AS name),
-  t AS (SELECT l.schema, l.name, l.type FROM given, pragma_table_list(given.name) AS l
+  t AS (SELECT l.schema, l.name, l.type, l.wr FROM given, pragma_table_list(given.name) AS l
     WHERE ? IS NULL OR l.schema = ? COLLATE NOCASE
     ORDER BY l.schema = 'temp' DESC, l.schema = 'main' DESC LIMIT 1)
-  SELECT t.type AS kind, c.name AS name, c.type AS type, c."notnull" = 0 AS is_nullable,
+  SELECT t.type AS kind, t.wr AS is_without_rowid, c.name AS name, c.type AS type, c."notnull" = 0 AS is_nullable,
     c."notnull" <> 0 AND c.dflt_value IS NULL AND NOT (c.pk <> 0 AND lower(c.type) = 'integer') AS is_required,
     EXISTS (SELECT 1 FROM given, pragma_index_list(t.name, t.schema) AS i
       WHERE i."unique" AND NOT i.partial
@@ -364,10 +365,12 @@ function foundOnMysql(fields, id) {
   const found = shown.map((field) => {
     const { name, flags } = field
     const code = field.columnType ?? field.type
-    const isText = (field.characterSet ?? field.charsetNr) !== 63 && !(flags & (256 | 2048))
-    const characters = isText && [252, 253, 254].includes(code) ? Math.floor(lengthOf(field) / bytesOfCharacter) : undefined
-    const column = { name, isNullable: !(flags & 1), isRequired: (flags & 4096) !== 0 && !(flags & 512) }
-    return { ...column, type: typeOnMysql(code, flags, characters), characters, bits: BITS_ON_MYSQL[code] }
+    const isBytes = (field.characterSet ?? field.charsetNr) === 63
+    const length = Math.floor(lengthOf(field) / (isBytes ? 1 : bytesOfCharacter))
+    const isText = !isBytes && code >= 252 && code <= 254 && !(flags & (256 | 2048))
+    const holds = isText ? { characters: length } : { bits: BITS_ON_MYSQL[code] }
+    const type = typeOnMysql(code, flags, isBytes, length)
+    return { name, type, ...holds, isNullable: !(flags & 1), isRequired: (flags & 4096) !== 0 && !(flags & 512) }
   })
   const hasUniqueId = shown.some(({ name, flags }) => isSameFolded(name, id) && (flags & 4 || (flags & 2 && hasOnePrimary)))
   return { found, hasUniqueId, isSame: isSameFolded }
@@ -389,12 +392,15 @@ const TYPES_ON_MYSQL = {
   246: 'decimal'
 }
 
-function typeOnMysql(code, flags, characters) {
+function typeOnMysql(code, flags, isBytes, length) {
   const name = TYPES_ON_MYSQL[code]
   if (name !== undefined) return flags & 32 && code in BITS_ON_MYSQL ? `${name} unsigned` : name
-  if (characters === undefined) return 'of bytes or another type'
-  if (code === 253) return `varchar(${characters})`
-  return code === 254 ? `char(${characters})` : `text of ${characters} characters`
+  if (flags & (256 | 2048)) return 'enum or set'
+  if (code === 254) return `${isBytes ? 'binary' : 'char'}(${length})`
+  if (code === 253) return `${isBytes ? 'varbinary' : 'varchar'}(${length})`
+  if (code !== 252) return `of type ${code}`
+  const size = length <= 255 ? 'tiny' : length <= 65_535 ? '' : length <= 16_777_215 ? 'medium' : 'long'
+  return size + (isBytes ? 'blob' : 'text')
 }
 
 /**

@@ -20,7 +20,12 @@ export interface Maker {
 const SESSION = { cookie: { originalMaxAge: 3_600_000, maxAge: 3_600_000 }, user: 'ada' }
 
 /** Lets a store of another package make its table, and puts a session into it. */
-async function byStore(store: session.Store, close: () => unknown = () => undefined): Promise<ForeignTable> {
+async function byStore(
+  store: session.Store,
+  { knex }: OpenDatabase,
+  tableName: string,
+  close: () => unknown = () => undefined
+): Promise<ForeignTable> {
   const call = (run: (done: (error?: unknown, value?: unknown) => void) => unknown) =>
     new Promise<unknown>((resolve, reject) => {
       run((error, value) => (error ? reject(error) : resolve(value)))
@@ -33,6 +38,7 @@ async function byStore(store: session.Store, close: () => unknown = () => undefi
     },
     async [Symbol.asyncDispose]() {
       await close()
+      await knex.schema.dropTable(tableName)
     }
   }
 }
@@ -47,22 +53,25 @@ function bySql(sql: string, row: object): Maker['make'] {
 
 const ofKnex: Maker = {
   message: 'it looks like that of connect-session-knex',
-  make: ({ knex }, tableName) => byStore(new ConnectSessionKnexStore({ knex, tableName, cleanupInterval: 0 }))
+  make: (opened, tableName) => {
+    return byStore(new ConnectSessionKnexStore({ knex: opened.knex, tableName, cleanupInterval: 0 }), opened, tableName)
+  }
 }
 
 const ofPgSimple: Maker = {
   message: 'it looks like that of connect-pg-simple',
-  make({ url }, tableName) {
+  make(opened, tableName) {
     const { Pool } = createRequire(__filename)('pg')
-    const pool = new Pool({ connectionString: url, max: 1 })
+    const pool = new Pool({ connectionString: opened.url, max: 1 })
     const store = new (pgSimple(session))({ pool, tableName, createTableIfMissing: true, pruneSessionInterval: false })
-    return byStore(store, () => pool.end())
+    return byStore(store, opened, tableName, () => pool.end())
   }
 }
 
 const ofBetterSqlite3: Maker = {
   message: 'it looks like that of connect-pg-simple or better-sqlite3-session-store',
-  async make({ knex }, tableName) {
+  async make(opened, tableName) {
+    const { knex } = opened
     const connection = await knex.client.acquireConnection()
     await knex.client.releaseConnection(connection)
     // It calls its table sessions, and nothing else.
@@ -85,7 +94,7 @@ const ofBetterSqlite3: Maker = {
       return timer
     }) as never
     try {
-      return await byStore(new (betterSqlite3Store(session))({ client }), () => intervals.forEach(clearInterval))
+      return await byStore(new (betterSqlite3Store(session))({ client }), opened, tableName, () => intervals.forEach(clearInterval))
     } finally {
       globalThis.setInterval = setInterval
     }
@@ -151,7 +160,9 @@ async function inserted({ knex }: OpenDatabase, tableName: string, row: object, 
     async check() {
       if ((await knex(tableName).where(row).select()).length !== 1) throw new Error('the row is not there as it was')
     },
-    async [Symbol.asyncDispose]() {}
+    async [Symbol.asyncDispose]() {
+      await knex.schema.dropTable(tableName)
+    }
   }
 }
 

@@ -5,7 +5,7 @@ import type { FoundTable, Holding } from '../found-table'
  * the temporary tables, then in the main database, then in those that are attached.
  */
 export const DESCRIBE = `WITH given AS (SELECT ? AS id, ? AS name),
-  t AS (SELECT l.schema, l.name, l.type, l.strict FROM given, pragma_table_list(given.name) AS l
+  t AS (SELECT l.schema, l.name, CASE WHEN l.wr AND l.type = 'table' THEN 'without rowid' ELSE l.type END AS type FROM given, pragma_table_list(given.name) AS l
     WHERE ? IS NULL OR l.schema = ? COLLATE NOCASE
     ORDER BY l.schema = 'temp' DESC, l.schema = 'main' DESC LIMIT 1)
   SELECT t.type, c.name, c.type, c."notnull" = 0,
@@ -16,7 +16,12 @@ export const DESCRIBE = `WITH given AS (SELECT ? AS id, ? AS name),
   FROM t, pragma_table_info(t.name, t.schema) AS c`
 
 /** What is not among them is a table. */
-const INSTEAD: Readonly<Record<string, string>> = { view: 'a view', virtual: 'a virtual table', shadow: 'a part of a virtual table' }
+const INSTEAD: Readonly<Record<string, string>> = {
+  view: 'a view',
+  virtual: 'a virtual table',
+  shadow: 'a part of a virtual table',
+  'without rowid': 'WITHOUT ROWID, but ended sessions are removed by their rowid'
+}
 
 /** What {@link DESCRIBE} found, from its rows. */
 export function foundTable(rows: readonly (readonly unknown[])[]): FoundTable | null {
