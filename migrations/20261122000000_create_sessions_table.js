@@ -325,7 +325,10 @@ function mysql(knex, names) {
         // Not from information_schema, which compares names loosely. Not by SHOW COLUMNS: in a transaction MySQL then keeps a lock on the
         // name, also of a table that is not there, and creating it would wait. The last field tells the bytes of a character.
         const [, fields] = await raw(knex, `SELECT *, CAST('' AS CHAR(1)) FROM ${table} LIMIT 0`)
-        return foundOnMysql(fields, names.columns.id)
+        const isView = `SELECT 1 FROM information_schema.views
+          WHERE table_schema = COALESCE(?, DATABASE()) AND CAST(table_name AS BINARY) = CAST(? AS BINARY) LIMIT 1`
+        const [views] = await raw(knex, isView, [names.schemaName ?? null, names.tableName])
+        return { ...foundOnMysql(fields, names.columns.id), instead: views.length === 0 ? undefined : 'a view' }
       } catch (error) {
         // No such table, no such database.
         if (error.errno === 1146 || error.errno === 1049) return null
@@ -349,7 +352,7 @@ function mysql(knex, names) {
   INDEX (${columns.ownerId})
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE /*!80017 utf8mb4_0900_bin *//*M! utf8mb4_nopad_bin */`
       ),
-    drop: () => knex.raw(`DROP TABLE ${table}`)
+    drop: () => knex.raw(`DROP TABLE IF EXISTS ${table}`)
   }
 }
 

@@ -1,17 +1,9 @@
 import type { Dialect } from '../dialects/dialect'
 import { type FoundTable, isEnough, neededColumns } from '../dialects/found-table'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
+import { makerOf } from '../dialects/table-makers'
 import { ForeignTableError } from '../errors'
 import type { Database } from '../knex/database'
-
-/** What the tables of others are made of, for the message. Several packages have the same columns. */
-const MAKERS: Readonly<Record<string, readonly string[]>> = {
-  'connect-session-knex': ['sid', 'sess', 'expired'],
-  'connect-pg-simple or better-sqlite3-session-store': ['sid', 'sess', 'expire'],
-  'express-mysql-session': ['session_id', 'expires', 'data'],
-  'connect-session-sequelize': ['sid', 'expires', 'data'],
-  Ghost: ['session_id', 'user_id', 'session_data']
-}
 
 /**
  * Whether the table is there. A table is ours by its structure: all columns are there and hold what they have to, and an INSERT that names
@@ -47,6 +39,12 @@ function refuseForeign(found: FoundTable, dialect: Dialect, table: TableDefiniti
   }
   if (missing.length === 0 && wrong.length === 0 && faults.length === 0) return
   const names = found.columns.map(({ name }) => name)
-  const maker = Object.entries(MAKERS).find(([, columns]) => columns.every((column) => names.includes(column)))?.[0]
-  throw new ForeignTableError(displayName(table), { missing, wrong, faults, found: names, maker, schema: found.otherSchema })
+  throw new ForeignTableError(displayName(table), {
+    missing,
+    wrong,
+    faults,
+    found: names,
+    maker: makerOf(names),
+    schema: found.otherSchema
+  })
 }
