@@ -173,3 +173,8 @@ export const MAKERS: Partial<Record<DatabaseName, Record<string, Maker>>> = {
   mysql: { ...EVERYWHERE, 'express-mysql-session': ofExpressMysql },
   sqlite: { ...EVERYWHERE, 'better-sqlite3-session-store': ofBetterSqlite3 }
 }
+
+/** Lets a maker make its table. */
+export function makeTable(maker: 'connect-session-knex', opened: OpenDatabase, tableName: string): Promise<ForeignTable> {
+  return EVERYWHERE[maker].make(opened, tableName)
+}

@@ -334,13 +334,16 @@ describeDatabases('a table of that name that is not ours', (database) => {
     })
   } else {
     it('that is a view is not dropped', async () => {
-      const tableName = await make({})
-      await opened.knex.raw(`CREATE VIEW ${tableName}_view AS SELECT * FROM ${tableName}`)
-      await expect(dropSessionsTable(opened.knex, { tableName: `${tableName}_view` })).rejects.toThrow()
-      await migration(`${tableName}_view`)
-        .down()
-        .catch(() => undefined)
-      expect(await opened.knex(`${tableName}_view`).select()).toEqual([])
+      const tableName = `${await make({})}_view`
+      await opened.knex.raw(`CREATE VIEW ${tableName} AS SELECT * FROM ${tableName.replace('_view', '')}`)
+      const error = await dropSessionsTable(opened.knex, { tableName }).catch((reason) => reason)
+      expect(error).toBeInstanceOf(ForeignTableError)
+      expect(error.message).toContain('it is a view')
+      const { up, down } = migration(tableName)
+      await expect(up()).rejects.toThrow('it is a view')
+      await down()
+      expect(warnings.join('\n')).toContain('it is a view')
+      expect(await opened.knex(tableName).select()).toEqual([])
     })
   }
 
