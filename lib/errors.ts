@@ -85,19 +85,59 @@ export class TableMissingError extends SessionStoreError {
   }
 }
 
-/** A table of that name exists, but it is not a sessions table of this package. */
+/** A column of the sessions table that cannot hold what it has to. */
+export interface WrongColumn {
+  readonly name: string
+  /** Its type, as the database writes it. */
+  readonly type: string
+  /** What it has to be, in words. */
+  readonly needed: string
+}
+
+/** In which way a table is not a sessions table. */
+export interface ForeignTable {
+  readonly missing: readonly string[]
+  readonly wrong?: readonly WrongColumn[]
+  /** What else is wrong, in words. */
+  readonly faults?: readonly string[]
+  /** The names of all its columns. */
+  readonly found: readonly string[]
+  /** Whose table it seems to be. */
+  readonly maker?: string | undefined
+  /** The schema it was found in, where that is a surprise. */
+  readonly schema?: string | undefined
+}
+
+/**
+ * A table of that name exists, but it is not a sessions table of this package: it lacks columns, has columns of the wrong type, or cannot
+ * be written to as the store does. Nothing was done to it.
+ */
 export class ForeignTableError extends SessionStoreError {
   readonly code = 'ERR_SESSION_FOREIGN_TABLE'
+  readonly missingColumns: readonly string[]
+  readonly wrongColumns: readonly WrongColumn[]
 
-  constructor(
-    table: string,
-    readonly missingColumns: readonly string[],
-    found: readonly string[]
-  ) {
+  constructor(table: string, { missing, wrong = [], faults = [], found, maker, schema }: ForeignTable) {
+    const reasons = [
+      ...(maker === undefined ? [] : [`it looks like that of ${maker}`]),
+      ...faults,
+      ...(missing.length === 0
+        ? []
+        : [`it lacks the column${missing.length > 1 ? 's' : ''} ${missing.join(', ')} (it has ${found.join(', ')})`]),
+      ...wrong.map(({ name, type, needed }) => `its column ${name} is ${type}, needed is ${needed}${whyNot(type)}`)
+    ]
+    const where = schema === undefined ? '' : ` (found in the schema ${JSON.stringify(schema)})`
+    const advice = missing.length > 0 && maker === undefined ? ', or map its columns with the option columns' : ''
     super(
-      `the table ${table} is not a sessions table: it lacks the column${missingColumns.length > 1 ? 's' : ''} ${missingColumns.join(', ')} (it has ${found.join(', ')}). Give another tableName, or map its columns with the option columns`
+      `the table ${table}${where} is not a sessions table of this package, and nothing was done to it: ${reasons.join('; ')}. Give another tableName, or rename that table and let a new one be made${advice}`
     )
+    this.missingColumns = missing
+    this.wrongColumns = wrong
   }
+}
+
+function whyNot(type: string): string {
+  return /^jsonb?$/i.test(type) ? ' (a JSON column rewrites or refuses what is stored in it)' : ''
 }
 
 /** The session cannot be written as text: a BigInt, a circular reference, a `toJSON` that throws, a codec that fails. */

@@ -43,10 +43,10 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     'the packaged migrations are not in /app/migrations, probably because the package was bundled. Leave knex-session-store out of the bundle (as an external module), or write a migration of your own with createSessionsTable(knex, { version: 1 })'
   ],
   [
-    new lib.ForeignTableError('"sessions"', ['revision'], ['id', 'sess']),
+    new lib.ForeignTableError('"sessions"', { missing: ['revision'], found: ['id', 'sess'] }),
     'ForeignTableError',
     'ERR_SESSION_FOREIGN_TABLE',
-    'the table "sessions" is not a sessions table: it lacks the column revision (it has id, sess). Give another tableName, or map its columns with the option columns'
+    'the table "sessions" is not a sessions table of this package, and nothing was done to it: it lacks the column revision (it has id, sess). Give another tableName, or rename that table and let a new one be made, or map its columns with the option columns'
   ],
   [
     new lib.DatabaseError('set', 'postgresql', '23514'),

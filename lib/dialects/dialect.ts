@@ -1,6 +1,7 @@
 import type { Database, DriverKnowledge } from '../knex/database'
 import type { StatementEnding } from '../knex/statement-ending'
 import type { Soon } from '../soon'
+import type { FoundTable } from './found-table'
 import type { TableDefinition } from './table-definition'
 
 /** A row as stored: not decoded, dead or alive. */
@@ -119,8 +120,10 @@ export interface Dialect {
   select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]>
   /** True where a statement runs in this process and may hold up its event loop: then none may look at many rows. */
   readonly isInProcess: boolean
-  /** The names of the table's columns, or null if there is no such table. */
-  describe(db: Database, table: TableDefinition): Promise<string[] | null>
+  /** What has the table's name, or null if nothing has. One statement. */
+  describe(db: Database, table: TableDefinition): Promise<FoundTable | null>
+  /** Whether two names are those of one column. */
+  isSameColumn(name: string, other: string): boolean
   /** Creates the table with its indexes, all or nothing. Fails if another process is faster. */
   create(db: Database, table: TableDefinition, storage: TableStorage): Promise<void>
   /** False where creating a table commits the transaction it is done in. */
@@ -152,6 +155,11 @@ export function toRecord(row: readonly unknown[]): SessionRecord {
     revision: Number(row[3]),
     createdAt: Number(row[4])
   }
+}
+
+/** For databases to which `ID` and `id` are one column. */
+export function isSameFolded(name: string, other: string): boolean {
+  return name.toLowerCase() === other.toLowerCase()
 }
 
 /** Names quoted as the SQL standard has it, with dots between them. */

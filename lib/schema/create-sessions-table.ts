@@ -1,12 +1,13 @@
 import type { Knex } from 'knex'
 import { detectDialect } from '../dialects/detect'
-import { driverOf } from '../dialects/dialect'
+import { type Dialect, driverOf } from '../dialects/dialect'
 import { LAYOUT_VERSION } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { InvalidOptionError } from '../errors'
 import { Database } from '../knex/database'
 import { resolveTable, TABLE_OPTIONS, type TableOptions } from '../table-options'
 import { refuseUnknown } from '../unknown-option'
+import { isOwnTableThere } from './own-table'
 import { prepareTable } from './readiness'
 import { type RegisteredTable, register } from './registry'
 
@@ -40,7 +41,7 @@ export function registerSessionsTable(knex: Knex, options: SessionsTableOptions 
  * Makes the sessions table, if it is not there, with the columns and indexes the store expects. For your own migration; may be called
  * any number of times, by any number of processes at once.
  *
- * @throws {ForeignTableError} if a table of that name lacks columns
+ * @throws {ForeignTableError} if a table of that name is not ours
  * @throws {TableMissingError} if the database user may not create it
  * @example
  * exports.up = (knex) => createSessionsTable(knex, { version: 1, tableName: 'web_sessions' })
@@ -56,8 +57,9 @@ export async function createSessionsTable(knex: Knex, options: SessionsTableOpti
 }
 
 /**
- * Drops the sessions table, if it is there.
+ * Drops the sessions table, if it is there. A table of that name that is not ours stays as it is.
  *
+ * @throws {ForeignTableError} if a table of that name is not ours
  * @example
  * exports.down = (knex) => dropSessionsTable(knex, { version: 1, tableName: 'web_sessions' })
  */
@@ -65,10 +67,17 @@ export async function dropSessionsTable(knex: Knex, options: SessionsTableOption
   const { db, dialect, entry } = resolve(knex, options)
   entry.ready = false
   try {
-    await dialect.drop(db, entry.definition)
+    await onOneConnection(db, dialect, async (connected) => {
+      if (await isOwnTableThere(connected, dialect, entry.definition)) await dialect.drop(connected, entry.definition)
+    })
   } catch (error) {
     throw wrapDriverError(dialect, error, 'table removal')
   }
+}
+
+/** What is looked at is what is dropped: by another connection a temporary table, or another search path, might give the name to another table. */
+function onOneConnection<T>(db: Database, { isInProcess }: Dialect, work: (db: Database) => Promise<T>): Promise<T> {
+  return db.isTransaction || isInProcess ? work(db) : db.transaction(work)
 }
 
 function resolve(knex: Knex, options: SessionsTableOptions) {

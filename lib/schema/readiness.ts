@@ -3,9 +3,10 @@ import { debug } from '../debug'
 import { type Dialect, driverCode } from '../dialects/dialect'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
-import { ForeignTableError, isOurs, TableMissingError } from '../errors'
+import { isOurs, TableMissingError } from '../errors'
 import type { Database } from '../knex/database'
 import { identityBelowTransaction } from '../knex/identity'
+import { isOwnTableThere } from './own-table'
 import { type RegisteredTable, registeredIn } from './registry'
 
 /** Sees to it that the table is there before the first statement, and again when it was dropped behind our back. */
@@ -120,7 +121,7 @@ const MAX_TRIES = 3
  * success. No advisory lock: not every database has one, and a proxy between may break it.
  */
 export async function prepareTable(db: Database, dialect: Dialect, table: TableDefinition, plan: CreationPlan = {}): Promise<void> {
-  for (let tries = 1; !(await isThere(db, dialect, table)); tries++) {
+  for (let tries = 1; !(await isOwnTableThere(db, dialect, table)); tries++) {
     if (plan.whyNotCreate !== undefined) throw new TableMissingError(displayName(table), plan.whyNotCreate)
     try {
       await dialect.create(db, table, { unlogged: plan.unlogged ?? false })
@@ -130,7 +131,7 @@ export async function prepareTable(db: Database, dialect: Dialect, table: TableD
       // It has waited for as long as a statement may.
       if (isOurs(error)) throw error
       const mayPass = ['transient', 'locked', 'ended', 'other'].includes(dialect.diagnose(error))
-      if ((tries === MAX_TRIES || !mayPass) && !(await isThere(db, dialect, table))) throw creationError(dialect, error, table)
+      if ((tries === MAX_TRIES || !mayPass) && !(await isOwnTableThere(db, dialect, table))) throw creationError(dialect, error, table)
     }
   }
 }
@@ -152,12 +153,4 @@ function creationError(dialect: Dialect, error: unknown, table: TableDefinition)
     default:
       return wrapDriverError(dialect, error, 'table creation')
   }
-}
-
-async function isThere(db: Database, dialect: Dialect, table: TableDefinition): Promise<boolean> {
-  const found = await dialect.describe(db, table)
-  if (found === null) return false
-  const missing = Object.values(table.columns).filter((name: string) => !found.includes(name))
-  if (missing.length > 0) throw new ForeignTableError(displayName(table), missing, found)
-  return true
 }

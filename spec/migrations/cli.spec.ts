@@ -1,5 +1,8 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { createSessionsTable, KnexSessionStore, type SessionsTableOptions } from '../../lib'
+import { makeTable } from '../schema/foreign-makers'
 import { dumpTable } from '../schema/table-dump'
 import { type Database, databaseNamed, describeDatabases, type OpenDatabase } from '../support/databases'
 import { handMade } from '../support/stores'
@@ -52,6 +55,37 @@ describeDatabases('the knex command', (database) => {
     await createSessionsTable(opened.knex, table)
     expect(await dumpTable(database.name, opened.knex, table.tableName)).toBe(dump)
   })
+
+  it.each(['migrationsDirectory', 'stub'] as const)(
+    'refuses the table of connect-session-knex, by the migration from %s, and keeps its rows',
+    async (from) => {
+      await using opened = await database.open()
+      await using project = await Project.create(opened, { format: 'js', from })
+      if (from === 'stub') {
+        const file = join(project.folder, 'migrations', await project.makeMigration())
+        await writeFile(file, (await readFile(file, 'utf8')).replaceAll(/tableName: '[^']*'/g, "tableName: 'sessions'"))
+      }
+      await using theirs = await makeTable('connect-session-knex', opened, 'sessions')
+      const { exitCode, output } = await project.knex('migrate:latest')
+      expect(exitCode).toBe(1)
+      expect(output).toContain('it looks like that of connect-session-knex')
+      expect(output).toMatch(/Give another tableName.*rename that table/)
+      await theirs.check()
+
+      // The second way over.
+      await opened.knex.schema.renameTable('sessions', 'old_sessions')
+      expect(await project.knex('migrate:latest')).toMatchObject({ exitCode: 0 })
+      expect(await opened.knex('old_sessions').select('sid')).toEqual([{ sid: 'a session' }])
+
+      // Somebody puts it back, over ours: the rollback does not take it away.
+      await opened.knex.schema.dropTable('sessions')
+      await opened.knex.schema.renameTable('old_sessions', 'sessions')
+      const rolledBack = await project.knex('migrate:rollback')
+      expect(rolledBack.output).toContain(from === 'stub' ? 'nothing was done to it' : 'was not dropped')
+      expect(rolledBack.exitCode).toBe(from === 'stub' ? 1 : 0)
+      await theirs.check()
+    }
+  )
 })
 
 /** All that a user does with a migration, one command after the other. */

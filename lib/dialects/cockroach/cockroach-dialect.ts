@@ -1,5 +1,7 @@
 import type { Database } from '../../knex/database'
 import { type Diagnosis, driverCode } from '../dialect'
+import type { FoundTable } from '../found-table'
+import { holdingOf } from '../postgres/describe-table'
 import { PostgresDialect } from '../postgres/postgres-dialect'
 import type { SqlFlavour } from '../postgres/postgres-sql'
 import type { PostgresOptions } from '../postgres/postgres-statements'
@@ -23,14 +25,22 @@ export class CockroachDialect extends PostgresDialect {
     super({ prepare, durability: 'all' })
   }
 
-  override async describe(db: Database, table: TableDefinition): Promise<string[] | null> {
+  override async describe(db: Database, table: TableDefinition): Promise<FoundTable | null> {
     const rows = await this.select(
       db,
-      `SELECT column_name::text FROM information_schema.columns
+      `SELECT column_name::text, data_type::text, character_maximum_length::text, is_nullable::text, column_default::text, is_hidden::text
+         FROM information_schema.columns
         WHERE table_schema = COALESCE(?::text, current_schema()::text) AND table_name = ?::text ORDER BY ordinal_position`,
       [table.schemaName ?? null, table.tableName]
     )
-    return rows.length === 0 ? null : rows.map(([name]) => String(name))
+    if (rows.length === 0) return null
+    const columns = rows.map(([name, dataType, length, nullable, byDefault, hidden]) => {
+      const type = length === null ? String(dataType) : `${dataType}(${length})`
+      const isNullable = nullable === 'YES'
+      const isRequired = !isNullable && byDefault === null && hidden !== 'YES'
+      return { name: String(name), type, holds: holdingOf(type), isNullable, isRequired }
+    })
+    return { columns, hasUniqueId: undefined }
   }
 
   /** No savepoint: it could not be rolled back over a change of the schema. */

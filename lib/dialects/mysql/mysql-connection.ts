@@ -1,6 +1,7 @@
 import type { Database, StatementOptions } from '../../knex/database'
 import type { Connection } from '../../knex/knex-client'
 import { StatementEvents } from '../../knex/statement-events'
+import type { Field } from './found-fields'
 import { withLockWait } from './lock-wait'
 
 /** What the server answers to a statement that returns no rows, as far as it is used here. */
@@ -70,10 +71,10 @@ export async function select(db: Database, { sql, bindings }: Sql): Promise<unkn
   return rows.map((row) => (Array.isArray(row) ? row : Object.values(row)))
 }
 
-/** The names of the columns that a query would give. */
-export async function columnsOf(db: Database, sql: string): Promise<string[]> {
-  const [, fields] = (await run(db, sql, [])) as [unknown, { readonly name: string }[]]
-  return fields.map(({ name }) => name)
+/** The columns that a query would give, as the driver describes them. */
+export async function fieldsOf(db: Database, sql: string): Promise<Field[]> {
+  const [, fields] = (await run(db, sql, [])) as [unknown, Field[]]
+  return fields
 }
 
 /** Runs a query that locks the rows it finds. */

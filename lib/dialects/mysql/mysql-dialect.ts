@@ -1,10 +1,13 @@
 import { DatabaseError } from '../../database-errors'
+import { ForeignTableError } from '../../errors'
 import type { Database } from '../../knex/database'
 import type { StatementEnding } from '../../knex/statement-ending'
-import { type Diagnosis, type Dialect, driverCode, NETWORK_CODES, type SessionStatements } from '../dialect'
-import { quotedColumns, type TableDefinition } from '../table-definition'
+import { type Diagnosis, type Dialect, driverCode, isSameFolded, NETWORK_CODES, type SessionStatements } from '../dialect'
+import type { FoundTable } from '../found-table'
+import { displayName, quotedColumns, type TableDefinition } from '../table-definition'
+import { foundTable, ONE_CHARACTER } from './found-fields'
 import { killQueries } from './kill-query'
-import { columnsOf, select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'
+import { fieldsOf, select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'
 import { MysqlStatements } from './mysql-statements'
 
 /** The longest identifier, in characters. */
@@ -33,8 +36,9 @@ const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
     // ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
     // ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR
     denied: [1044, 1045, 1142, 1143, 1227, 1698],
-    // ER_HOST_NOT_PRIVILEGED, ER_NOT_SUPPORTED_AUTH_MODE: of the connection, but another one is refused as well.
-    other: [1130, 1251],
+    // ER_HOST_NOT_PRIVILEGED, ER_NOT_SUPPORTED_AUTH_MODE: of the connection, but another one is refused as well. ER_IS_A_VIEW (MariaDB), for
+    // which the drivers have no code.
+    other: [1130, 1251, 1965],
     // ER_TOO_BIG_ROWSIZE, ER_NET_PACKET_TOO_LARGE, ER_WARN_ALLOWED_PACKET_OVERFLOWED
     'too-large': [1118, 1153, 1301]
   } satisfies Partial<Record<Diagnosis, number[]>>).flatMap(([diagnosis, numbers]) =>
@@ -42,6 +46,8 @@ const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
   )
 )
 
+/** What a DROP TABLE of a view gives: ER_BAD_TABLE_ERROR, ER_WRONG_OBJECT, and on MariaDB ER_IS_A_VIEW. */
+const NO_TABLE = new Set<unknown>([1051, 1347, 1965])
 /** ER_OPTION_PREVENTS_STATEMENT */
 const OPTION_PREVENTS_STATEMENT = 1290
 const NO_INNODB =
@@ -95,16 +101,20 @@ export class MysqlDialect implements Dialect {
     return rows.map((row) => row.map((value) => (Buffer.isBuffer(value) ? textOf(value) : value)))
   }
 
-  async describe(db: Database, table: TableDefinition): Promise<string[] | null> {
+  async describe(db: Database, table: TableDefinition): Promise<FoundTable | null> {
     try {
       // Not from information_schema, which shows nothing of a table that the user may not use, and compares names loosely. Not by SHOW
-      // COLUMNS: in a transaction MySQL then keeps a lock on the name, also of a table that is not there, and creating it would wait.
-      return await columnsOf(db, `SELECT * FROM ${this.quote(table.schemaName, table.tableName)} LIMIT 0`)
+      // COLUMNS: in a transaction MySQL then keeps a lock on the name, also of a table that is not there, and creating it would wait; and
+      // sql_select_limit cuts what it shows.
+      const fields = await fieldsOf(db, `SELECT *, ${ONE_CHARACTER} FROM ${this.quote(table.schemaName, table.tableName)} LIMIT 0`)
+      return foundTable(fields, table.columns.id)
     } catch (error) {
       if (this.diagnose(error) === 'table-missing') return null
       throw error
     }
   }
+
+  readonly isSameColumn = isSameFolded
 
   async create(db: Database, table: TableDefinition): Promise<void> {
     const name = this.quote(table.schemaName, table.tableName)
@@ -141,7 +151,14 @@ export class MysqlDialect implements Dialect {
   }
 
   async drop(db: Database, table: TableDefinition): Promise<void> {
-    await write(db, { sql: `DROP TABLE IF EXISTS ${this.quote(table.schemaName, table.tableName)}`, bindings: [] })
+    try {
+      // Without IF EXISTS, which would pass over a view.
+      await write(db, { sql: `DROP TABLE ${this.quote(table.schemaName, table.tableName)}`, bindings: [] })
+    } catch (error) {
+      if (!NO_TABLE.has((error as { errno?: unknown } | null)?.errno)) throw error
+      if ((await this.describe(db, table)) === null) return
+      throw new ForeignTableError(displayName(table), { missing: [], faults: ['it is a view'], found: [] })
+    }
   }
 
   statements(table: TableDefinition): SessionStatements {

@@ -10,8 +10,10 @@ import {
   type SessionStatements,
   type TableStorage
 } from '../dialect'
+import type { FoundTable } from '../found-table'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { cancelRequests } from './cancel-request'
+import { DESCRIBE, foundTable } from './describe-table'
 import type { SqlFlavour } from './postgres-sql'
 import { type PostgresOptions, PostgresStatements } from './postgres-statements'
 import { AS_TEXT } from './run-prepared'
@@ -89,19 +91,16 @@ export class PostgresDialect implements Dialect {
     return result.rows
   }
 
-  async describe(db: Database, table: TableDefinition): Promise<string[] | null> {
-    // to_regclass follows the search_path as the statements do, and is null, not an error, for what is not there.
-    const rows = await this.select(
-      db,
-      `SELECT current_setting('client_encoding'), attname::text FROM (SELECT to_regclass(?) AS oid) AS t
-         LEFT JOIN pg_catalog.pg_attribute ON attrelid = t.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
-      [this.quote(table.schemaName, table.tableName)]
-    )
+  async describe(db: Database, table: TableDefinition): Promise<FoundTable | null> {
+    const rows = await this.select(db, DESCRIBE, [table.columns.id, this.quote(table.schemaName, table.tableName)])
     const [[encoding] = []] = rows
     // The driver sends and reads UTF-8. A server that takes it for something else stores other characters, and says nothing.
     if (!TRUE_TO_UTF8.has(String(encoding))) throw new DatabaseError('table check', this.name, undefined, WRONG_ENCODING)
-    const columns = rows.flatMap(([, name]) => (name === null ? [] : [String(name)]))
-    return columns.length === 0 ? null : columns
+    return foundTable(rows, table)
+  }
+
+  isSameColumn(name: string, other: string): boolean {
+    return name === other
   }
 
   async create(db: Database, table: TableDefinition, storage: TableStorage): Promise<void> {

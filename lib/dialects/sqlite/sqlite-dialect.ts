@@ -1,6 +1,8 @@
 import type { Database } from '../../knex/database'
-import { type Diagnosis, type Dialect, doubleQuoted, driverCode, type SessionStatements } from '../dialect'
+import { type Diagnosis, type Dialect, doubleQuoted, driverCode, isSameFolded, type SessionStatements } from '../dialect'
+import type { FoundTable } from '../found-table'
 import { DEFAULT_COLUMNS, quotedColumns, type TableDefinition } from '../table-definition'
+import { DESCRIBE, foundTable } from './describe-table'
 import { read, runScript } from './sqlite-connection'
 import { SqliteStatements } from './sqlite-statements'
 
@@ -36,14 +38,11 @@ export class SqliteDialect implements Dialect {
     return read(db, { sql, bindings })
   }
 
-  async describe(db: Database, { tableName, schemaName }: TableDefinition): Promise<string[] | null> {
-    const rows = await this.select(
-      db,
-      `SELECT name FROM pragma_table_info(${schemaName === undefined ? '?' : '?, ?'})`,
-      schemaName === undefined ? [tableName] : [tableName, schemaName]
-    )
-    return rows.length === 0 ? null : rows.map(([name]) => String(name))
+  async describe(db: Database, { tableName, schemaName, columns }: TableDefinition): Promise<FoundTable | null> {
+    return foundTable(await this.select(db, DESCRIBE, [columns.id, tableName, schemaName ?? null, schemaName ?? null]))
   }
+
+  readonly isSameColumn = isSameFolded
 
   async create(db: Database, table: TableDefinition): Promise<void> {
     try {

@@ -1,0 +1,60 @@
+import type { ColumnNames, TableDefinition } from './table-definition'
+
+/** What values a column takes: texts of so many characters, whole numbers of so many bits, both, or neither. */
+export interface Holding {
+  readonly characters?: number
+  readonly bits?: number
+}
+
+/** A column as it is in the database. */
+export interface FoundColumn {
+  readonly name: string
+  /** As the database writes it, for messages. */
+  readonly type: string
+  readonly holds: Holding
+  readonly isNullable: boolean
+  /** True where an INSERT has to name the column: it takes no NULL and has no default. */
+  readonly isRequired: boolean
+}
+
+/** A table as it is in the database, or what else has its name. */
+export interface FoundTable {
+  readonly columns: readonly FoundColumn[]
+  /** Whether a unique key has the column of the ids alone. Undefined where that is not seen. */
+  readonly hasUniqueId: boolean | undefined
+  /** What it is instead of a table: "a view". */
+  readonly instead?: string | undefined
+  /** The schema it was found in, where that is neither the one that was named nor the one in which a table would be made. */
+  readonly otherSchema?: string | undefined
+}
+
+/** What a column has to hold, and how a message says so. */
+export interface Need {
+  readonly holds: Holding
+  readonly words: string
+}
+
+/** Less would cut off sessions. It is what the second largest type of MariaDB holds, beyond what its server takes in a statement. */
+const LARGE = 2 ** 24 - 1
+
+const MOMENT: Need = { holds: { bits: 64 }, words: 'a bigint (64 bits)' }
+const NUMBER: Need = { holds: { bits: 32 }, words: 'an integer of at least 32 bits' }
+const NAME: Need = { holds: { characters: 255 }, words: 'text of at least 255 characters' }
+
+/** Every column that is not named here is a moment. */
+const NEEDS: Partial<Record<keyof ColumnNames, Need>> = {
+  id: NAME,
+  data: { holds: { characters: LARGE }, words: 'text without a limit' },
+  expiresHour: NUMBER,
+  revision: NUMBER,
+  ownerId: NAME
+}
+
+/** The columns that the table has to have, by name, and what each has to hold. */
+export function neededColumns({ columns }: TableDefinition): (Need & { readonly key: string; readonly name: string })[] {
+  return Object.entries(columns).map(([key, name]) => ({ ...(NEEDS[key as keyof ColumnNames] ?? MOMENT), key, name }))
+}
+
+export function isEnough(found: Holding, needed: Holding): boolean {
+  return (found.characters ?? 0) >= (needed.characters ?? 0) && (found.bits ?? 0) >= (needed.bits ?? 0)
+}

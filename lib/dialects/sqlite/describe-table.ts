@@ -1,0 +1,50 @@
+import type { FoundTable, Holding } from '../found-table'
+
+/**
+ * One row for each column of what has the name: in the schema that is given, or where a statement would find it without one, first among
+ * the temporary tables, then in the main database, then in those that are attached.
+ */
+export const DESCRIBE = `WITH given AS (SELECT ? AS id, ? AS name),
+  t AS (SELECT l.schema, l.name, CASE WHEN l.wr AND l.type = 'table' THEN 'without rowid' ELSE l.type END AS type FROM given, pragma_table_list(given.name) AS l
+    WHERE ? IS NULL OR l.schema = ? COLLATE NOCASE
+    ORDER BY l.schema = 'temp' DESC, l.schema = 'main' DESC LIMIT 1)
+  SELECT t.type, c.name, c.type, c."notnull" = 0,
+    c."notnull" <> 0 AND c.dflt_value IS NULL AND NOT (c.pk <> 0 AND lower(c.type) = 'integer'),
+    EXISTS (SELECT 1 FROM given, pragma_index_list(t.name, t.schema) AS i
+      WHERE i."unique" AND NOT i.partial
+        AND (SELECT group_concat(k.name, x'00') FROM pragma_index_info(i.name, t.schema) AS k) = given.id COLLATE NOCASE)
+  FROM t, pragma_table_info(t.name, t.schema) AS c`
+
+/** What is not among them is a table. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  view: 'a view',
+  virtual: 'a virtual table',
+  shadow: 'a part of a virtual table',
+  'without rowid': 'WITHOUT ROWID, but ended sessions are removed by their rowid'
+}
+
+/** What {@link DESCRIBE} found, from its rows. */
+export function foundTable(rows: readonly (readonly unknown[])[]): FoundTable | null {
+  const [[kind, , , , , hasUniqueId] = []] = rows
+  if (kind === undefined) return null
+  const columns = rows.map(([, name, declared, isNullable, isRequired]) => {
+    const type = String(declared ?? '').toLowerCase()
+    return {
+      name: String(name),
+      type: type === '' ? 'without a type' : type,
+      holds: holdingOf(type),
+      isNullable: Number(isNullable) === 1,
+      isRequired: Number(isRequired) === 1
+    }
+  })
+  return { columns, hasUniqueId: Number(hasUniqueId) === 1, instead: INSTEAD[String(kind)] }
+}
+
+/** By the rules of affinity, in their order. No length is ever enforced, and a column without a type keeps what it is given. */
+function holdingOf(type: string): Holding {
+  const bits = 64
+  const characters = Number.POSITIVE_INFINITY
+  if (type === '') return { bits, characters }
+  if (type.includes('int')) return { bits }
+  return /char|clob|text/.test(type) ? { characters } : {}
+}
