@@ -58,7 +58,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.ReadOnlyDatabaseError('touch', 'postgresql', '25006'),
     'ReadOnlyDatabaseError',
     'ERR_SESSION_READ_ONLY',
-    'session touch failed on postgresql: this database is read-only (a standby, or a read-only transaction or file); give the store a Knex of the primary (driver code 25006)'
+    'session touch failed on postgresql: this database is read-only: it is a standby, or a read-only transaction or file; give the store a Knex of the primary (driver code 25006)'
   ],
   [
     new lib.TransientDatabaseError('set', 'sqlite', 'SQLITE_BUSY'),
@@ -88,7 +88,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.RecordTooLargeError('set', 'mysql', 'ER_NET_PACKET_TOO_LARGE', 'max_allowed_packet'),
     'RecordTooLargeError',
     'ERR_SESSION_RECORD_TOO_LARGE',
-    'session set failed on mysql: the session is larger than the database accepts (max_allowed_packet) (driver code ER_NET_PACKET_TOO_LARGE)'
+    'session set failed on mysql: the session is larger than the database accepts (max_allowed_packet); keep less in the session, or raise that limit. The option maxDataBytes refuses such a session before it is sent (driver code ER_NET_PACKET_TOO_LARGE)'
   ],
   [
     new lib.TimeoutError('get', 500),

@@ -109,6 +109,8 @@ export interface Privileges {
   /** As a GRANT names the user. */
   readonly user: string
   readonly lacking: readonly string[]
+  /** What has to be granted before what the store needs on its table, if anything. */
+  readonly before?: string
 }
 
 /** What really differs between databases. Everything outside `dialects/` is dialect-agnostic. */

@@ -74,13 +74,15 @@ export async function explainDriverError(
   if (isOurs(error) || dialect.diagnose(error) !== 'denied') return plain
   // In a transaction that has failed nothing can be asked; nor where nobody waits for the answer any more.
   const privileges = await dialect.privileges(db, table, error).catch(() => undefined)
-  return new DatabaseError(operation, dialect.name, driverCode(error), denied(dialect, table, privileges))
+  return new DatabaseError(operation, dialect.name, driverCode(error), denied(dialect, table, privileges, operation))
 }
 
-function denied(dialect: Dialect, table: TableDefinition, { user, lacking }: Privileges = { user: '', lacking: [] }): string {
+function denied(dialect: Dialect, table: TableDefinition, privileges: Privileges | undefined, operation: string): string {
+  const { user, lacking, before = '' } = privileges ?? { user: '', lacking: [] }
   const what = lacking.length === 0 ? 'may not do this' : `lacks the privilege${lacking.length > 1 ? 's' : ''} ${lacking.join(', ')}`
+  const isCheck = operation === 'table check' && before === ''
   const grant = `GRANT ${NEEDED} ON ${dialect.quote(table.schemaName, table.tableName)} TO ${user || '…'}`
-  return `the database user${user && ` ${user}`} ${what} on the table ${displayName(table)}; have its owner or an administrator run: ${grant}`
+  return `the database user${user && ` ${user}`} ${what} on the table ${displayName(table)}; have its owner or an administrator run: ${before}${grant}${isCheck ? ' (and have the table made first, if it is not there: the server does not tell this user)' : ''}`
 }
 
 function explainConnecting(dialect: Dialect, error: unknown, failure: ConnectingFailure): string {

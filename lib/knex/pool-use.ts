@@ -125,5 +125,8 @@ export class PoolUse {
 /** A pool that is used up instead of the time-out, ours or Knex's. Knex's has no code, and may be of another copy of Knex. */
 function whyNone(error: unknown, explain: Explanation): unknown {
   const isTimeout = error instanceof TimeoutError || (error as Error | null)?.name === 'KnexTimeoutError'
-  return (isTimeout ? explain('statement') : undefined) ?? error
+  const explanation = isTimeout ? explain('statement') : undefined
+  // Knex's own time was over, and not that of the statement.
+  const isOfKnex = !(error instanceof TimeoutError) && explanation instanceof TimeoutError
+  return isOfKnex ? error : (explanation ?? error)
 }

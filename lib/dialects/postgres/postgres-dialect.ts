@@ -160,6 +160,16 @@ export class PostgresDialect implements Dialect {
   }
 
   async privileges(db: Database, table: TableDefinition): Promise<Privileges> {
+    const { schemaName } = table
+    if (schemaName !== undefined) {
+      const [[name, mayUse] = []] = await this.select(
+        db,
+        "SELECT quote_ident(current_user::text), has_schema_privilege(?::text, 'USAGE')::text",
+        [schemaName]
+      )
+      const before = `GRANT USAGE ON SCHEMA ${this.quote(schemaName)} TO ${name}; `
+      if (mayUse === 'false') return { user: String(name), lacking: ['USAGE of its schema'], before }
+    }
     const rows = await this.select(
       db,
       `SELECT quote_ident(current_user::text), privilege FROM (SELECT 1) AS one
