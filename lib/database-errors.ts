@@ -177,5 +177,5 @@ export class PoolExhaustedError extends DatabaseUnreachableError {
 
 function describeUsage({ used, max, waiting, own, isInTransaction }: PoolUsage, waitedMs: number): string {
   const holder = isInTransaction ? 'a transaction of the application holds it' : 'transactions or queries of the application hold them'
-  return `no connection of the Knex pool became free in ${waitedMs} ms (option timeoutMs): ${used} of ${max} in use${own > 0 ? ` (${own} by session statements)` : ''}, ${waiting} waiting; ${holder}. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner, or give the pool more connections (pool.max of the Knex configuration)`
+  return `no connection of the Knex pool became free in ${waitedMs} ms (option timeoutMs): ${used} of ${max} in use${own > 0 ? ` (${own} by session statements)` : ''}, ${waiting} waiting; ${holder}. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner (one that is neither committed nor rolled back holds its connection for good), or give the pool more connections (pool.max of the Knex configuration)`
 }

@@ -166,6 +166,10 @@ mysqlAvailable(`MariaDB tells why it lets nobody in${mysql.available ? '' : ` (s
     expect(denied.message).toMatch(/may not use this database, or it does not exist.*GRANT .* ON the_database\.\* TO/)
   })
 
+  it('no database', async () => {
+    expect((await errorWith({ database: undefined })).message).toMatch(/no database is chosen; set database in the connection/)
+  })
+
   it('no SSL', async () => {
     expect((await errorWith({ ssl: {} })).message).toMatch(/speaks no SSL.*remove ssl/)
   })

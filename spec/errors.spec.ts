@@ -76,7 +76,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.PoolExhaustedError('set', 'postgresql', { used: 4, max: 4, waiting: 7, own: 0, isInTransaction: false }, 10_000),
     'PoolExhaustedError',
     'ERR_SESSION_POOL_EXHAUSTED',
-    'session set failed on postgresql: no connection of the Knex pool became free in 10000 ms (option timeoutMs): 4 of 4 in use, 7 waiting; transactions or queries of the application hold them. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner, or give the pool more connections (pool.max of the Knex configuration)'
+    'session set failed on postgresql: no connection of the Knex pool became free in 10000 ms (option timeoutMs): 4 of 4 in use, 7 waiting; transactions or queries of the application hold them. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner (one that is neither committed nor rolled back holds its connection for good), or give the pool more connections (pool.max of the Knex configuration)'
   ],
   [
     new lib.DatabaseUnreachableError('get', 'postgresql', 'ECONNREFUSED'),

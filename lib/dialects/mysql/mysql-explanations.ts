@@ -13,6 +13,8 @@ export const MYSQL_EXPLANATIONS: Explanations = {
     // ER_UNKNOWN_STORAGE_ENGINE, ER_DISABLED_STORAGE_ENGINE
     1286: NO_INNODB,
     3161: NO_INNODB,
+    // ER_NO_DB_ERROR
+    1046: 'no database is chosen; set database in the connection of the Knex configuration',
     // ER_TOO_BIG_SELECT
     1104: 'the connection allows a statement too few rows (max_join_size, sql_big_selects); set sql_big_selects = 1 on it'
   },
