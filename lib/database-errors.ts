@@ -26,13 +26,13 @@ export class DatabaseError extends SessionStoreError {
 export class ReadOnlyDatabaseError extends DatabaseError {
   override readonly code = 'ERR_SESSION_READ_ONLY'
 
-  constructor(operation: string, dialect: string, driverCode: string | undefined) {
-    super(
-      operation,
-      dialect,
-      driverCode,
-      'this database is read-only (a standby, or a read-only transaction or file); give the store a Knex of the primary'
-    )
+  constructor(
+    operation: string,
+    dialect: string,
+    driverCode: string | undefined,
+    detail = 'it is a standby, or a read-only transaction or file; give the store a Knex of the primary'
+  ) {
+    super(operation, dialect, driverCode, `this database is read-only: ${detail}`)
   }
 }
 
@@ -45,7 +45,8 @@ export type TransientReason = 'conflict' | 'locked' | 'ended'
 const GIVEN_UP: Readonly<Record<TransientReason, string>> = {
   conflict: 'the database gave the statement up for others again and again',
   locked: 'another transaction holds a lock on the row for longer than the database lets a statement wait',
-  ended: 'the server ended the statement twice: by a limit of time that is set there (statement_timeout or the like), or told by somebody'
+  ended:
+    'the server ended the statement twice: by a limit of time that is set there (statement_timeout, max_statement_time or the like; raise it for the user of the Knex, or see what makes the statements slow), or told by somebody'
 }
 
 /** The database gave up the statement. It was tried again before you see this. */
@@ -83,7 +84,12 @@ export class RecordTooLargeError extends DatabaseError {
   override readonly code = 'ERR_SESSION_RECORD_TOO_LARGE'
 
   constructor(operation: string, dialect: string, driverCode: string | undefined, sizeLimit: string) {
-    super(operation, dialect, driverCode, `the session is larger than the database accepts (${sizeLimit})`)
+    super(
+      operation,
+      dialect,
+      driverCode,
+      `the session is larger than the database accepts (${sizeLimit}); keep less in the session, or raise that limit. The option maxDataBytes refuses such a session before it is sent`
+    )
   }
 }
 
@@ -97,6 +103,9 @@ const OUTCOMES: Readonly<Record<TimeoutOutcome, string>> = {
   unknown: '; the server could not be told to end it, so whether it is written is not known'
 }
 
+const CONNECTING =
+  '. The connection was still being made: see whether the server runs, whether host and port in the connection of the Knex configuration are its own, and whether a firewall is between'
+
 /** No answer within `timeoutMs`. The statement has been ended on the server, or the error says that this is not known. */
 export class TimeoutError extends SessionStoreError {
   readonly code = 'ERR_SESSION_TIMEOUT'
@@ -106,10 +115,13 @@ export class TimeoutError extends SessionStoreError {
   constructor(
     readonly operation: string,
     readonly timeoutMs: number,
-    outcome: TimeoutOutcome = 'unknown'
+    outcome: TimeoutOutcome = 'unknown',
+    /** True if the time was over while the connection was being made. */
+    readonly whileConnecting = false
   ) {
     const became = WRITES.has(operation) ? OUTCOMES[outcome] : ''
-    super(`session ${operation} had no answer from the database within ${timeoutMs} ms (option timeoutMs)${became}`)
+    const why = whileConnecting ? CONNECTING : ''
+    super(`session ${operation} had no answer from the database within ${timeoutMs} ms (option timeoutMs)${became}${why}`)
     this.outcome = READS.has(operation) ? 'not-written' : outcome
   }
 }
@@ -165,5 +177,5 @@ export class PoolExhaustedError extends DatabaseUnreachableError {
 
 function describeUsage({ used, max, waiting, own, isInTransaction }: PoolUsage, waitedMs: number): string {
   const holder = isInTransaction ? 'a transaction of the application holds it' : 'transactions or queries of the application hold them'
-  return `no connection of the Knex pool became free in ${waitedMs} ms (option timeoutMs): ${used} of ${max} in use${own > 0 ? ` (${own} by session statements)` : ''}, ${waiting} waiting; ${holder}. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner, or give the pool more connections (pool.max of the Knex configuration)`
+  return `no connection of the Knex pool became free in ${waitedMs} ms (option timeoutMs): ${used} of ${max} in use${own > 0 ? ` (${own} by session statements)` : ''}, ${waiting} waiting; ${holder}. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner (one that is neither committed nor rolled back holds its connection for good), or give the pool more connections (pool.max of the Knex configuration)`
 }

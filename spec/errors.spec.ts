@@ -58,7 +58,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.ReadOnlyDatabaseError('touch', 'postgresql', '25006'),
     'ReadOnlyDatabaseError',
     'ERR_SESSION_READ_ONLY',
-    'session touch failed on postgresql: this database is read-only (a standby, or a read-only transaction or file); give the store a Knex of the primary (driver code 25006)'
+    'session touch failed on postgresql: this database is read-only: it is a standby, or a read-only transaction or file; give the store a Knex of the primary (driver code 25006)'
   ],
   [
     new lib.TransientDatabaseError('set', 'sqlite', 'SQLITE_BUSY'),
@@ -76,7 +76,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.PoolExhaustedError('set', 'postgresql', { used: 4, max: 4, waiting: 7, own: 0, isInTransaction: false }, 10_000),
     'PoolExhaustedError',
     'ERR_SESSION_POOL_EXHAUSTED',
-    'session set failed on postgresql: no connection of the Knex pool became free in 10000 ms (option timeoutMs): 4 of 4 in use, 7 waiting; transactions or queries of the application hold them. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner, or give the pool more connections (pool.max of the Knex configuration)'
+    'session set failed on postgresql: no connection of the Knex pool became free in 10000 ms (option timeoutMs): 4 of 4 in use, 7 waiting; transactions or queries of the application hold them. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner (one that is neither committed nor rolled back holds its connection for good), or give the pool more connections (pool.max of the Knex configuration)'
   ],
   [
     new lib.DatabaseUnreachableError('get', 'postgresql', 'ECONNREFUSED'),
@@ -88,7 +88,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.RecordTooLargeError('set', 'mysql', 'ER_NET_PACKET_TOO_LARGE', 'max_allowed_packet'),
     'RecordTooLargeError',
     'ERR_SESSION_RECORD_TOO_LARGE',
-    'session set failed on mysql: the session is larger than the database accepts (max_allowed_packet) (driver code ER_NET_PACKET_TOO_LARGE)'
+    'session set failed on mysql: the session is larger than the database accepts (max_allowed_packet); keep less in the session, or raise that limit. The option maxDataBytes refuses such a session before it is sent (driver code ER_NET_PACKET_TOO_LARGE)'
   ],
   [
     new lib.TimeoutError('get', 500),

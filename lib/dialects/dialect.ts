@@ -1,6 +1,7 @@
 import type { Database, DriverKnowledge } from '../knex/database'
 import type { StatementEnding } from '../knex/statement-ending'
 import type { Soon } from '../soon'
+import type { Explanations } from './explanations'
 import type { FoundTable } from './found-table'
 import type { TableDefinition } from './table-definition'
 
@@ -104,6 +105,15 @@ export interface TableStorage {
   readonly unlogged: boolean
 }
 
+/** What a user may not do with the sessions table. */
+export interface Privileges {
+  /** As a GRANT names the user. */
+  readonly user: string
+  readonly lacking: readonly string[]
+  /** What has to be granted before what the store needs on its table, if anything. */
+  readonly before?: string
+}
+
 /** What really differs between databases. Everything outside `dialects/` is dialect-agnostic. */
 export interface Dialect {
   /** For messages and events. */
@@ -134,8 +144,12 @@ export interface Dialect {
   /** How a statement is ended on the server. Absent where the database is in this process: there is nobody to tell. */
   readonly ending?: StatementEnding
   diagnose(error: unknown): Diagnosis
-  /** Which setting of the application or the server is in the way, by the driver's code, and what to do about it. */
-  readonly settingsInTheWay: Readonly<Record<string, string>>
+  /** What the driver's errors mean, and what to do about them. */
+  readonly explanations: Explanations
+  /** Who runs the statements and which privileges on the table this user lacks, after an error of the diagnosis `denied`. */
+  /** The statement that lets a user make the table. */
+  grantCreate(table: TableDefinition): string
+  privileges(db: Database, table: TableDefinition, error: unknown): Promise<Privileges>
   /** Whether a table can be left out of the write-ahead log. */
   readonly supportsUnlogged: boolean
   /** What bounds the size of a row, for the message of the error. */

@@ -9,22 +9,38 @@ import {
   TransientDatabaseError
 } from '../database-errors'
 import { isOurs, type SessionStoreError } from '../errors'
-import { type Dialect, driverCode } from './dialect'
+import type { Database } from '../knex/database'
+import { type ConnectingFailure, failureOfConnecting } from '../knex/failed-connecting'
+import { type Dialect, driverCode, type Privileges } from './dialect'
+import { displayName, type TableDefinition } from './table-definition'
 
 const NO_CONNECTION =
-  'the Knex pool gave no connection in time (its option acquireConnectionTimeout), although it is not known to be used up: the database lets nobody connect, or the pool does not tell how full it is'
+  'the Knex pool gave no connection in time (acquireConnectionTimeout of the Knex configuration), although it is not known to be used up: the server does not answer, or the pool does not tell how full it is. See whether the server runs, whether host and port in the connection of the Knex configuration are its own, and whether a firewall is between'
+const DESTROYED =
+  'the Knex was destroyed (knex.destroy()) and gives no connections any more; destroy it last: stop the server, await store.close(), await knex.destroy(). Where it was done by mistake, knex.initialize() opens it again'
+const NOT_CONFIGURED = 'the Knex was made without a connection; give its configuration one: knex({ client, connection: { … } })'
+const FAILED = 'the connection could not be made'
+const SEE_KNEX =
+  "see whether the Knex itself connects: await knex.raw('SELECT 1'). If not, what it throws says more (the text is left out here where a function of the Knex configuration may have thrown it)"
 const NOT_PREPARED =
   'prepared statements do not last here, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
+const NEEDED = 'SELECT, INSERT, UPDATE, DELETE'
 
 /** The error that leaves instead of the driver's own, whose text may hold bound values. One of ours leaves as it is. */
 export function wrapDriverError(dialect: Dialect, error: unknown, operation: string): SessionStoreError {
-  if (error instanceof TimeoutError) return new TimeoutError(operation, error.timeoutMs, error.outcome)
+  if (error instanceof TimeoutError) return new TimeoutError(operation, error.timeoutMs, error.outcome, error.whileConnecting)
   if (error instanceof DatabaseLockedError) return new DatabaseLockedError(operation, dialect.name, error.driverCode, error.waitedMs)
   if (error instanceof PoolExhaustedError) return new PoolExhaustedError(operation, dialect.name, error.usage, error.waitedMs)
   if (isOurs(error)) return error
   const code = driverCode(error)
   if (isKnexTimeout(error)) return new DatabaseUnreachableError(operation, dialect.name, code, NO_CONNECTION)
   const diagnosis = dialect.diagnose(error)
+  const connecting = failureOfConnecting(error)
+  if (connecting !== undefined) {
+    const Class = diagnosis === 'unreachable' ? DatabaseUnreachableError : DatabaseError
+    return new Class(operation, dialect.name, code, explainConnecting(dialect, error, connecting))
+  }
+  const explanation = explained(dialect.explanations.statement, error)
   switch (diagnosis) {
     case 'transient':
       return new TransientDatabaseError(operation, dialect.name, code)
@@ -32,18 +48,66 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
     case 'ended':
       return new TransientDatabaseError(operation, dialect.name, code, diagnosis)
     case 'unreachable':
-      return new DatabaseUnreachableError(operation, dialect.name, code)
+      return new DatabaseUnreachableError(operation, dialect.name, code, explanation)
     case 'read-only':
-      return new ReadOnlyDatabaseError(operation, dialect.name, code)
+      return new ReadOnlyDatabaseError(operation, dialect.name, code, dialect.explanations.readOnly)
     case 'too-large':
       return new RecordTooLargeError(operation, dialect.name, code, dialect.sizeLimit)
     case 'denied':
-      return new DatabaseError(operation, dialect.name, code, 'the database user lacks the privilege')
+      return new DatabaseError(operation, dialect.name, code, `the database user lacks a privilege; the store needs ${NEEDED} on its table`)
     case 'unprepared':
       return new DatabaseError(operation, dialect.name, code, NOT_PREPARED)
     default:
-      return new DatabaseError(operation, dialect.name, code, dialect.settingsInTheWay[code ?? ''])
+      return new DatabaseError(operation, dialect.name, code, explanation)
   }
+}
+
+/** The same after a statement on the table failed. Where the user may not run it, asks the server who that is and what is lacking. */
+export async function explainDriverError(
+  dialect: Dialect,
+  error: unknown,
+  operation: string,
+  db: Database,
+  table: TableDefinition
+): Promise<SessionStoreError> {
+  const plain = wrapDriverError(dialect, error, operation)
+  if (isOurs(error) || dialect.diagnose(error) !== 'denied') return plain
+  // In a transaction that has failed nothing can be asked; nor where nobody waits for the answer any more.
+  const privileges = await dialect.privileges(db, table, error).catch(() => undefined)
+  return new DatabaseError(operation, dialect.name, driverCode(error), denied(dialect, table, privileges, operation))
+}
+
+function denied(dialect: Dialect, table: TableDefinition, privileges: Privileges | undefined, operation: string): string {
+  const { user, lacking, before = '' } = privileges ?? { user: '', lacking: [] }
+  const what = lacking.length === 0 ? 'may not do this' : `lacks the privilege${lacking.length > 1 ? 's' : ''} ${lacking.join(', ')}`
+  const isCheck = operation === 'table check' && before === ''
+  const grant = `GRANT ${NEEDED} ON ${dialect.quote(table.schemaName, table.tableName)} TO ${user || '…'}`
+  return `the database user${user && ` ${user}`} ${what} on the table ${displayName(table)}; have its owner or an administrator run: ${before}${grant}${isCheck ? ' (and have the table made first, if it is not there: the server does not tell this user)' : ''}`
+}
+
+function explainConnecting(dialect: Dialect, error: unknown, failure: ConnectingFailure): string {
+  if (failure.reason === 'destroyed') return DESTROYED
+  if (failure.reason === 'not-configured') return NOT_CONFIGURED
+  const { connection, withoutCode } = dialect.explanations
+  const known = explained(connection, error) ?? withoutCode.find(([pattern]) => pattern.test((error as Error).message))?.[1]
+  const isDrivers = failure.text !== undefined && (known !== undefined || mayBeShown(error))
+  return `${FAILED}: ${known ?? SEE_KNEX}${isDrivers ? `. The driver says: ${failure.text}` : ''}`
+}
+
+/** Not of a statement that the application runs on each new connection: its text may be what the application has to hide. */
+function mayBeShown(error: unknown): boolean {
+  const { code, severity, fatal } = error as { code?: unknown; severity?: unknown; fatal?: unknown }
+  return code === undefined || severity === 'FATAL' || fatal === true
+}
+
+/** By the driver's code, by the server's number, or by the first two words of a code that goes into detail (SQLITE_IOERR_READ). */
+function explained(explanations: Readonly<Record<string, string>>, error: unknown): string | undefined {
+  const { errno } = (error ?? {}) as { errno?: unknown }
+  const code = driverCode(error) ?? ''
+  for (const key of [code, String(errno), code.split('_', 2).join('_')]) {
+    if (Object.hasOwn(explanations, key)) return explanations[key]
+  }
+  return undefined
 }
 
 /** Knex has no code for it, and the application's Knex may be of another copy than ours. */

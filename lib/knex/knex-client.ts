@@ -26,6 +26,9 @@ export interface KnexClient {
 export interface ConnectionPool {
   /** The most connections it has. */
   readonly max?: number
+  readonly destroyed?: boolean
+  /** How many connections are being made. */
+  numPendingCreates?(): number
   numUsed?(): number
   numFree?(): number
   numPendingAcquires?(): number

@@ -2,6 +2,7 @@ import { withinTime } from '../callbacks'
 import { PoolExhaustedError, type PoolUsage, TimeoutError } from '../database-errors'
 import type { Deadlines } from '../deadlines'
 import { monotonicNow } from '../natives'
+import { whileConnecting } from './failed-connecting'
 import type { Connection, KnexClient } from './knex-client'
 import { PoolHealth } from './pool-health'
 import { type Explanation, Waits } from './waits'
@@ -36,14 +37,18 @@ export class PoolUse {
   async acquire(deadlines: Deadlines): Promise<Connection> {
     const { client } = this
     const { health } = this
-    const mayBeSuspect = health.hasSuspects && client.transacting !== true
-    const acquired = mayBeSuspect ? health.soundConnection(client) : (client.acquireConnection() as Promise<Connection>)
-    // Mostly one is free, and neither a time limit nor its cost is needed.
-    const isHad = client.transacting === true || client.pool?.numPendingAcquires?.() === 0
-    const connection = await (isHad ? acquired : this.acquireInTime(acquired, deadlines))
-    this.last = connection
-    this.lent++
-    return connection
+    try {
+      const mayBeSuspect = health.hasSuspects && client.transacting !== true
+      const acquired = mayBeSuspect ? health.soundConnection(client) : (client.acquireConnection() as Promise<Connection>)
+      // Mostly one is free, and neither a time limit nor its cost is needed.
+      const isHad = client.transacting === true || client.pool?.numPendingAcquires?.() === 0
+      const connection = await (isHad ? acquired : this.acquireInTime(acquired, deadlines))
+      this.last = connection
+      this.lent++
+      return connection
+    } catch (error) {
+      throw whileConnecting(client, error)
+    }
   }
 
   release(connection: Connection): void {
@@ -71,7 +76,7 @@ export class PoolUse {
         this.lent++
       })
     } catch (error) {
-      throw hasBegun ? error : whyNone(error, explain)
+      throw hasBegun ? error : whileConnecting(this.client, whyNone(error, explain))
     } finally {
       isOver()
       if (hasBegun) this.lent--
@@ -101,7 +106,9 @@ export class PoolUse {
     const since = monotonicNow()
     return (operation, dialect, waitedMs = Math.round(monotonicNow() - since)) => {
       const usage = this.usage()
-      return usage && new PoolExhaustedError(operation, dialect ?? this.client.driverName, usage, waitedMs)
+      if (usage !== undefined) return new PoolExhaustedError(operation, dialect ?? this.client.driverName, usage, waitedMs)
+      const isConnecting = (this.client.pool?.numPendingCreates?.() ?? 0) > 0
+      return isConnecting ? new TimeoutError(operation, waitedMs, 'not-written', true) : undefined
     }
   }
 
@@ -118,5 +125,8 @@ export class PoolUse {
 /** A pool that is used up instead of the time-out, ours or Knex's. Knex's has no code, and may be of another copy of Knex. */
 function whyNone(error: unknown, explain: Explanation): unknown {
   const isTimeout = error instanceof TimeoutError || (error as Error | null)?.name === 'KnexTimeoutError'
-  return (isTimeout ? explain('statement') : undefined) ?? error
+  const explanation = isTimeout ? explain('statement') : undefined
+  // Knex's own time was over, and not that of the statement.
+  const isOfKnex = !(error instanceof TimeoutError) && explanation instanceof TimeoutError
+  return isOfKnex ? error : (explanation ?? error)
 }

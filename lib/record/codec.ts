@@ -107,8 +107,12 @@ function refuseUnstorable(data: unknown): void {
   if (!data.isWellFormed()) throw new UnserializableSessionError('the codec gave half of a surrogate pair')
 }
 
+/** V8 goes into objects by recursion, and its stack is bounded. */
+export const TOO_DEEP = 'it is nested too deeply, thousands of objects within objects; keep such a structure elsewhere, or as text'
+
 function reasonOf(error: unknown): string {
   if (error instanceof TypeError && /BigInt/.test(error.message)) return 'it holds a BigInt, which JSON cannot write'
   if (error instanceof TypeError && /circular/i.test(error.message)) return 'it refers to itself (a circular reference)'
+  if (error instanceof RangeError) return TOO_DEEP
   return 'its codec or a toJSON in it threw'
 }

@@ -1,4 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
+import { UnserializableSessionError } from '../errors'
+import { TOO_DEEP } from './codec'
 
 /** The outcome of a three-way merge. */
 export interface Merge {
@@ -32,5 +34,15 @@ type Entries = Map<string, unknown>
 
 function differs(left: Entries, right: Entries, key: string): boolean {
   if (left.has(key) !== right.has(key)) return true
-  return left.has(key) && !isDeepStrictEqual(left.get(key), right.get(key))
+  if (!left.has(key)) return false
+  try {
+    return !isDeepStrictEqual(left.get(key), right.get(key))
+  } catch (error) {
+    // The stack is used up, or a getter in what a codec made has thrown.
+    throw new UnserializableSessionError(
+      error instanceof RangeError
+        ? `it cannot be merged with what another request wrote: ${TOO_DEEP}`
+        : 'it cannot be compared with what another request wrote'
+    )
+  }
 }

@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import { debug } from '../debug'
 import { type Dialect, driverCode } from '../dialects/dialect'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
-import { wrapDriverError } from '../dialects/wrap-driver-error'
+import { explainDriverError, wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs, TableMissingError } from '../errors'
 import type { Database } from '../knex/database'
 import { identityBelowTransaction } from '../knex/identity'
@@ -80,7 +80,7 @@ export class Readiness {
     try {
       await prepareTable(db, dialect, entry.definition, { whyNotCreate: this.whyNotCreate })
     } catch (error) {
-      throw wrapDriverError(dialect, error, 'table check')
+      throw await explainDriverError(dialect, error, 'table check', db, entry.definition)
     }
     entry.ready = true
   }
@@ -141,7 +141,7 @@ function creationError(dialect: Dialect, error: unknown, table: TableDefinition)
     case 'denied':
       return new TableMissingError(
         displayName(table),
-        `the database user lacks the privilege CREATE, which would make it (driver code ${driverCode(error)})`
+        `the database user lacks the privilege CREATE, which would make it (driver code ${driverCode(error)}). Have it granted: ${dialect.grantCreate(table)}; or have the table made by a user who may`
       )
     case 'table-missing':
       return new TableMissingError(

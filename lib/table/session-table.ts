@@ -1,6 +1,6 @@
 import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialects/dialect'
 import type { TableDefinition } from '../dialects/table-definition'
-import { wrapDriverError } from '../dialects/wrap-driver-error'
+import { explainDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
 import type { Database } from '../knex/database'
 import type { StatementBounds } from '../knex/statement-bounds'
@@ -33,7 +33,7 @@ export class SessionTable {
   constructor(
     private readonly db: Database,
     private readonly dialect: Dialect,
-    table: TableDefinition,
+    private readonly table: TableDefinition,
     private readonly keeper: TableKeeper,
     /** The store's clock, in milliseconds since the epoch. */
     private readonly now: () => number
@@ -157,13 +157,17 @@ export class SessionTable {
     const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
     const isMissing = diagnosis === 'table-missing' || diagnosis === 'table-perhaps-missing'
     const mayRepeat = diagnosis === 'unreachable' && isRepeatable && !this.db.isTransaction
-    if (!isMissing && !mayRepeat) throw wrapDriverError(this.dialect, error, operation)
+    if (!isMissing && !mayRepeat) throw await this.explain(error, operation)
     if (isMissing) await this.keeper.heal()
     try {
       return await statement()
     } catch (secondError) {
-      throw wrapDriverError(this.dialect, secondError, operation)
+      throw await this.explain(secondError, operation)
     }
+  }
+
+  private explain(error: unknown, operation: string): Promise<Error> {
+    return explainDriverError(this.dialect, error, operation, this.db, this.table)
   }
 }
 

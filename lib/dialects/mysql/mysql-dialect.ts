@@ -1,13 +1,15 @@
 import { DatabaseError } from '../../database-errors'
 import { ForeignTableError } from '../../errors'
 import type { Database } from '../../knex/database'
+import { failureOfConnecting } from '../../knex/failed-connecting'
 import type { StatementEnding } from '../../knex/statement-ending'
-import { type Diagnosis, type Dialect, driverCode, isSameFolded, NETWORK_CODES, type SessionStatements } from '../dialect'
+import { type Diagnosis, type Dialect, driverCode, isSameFolded, NETWORK_CODES, type Privileges, type SessionStatements } from '../dialect'
 import type { FoundTable } from '../found-table'
 import { displayName, quotedColumns, type TableDefinition } from '../table-definition'
 import { foundTable, ONE_CHARACTER } from './found-fields'
 import { killQueries } from './kill-query'
 import { fieldsOf, select, TEXT, text, textColumn, textOf, write, writeBeside } from './mysql-connection'
+import { MYSQL_EXPLANATIONS, NO_INNODB } from './mysql-explanations'
 import { MysqlStatements } from './mysql-statements'
 
 /** The longest identifier, in characters. */
@@ -50,14 +52,7 @@ const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
 const NO_TABLE = new Set<unknown>([1051, 1347, 1965])
 /** ER_OPTION_PREVENTS_STATEMENT */
 const OPTION_PREVENTS_STATEMENT = 1290
-const NO_INNODB =
-  'the server makes no table of the engine InnoDB (its settings enforce_storage_engine and disabled_storage_engines), which the sessions table needs; allow it, or have the table made by somebody who may'
-const TOO_FEW_ROWS = 'the connection allows a statement too few rows (max_join_size, sql_big_selects); set sql_big_selects = 1 on it'
-const SETTINGS_IN_THE_WAY: Readonly<Record<string, string>> = {
-  ER_UNKNOWN_STORAGE_ENGINE: NO_INNODB,
-  ER_DISABLED_STORAGE_ENGINE: NO_INNODB,
-  ER_TOO_BIG_SELECT: TOO_FEW_ROWS
-}
+const PRIVILEGES: ReadonlySet<string> = new Set(['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'CREATE'])
 
 /** MariaDB and MySQL, by the same statements. */
 export class MysqlDialect implements Dialect {
@@ -65,7 +60,7 @@ export class MysqlDialect implements Dialect {
   readonly isInProcess = false
   readonly maxBatch = 128
   readonly inFlight = { reads: 4, writes: 2, spare: 2 }
-  readonly settingsInTheWay = SETTINGS_IN_THE_WAY
+  readonly explanations = MYSQL_EXPLANATIONS
   readonly sizeLimit = 'max_allowed_packet of the server, in which a session takes twice its size'
   /** A CREATE TABLE here commits the transaction that it is in. */
   readonly supportsUnlogged = false
@@ -165,10 +160,26 @@ export class MysqlDialect implements Dialect {
     return new MysqlStatements(this.quote, table)
   }
 
+  grantCreate({ schemaName }: TableDefinition): string {
+    return `GRANT CREATE ON ${schemaName === undefined ? 'the_database' : this.quote(schemaName)}.* TO …`
+  }
+
+  async privileges(db: Database, _table: TableDefinition, error: unknown): Promise<Privileges> {
+    const [[user] = []] = await this.select(db, `SELECT CURRENT_USER() LIMIT 1`, [])
+    const [name, host] = String(user).split(/@(?=[^@]*$)/)
+    // The server names the privileges, in the words of its language for them, which are those of a GRANT.
+    const { sqlMessage } = error as { sqlMessage?: unknown }
+    const [named = ''] = /^[A-Z, ]+(?= command)/.exec(String(sqlMessage)) ?? []
+    const lacking = named.split(', ').filter((privilege) => PRIVILEGES.has(privilege))
+    return { user: `${quotedText(name)}@${quotedText(host)}`, lacking }
+  }
+
   diagnose(error: unknown): Diagnosis {
     const { errno, sqlState, fatal } = (error ?? {}) as { errno?: unknown; sqlState?: unknown; fatal?: unknown }
     const byNumber = typeof errno === 'number' ? BY_NUMBER.get(errno) : undefined
-    if (byNumber !== undefined) return byNumber
+    // As whom and to which database one connects says nothing of the table.
+    const isOfTable = byNumber === 'table-missing' || byNumber === 'denied'
+    if (byNumber !== undefined) return isOfTable && failureOfConnecting(error) !== undefined ? 'other' : byNumber
     // What ends the connection, known by number or not: so the drivers mark it, or the class of its state tells, connection_exception.
     if (fatal === true || (typeof sqlState === 'string' && sqlState.startsWith('08'))) return 'unreachable'
     const code = driverCode(error)
@@ -176,4 +187,8 @@ export class MysqlDialect implements Dialect {
     if (code === undefined || NETWORK_CODES.has(code) || code.startsWith('PROTOCOL_')) return 'unreachable'
     return 'other'
   }
+}
+
+function quotedText(text = ''): string {
+  return `'${text.replaceAll("'", "''")}'`
 }

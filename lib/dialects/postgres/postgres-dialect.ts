@@ -7,6 +7,7 @@ import {
   doubleQuoted,
   driverCode,
   NETWORK_CODES,
+  type Privileges,
   type SessionStatements,
   type TableStorage
 } from '../dialect'
@@ -14,6 +15,7 @@ import type { FoundTable } from '../found-table'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { cancelRequests } from './cancel-request'
 import { DESCRIBE, foundTable } from './describe-table'
+import { POSTGRES_EXPLANATIONS } from './postgres-explanations'
 import type { SqlFlavour } from './postgres-sql'
 import { type PostgresOptions, PostgresStatements } from './postgres-statements'
 import { AS_TEXT } from './run-prepared'
@@ -48,10 +50,6 @@ const UNPREPARED = new Set(['26000', '42P05'])
 /** Under SQL_ASCII the server converts nothing. */
 const TRUE_TO_UTF8 = new Set(['UTF8', 'SQL_ASCII'])
 const WRONG_ENCODING = "client_encoding of the connection must be UTF8, which the driver speaks; run SET client_encoding = 'UTF8' on it"
-const LACKS_CHARACTER =
-  'the encoding of the database lacks a character of the session (SHOW server_encoding), or client_encoding of the connection is not UTF8; use a database of the encoding UTF8'
-/** character_not_in_repertoire, untranslatable_character. */
-const SETTINGS_IN_THE_WAY: Readonly<Record<string, string>> = { '22021': LACKS_CHARACTER, '22P05': LACKS_CHARACTER }
 
 export class PostgresDialect implements Dialect {
   readonly name: string = 'postgresql'
@@ -61,7 +59,7 @@ export class PostgresDialect implements Dialect {
   readonly inFlight = { reads: 4, writes: 2, spare: 2 }
   readonly createsInTransaction = true
   readonly supportsUnlogged: boolean = true
-  readonly settingsInTheWay = SETTINGS_IN_THE_WAY
+  readonly explanations = POSTGRES_EXPLANATIONS
   readonly sizeLimit: string = '1 GB, or what the memory of the server allows'
 
   protected readonly flavour: SqlFlavour = { boundsLockWaits: true, quotient: (dividend, divisor) => `(${dividend}) / ${divisor}` }
@@ -155,6 +153,30 @@ export class PostgresDialect implements Dialect {
 
   statements(table: TableDefinition): SessionStatements {
     return new PostgresStatements(this.quote, table, this.options, this.flavour)
+  }
+
+  grantCreate({ schemaName = 'public' }: TableDefinition): string {
+    return `GRANT CREATE ON SCHEMA ${this.quote(schemaName)} TO …`
+  }
+
+  async privileges(db: Database, table: TableDefinition): Promise<Privileges> {
+    const { schemaName } = table
+    if (schemaName !== undefined) {
+      const [[name, mayUse] = []] = await this.select(
+        db,
+        "SELECT quote_ident(current_user::text), has_schema_privilege(?::text, 'USAGE')::text",
+        [schemaName]
+      )
+      const before = `GRANT USAGE ON SCHEMA ${this.quote(schemaName)} TO ${name}; `
+      if (mayUse === 'false') return { user: String(name), lacking: ['USAGE of its schema'], before }
+    }
+    const rows = await this.select(
+      db,
+      `SELECT quote_ident(current_user::text), privilege FROM (SELECT 1) AS one
+         LEFT JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege ON NOT has_table_privilege(?::text, privilege)`,
+      [this.quote(table.schemaName, table.tableName)]
+    )
+    return { user: String(rows[0]?.[0]), lacking: rows.flatMap(([, privilege]) => (privilege === null ? [] : [String(privilege)])) }
   }
 
   diagnose(error: unknown): Diagnosis {

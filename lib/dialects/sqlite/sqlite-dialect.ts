@@ -1,9 +1,10 @@
 import type { Database } from '../../knex/database'
-import { type Diagnosis, type Dialect, doubleQuoted, driverCode, isSameFolded, type SessionStatements } from '../dialect'
+import { type Diagnosis, type Dialect, doubleQuoted, driverCode, isSameFolded, type Privileges, type SessionStatements } from '../dialect'
 import type { FoundTable } from '../found-table'
 import { DEFAULT_COLUMNS, quotedColumns, type TableDefinition } from '../table-definition'
 import { DESCRIBE, foundTable } from './describe-table'
 import { read, runScript } from './sqlite-connection'
+import { SQLITE_EXPLANATIONS } from './sqlite-explanations'
 import { SqliteStatements } from './sqlite-statements'
 
 const INDEXED = ['expiresHour', 'ownerId'] as const
@@ -17,7 +18,7 @@ export class SqliteDialect implements Dialect {
   readonly inFlight = { reads: 1, writes: 1, spare: 0 }
   readonly supportsUnlogged = false
   readonly createsInTransaction = true
-  readonly settingsInTheWay = {}
+  readonly explanations = SQLITE_EXPLANATIONS
   readonly sizeLimit = 'SQLITE_MAX_LENGTH, 1 GB unless compiled otherwise'
 
   refusal(name: string): string | undefined {
@@ -88,6 +89,15 @@ export class SqliteDialect implements Dialect {
 
   statements(table: TableDefinition): SessionStatements {
     return new SqliteStatements(this.quote, table)
+  }
+
+  grantCreate(): string {
+    return 'allow it in the authorizer of the application'
+  }
+
+  /** SQLite has no users: an authorizer of the application has refused. */
+  async privileges(): Promise<Privileges> {
+    return { user: '', lacking: [] }
   }
 
   diagnose(error: unknown): Diagnosis {
