@@ -14,6 +14,7 @@ import { pruneAll } from './pruner'
 import { Revisions } from './record/revisions'
 import { HASH_LENGTH } from './record/stored-id'
 import { healthOf, probe, type SessionStoreHealth } from './sessions/health'
+import { forgetAll, RESET } from './sessions/reset'
 import { SessionScan } from './sessions/session-scan'
 import { Sessions } from './sessions/sessions'
 import { type SessionStoreStatistics, Statistics } from './statistics'
@@ -52,6 +53,7 @@ export class KnexSessionStore extends Store {
   private readonly stepDeadlines: Deadlines
   private closed = false
   private joined = false
+  private createsSessions = false
   private readonly statistics = new Statistics()
   private readonly eventCounts = new Map<string, number>()
   private underWay = 0
@@ -72,8 +74,8 @@ export class KnexSessionStore extends Store {
     this.options = resolveOptions(options)
     this.given = { ...options }
     this.parts = assemble(this.options)
-    this.revisions = parent?.revisions ?? new Revisions()
-    const { knex, dialect, timeoutMs } = this.options
+    const { knex, dialect, timeoutMs, codec, trackLoads } = this.options
+    this.revisions = parent?.revisions ?? new Revisions({ codec, tracksLoads: trackLoads === 'auto', era: this.parts.entry })
     const explain: Deadlines['explain'] = (operation, waitedMs) => Waits.of(knex.client).explain(operation, dialect.name, waitedMs)
     this.callDeadlines = new CallDeadlines(timeoutMs, explain)
     this.stepDeadlines = new Deadlines(timeoutMs, explain)
@@ -83,6 +85,7 @@ export class KnexSessionStore extends Store {
       options: this.options,
       revisions: this.revisions,
       transaction: this.options.knex.isTransaction ? this.options.knex.client : undefined,
+      entersLoads: () => !announcer.isOfExpress(),
       announce: (name, ...event) => announcer.announce(name, ...event)
     })
     const { prefix, storedId, upgradePlainIds } = this.options
@@ -124,6 +127,7 @@ export class KnexSessionStore extends Store {
 
   /** express-session's own: makes the session object of a request from what `get` gave. It stands for the same revision. */
   override createSession(request: Parameters<Store['createSession']>[0], session: SessionData): Session & SessionData {
+    this.createsSessions = true
     const made = super.createSession(request, session)
     this.revisions.pass(session, made)
     return made
@@ -154,7 +158,7 @@ export class KnexSessionStore extends Store {
   override clear(): Promise<void>
   override clear(callback?: Callback<void>): void
   override clear(callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('clear', () => this.scan.clear((storedId) => this.sessions.end(storedId)), callback, null)
+    return this.perform('clear', () => this.sessions.clear(this.scan), callback, null)
   }
 
   /** Resolves when the table is there: for an application that wants to know at its start. */
@@ -223,6 +227,16 @@ export class KnexSessionStore extends Store {
       await probe(this.parts.records, knex.isTransaction === true)
     }
     return healthOf(dialect.name, () => withinTime(probing(), 'health', this.stepDeadlines))
+  }
+
+  /** @internal For `reset` of the subpath testing. */
+  [RESET](): Promise<void> {
+    return this.perform('reset', () => forgetAll(this.parts), undefined) as Promise<void>
+  }
+
+  /** True once express-session uses this store: `session()` puts `generate` on it, before anything is loaded. */
+  private isOfExpress(): boolean {
+    return this.createsSessions || 'generate' in this
   }
 
   private announce<Name extends keyof SessionStoreEvents>(name: Name, ...event: SessionStoreEvents[Name]): void {

@@ -10,6 +10,8 @@ export interface SessionsParts {
   readonly records: SessionRecords
   readonly order: WriteOrder
   readonly revisions: Revisions
+  /** Whether loads are known by the async context they were asked for in: not where express-session names the object it loaded. */
+  readonly entersLoads: () => boolean
   readonly announce: Announce
   /** What stands for the transaction of the caller, if the records are in one. */
   readonly transaction: object | undefined

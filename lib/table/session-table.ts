@@ -104,6 +104,11 @@ export class SessionTable {
     return this.run('length', 1, () => this.scan.count(range, after), true)
   }
 
+  /** Deletes every row, also those that keep destroyed sessions dead: for tests. */
+  deleteAll(): Soon<void> {
+    return this.run('reset', 1, () => this.db.run(`DELETE FROM ${this.name}`).then(() => undefined))
+  }
+
   /** Deletes at most `limit` rows that have been dead for the grace. */
   prune(limit: number): Soon<number> {
     return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit, this.now()), true)

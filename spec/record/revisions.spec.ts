@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
-import { type KnownRevision, Revisions } from '../../lib/record/revisions'
+import type { KnownRevision } from '../../lib/record/known-revision'
+import { Revisions } from '../../lib/record/revisions'
 
 const known = (storedId: string, revision = 1): KnownRevision => ({
   storedId,
@@ -10,7 +11,8 @@ const known = (storedId: string, revision = 1): KnownRevision => ({
   expiresAt: 1,
   createdAt: 0,
   maxAge: null,
-  outdated: false
+  outdated: false,
+  byHand: false
 })
 
 it('a session object is known by itself, and not by what it holds', () => {
