@@ -85,7 +85,7 @@ export class KnexSessionStore extends Store {
       options: this.options,
       revisions: this.revisions,
       transaction: this.options.knex.isTransaction ? this.options.knex.client : undefined,
-      entersLoads: () => !announcer.isOfExpress(),
+      isCopied: () => !announcer.isOfExpress(),
       announce: (name, ...event) => announcer.announce(name, ...event)
     })
     const { prefix, storedId, upgradePlainIds } = this.options

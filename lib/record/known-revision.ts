@@ -1,4 +1,4 @@
-import { isPromiseLike, passOn, type Soon } from '../soon'
+import { isPromiseLike, type Soon } from '../soon'
 import { decode, type SessionCodec } from './codec'
 import { digestOf, EntryDigests } from './entry-digests'
 import type { MaxAge } from './storable'
@@ -35,22 +35,39 @@ export function isKnownText(text: string, field: 'data' | 'comparable', known: K
   return (known.compact === undefined ? text : digestOf(text)) === known[field]
 }
 
-/** The same of a large session, in a few hundred bytes. */
-export function compacted(known: KnownRevision, codec: SessionCodec, session: Soon<object> | undefined): Soon<KnownRevision> {
-  if (known.compact !== undefined || (known.base.length <= KEPT_LENGTH && known.data.length <= KEPT_LENGTH)) return known
-  return passOn(session ?? decode(codec, known.base, known.storedId), (base) => ({
-    ...known,
-    // After a merge the row holds more than the object does, and what that is will be found in the row.
-    data: known.base === known.data ? digestOf(known.data) : '',
-    base: known.base === known.data ? digestOf(known.data) : digestOf(known.base),
-    comparable: digestOf(known.comparable),
-    compact: { base: EntryDigests.of(base) }
-  }))
+/**
+ * Gives `use` the same revision, of a large session in a few hundred bytes; later, if the codec has to be waited for.
+ *
+ * @param session what the codec made of `base`, if that is there
+ */
+export function useCompacted(
+  known: KnownRevision,
+  codec: SessionCodec,
+  session: Soon<object> | undefined,
+  use: (known: KnownRevision) => void
+): void {
+  if (known.compact !== undefined || (known.base.length <= KEPT_LENGTH && known.data.length <= KEPT_LENGTH)) {
+    use(known)
+    return
+  }
+  const base = session ?? decode(codec, known.base, known.storedId)
+  if (!isPromiseLike(base)) use(compacted(known, base))
+  else Promise.resolve(base).then((decoded) => use(compacted(known, decoded)), ignore)
 }
 
-/** The same, given to `use`: at once, and again where it takes a while. */
-export function useCompacted(known: KnownRevision, codec: SessionCodec, use: (known: KnownRevision) => void): void {
-  const small = compacted(known, codec, undefined)
-  if (!isPromiseLike(small)) use(small)
-  else small.then(use, () => undefined)
+function ignore(): void {
+  // The text is kept: what it holds is found out when it is needed.
+}
+
+function compacted(known: KnownRevision, base: object): KnownRevision {
+  const isWhole = known.base === known.data
+  const digest = digestOf(known.data)
+  return {
+    ...known,
+    // After a merge the row holds more than the object does, and what that is will be found in the row.
+    data: isWhole ? digest : '',
+    base: isWhole ? digest : digestOf(known.base),
+    comparable: known.comparable === known.data ? digest : digestOf(known.comparable),
+    compact: { base: EntryDigests.of(base) }
+  }
 }

@@ -43,14 +43,10 @@ export class LoadContexts {
     return this.load(storedId)?.known
   }
 
-  /** Whether the session was asked for here. */
-  isAwaiting(storedId: string): boolean {
-    return this.load(storedId) !== undefined
-  }
-
-  loaded(storedId: string, known: KnownRevision): void {
-    const load = this.load(storedId)
-    if (load !== undefined) load.known = known
+  /** @param session what the codec gave */
+  loaded(known: KnownRevision, codec: SessionCodec, session: object): void {
+    const load = this.load(known.storedId)
+    if (load !== undefined) useCompacted(known, codec, session, (small) => (load.known = small))
   }
 
   /** The session was written here: what comes after goes by that, if what came before was loaded. */
@@ -58,7 +54,7 @@ export class LoadContexts {
     const load = this.load(known.storedId)
     if (load?.known === undefined) return
     load.known = known
-    useCompacted(known, codec, (small) => {
+    useCompacted(known, codec, undefined, (small) => {
       if (load.known === known) load.known = small
     })
   }

@@ -1,7 +1,6 @@
 import type { SessionData } from 'express-session'
-import { isPromiseLike } from '../soon'
 import { json, type SessionCodec } from './codec'
-import { compacted, type KnownRevision } from './known-revision'
+import type { KnownRevision } from './known-revision'
 import { LoadContexts } from './load-contexts'
 import { markOf, putMark } from './marks'
 
@@ -31,6 +30,9 @@ export interface RevisionsOptions {
 
 const DEFAULTS: RevisionsOptions = { codec: json, tracksLoads: true, era: { resets: 0 } }
 
+/** So many objects in a session are marked: one is enough to know a copy by, and each costs. */
+const MARKED_PARTS = 3
+
 let loads = 0
 
 /**
@@ -59,19 +61,26 @@ export class Revisions {
     return known?.revision
   }
 
-  /** The session comes from `get`, with its cookie as the codec gave it. */
-  loaded(session: SessionData, revision: KnownRevision): void {
+  /**
+   * The session comes from `get`, with its cookie as the codec gave it.
+   *
+   * @param isCopied false where the client names the object it loaded, and copies are seldom: then the cookie alone is marked, which they share
+   */
+  loaded(session: SessionData, revision: KnownRevision, isCopied: boolean): void {
     const known = this.know(session, revision)
     if (this.contexts === undefined) return
+    if (!isCopied) {
+      putMark(session.cookie, known)
+      return
+    }
+    let marked = 0
     for (const key in session) {
       const part: unknown = session[key as keyof SessionData]
-      if (typeof part === 'object' && part !== null) putMark(part, known)
+      if (typeof part !== 'object' || part === null) continue
+      putMark(part, known)
+      if (++marked === MARKED_PARTS) break
     }
-    if (this.contexts.isAwaiting(revision.storedId)) {
-      // Never a promise: the session is there.
-      const small = compacted(revision, this.options.codec, session)
-      if (!isPromiseLike(small)) this.contexts.loaded(revision.storedId, small)
-    }
+    this.contexts.loaded(revision, this.options.codec, session)
   }
 
   /** The session object was written, or has become known otherwise. */
@@ -117,9 +126,15 @@ export class Revisions {
   /** Of several loads the latest: an old part may have been put into a session that was loaded after it. */
   private ofParts(session: object, storedId: string): Known | undefined {
     let latest: Known | undefined
-    for (const part of partsOf(session)) {
-      const known = this.knownOf(part)
-      if (known?.revision.storedId === storedId && known.number > (latest?.number ?? 0)) latest = known
+    try {
+      for (const key in session) {
+        const part: unknown = session[key as keyof typeof session]
+        if (typeof part !== 'object' || part === null) continue
+        const known = this.knownOf(part)
+        if (known?.revision.storedId === storedId && known.number > (latest?.number ?? 0)) latest = known
+      }
+    } catch {
+      // A getter threw: that is seen, and said, where the session is encoded.
     }
     return latest
   }
@@ -127,14 +142,5 @@ export class Revisions {
   private ofContext(storedId: string): Known | undefined {
     const revision = this.contexts?.find(storedId)
     return revision && new Known(this, this.options.era.resets, ++loads, revision)
-  }
-}
-
-/** The objects directly in it. A getter may throw: that is seen, and said, where the session is encoded. */
-function partsOf(session: object): object[] {
-  try {
-    return Object.values(session).filter((part): part is object => typeof part === 'object' && part !== null)
-  } catch {
-    return []
   }
 }

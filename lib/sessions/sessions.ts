@@ -30,7 +30,7 @@ export class Sessions {
     if (!this.canExist(sessionId)) return Promise.resolve(null)
     const storedId = this.storedId(sessionId)
     // Before anything is awaited.
-    if (this.parts.entersLoads()) this.parts.revisions.enterLoad(storedId)
+    if (this.parts.isCopied()) this.parts.revisions.enterLoad(storedId)
     return this.parts.order.read(storedId, () =>
       this.parts.records.load(storedId, caller).then((record) => {
         if (record !== null && this.isLive(record)) return this.open(record)
@@ -121,7 +121,7 @@ export class Sessions {
       byHand: false,
       transaction: this.parts.transaction
     }
-    this.parts.revisions.loaded(session, known)
+    this.parts.revisions.loaded(session, known, this.parts.isCopied())
     withExpiry(session, expiresAt)
     if (rewrite !== 'at-once') return session
     const rewritten = (async () => this.writer.rewrite(this.draft(storedId, session), known))()
