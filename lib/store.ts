@@ -1,7 +1,7 @@
 import { type Session, type SessionData, Store } from 'express-session'
 import type { Knex } from 'knex'
 import { assemble, type Parts } from './assemble'
-import { answerInTime, type Call, type Callback, withinTime } from './callbacks'
+import { answerInTime, type Callback, withinTime } from './callbacks'
 import { CallDeadlines, type Caller } from './caller'
 import { Deadlines } from './deadlines'
 import { StoreClosedError } from './errors'
@@ -17,8 +17,8 @@ import { healthOf, probe, type SessionStoreHealth } from './sessions/health'
 import { forgetAll, RESET } from './sessions/reset'
 import { SessionScan } from './sessions/session-scan'
 import { Sessions } from './sessions/sessions'
+import { StoreCall } from './sessions/store-call'
 import { type SessionStoreStatistics, Statistics } from './statistics'
-import { Observation, operationChannel } from './tracing'
 
 export interface KnexSessionStore {
   on<Name extends keyof SessionStoreEvents>(event: Name, listener: (...event: SessionStoreEvents[Name]) => void): this
@@ -69,6 +69,7 @@ export class KnexSessionStore extends Store {
   constructor(options: KnexSessionStoreOptions, parent?: KnexSessionStore)
   constructor(options: KnexSessionStoreOptions, parent?: KnexSessionStore) {
     super()
+    bindMethods(this)
     // express-session adds listeners for each session() that is given this store.
     this.setMaxListeners(0)
     this.options = resolveOptions(options)
@@ -276,23 +277,10 @@ export class KnexSessionStore extends Store {
   }
 }
 
-/** A call as it is counted, bounded in time, and told to those who listen. */
-class StoreCall extends Observation implements Call {
-  readonly onError: (error: unknown) => void
+const DETACHED = ['get', 'set', 'touch', 'destroy', 'all', 'ids', 'length', 'clear'] as const
 
-  constructor(
-    operation: string,
-    readonly deadlines: CallDeadlines | null,
-    { dialect, onError }: ResolvedOptions,
-    statistics: Statistics,
-    private readonly ended: () => void
-  ) {
-    super(operationChannel, statistics, operation, dialect.name)
-    this.onError = onError
-  }
-
-  settled(error: unknown): void {
-    this.end(error)
-    this.ended()
-  }
+/** Clients take methods off their store: `const { get, set } = store`, `promisify(store.get)`. */
+function bindMethods(store: KnexSessionStore): void {
+  const methods = store as unknown as Record<(typeof DETACHED)[number], () => unknown>
+  for (const name of DETACHED) methods[name] = methods[name].bind(store)
 }

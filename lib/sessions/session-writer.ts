@@ -24,6 +24,8 @@ export interface Draft {
   readonly deliberate: boolean
   readonly ownerId: string | null
   readonly now: number
+  /** A touch never writes anew what was ended. */
+  readonly operation: 'set' | 'touch'
   /** Whose time bounds it. */
   readonly caller: Caller | undefined
 }
@@ -101,7 +103,7 @@ export class SessionWriter {
       if (isCertain && (await this.updateAt(revision, draft, version))) return this.written(draft, encoded, known, version, revision + 1)
       const current = await records.load(draft.storedId, draft.caller)
       if (current === null || current.expiresAt <= options.clock()) {
-        return known.byHand ? this.put(draft, encoded) : announce('dropped', { operation: 'set' })
+        return known.byHand && draft.operation === 'set' ? this.put(draft, encoded) : announce('dropped', { operation: draft.operation })
       }
       const wasCertain = isCertain
       isCertain = true

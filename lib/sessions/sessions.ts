@@ -40,9 +40,9 @@ export class Sessions {
   }
 
   /** Writes the session as it is now, unless it was destroyed or has expired since it was loaded. */
-  save(sessionId: string, session: SessionData, caller: Caller): Promise<void> {
+  save(sessionId: string, session: SessionData, caller: Caller, operation: Draft['operation'] = 'set'): Promise<void> {
     const storedId = this.storedId(sessionId)
-    const draft = this.draft(storedId, session, caller)
+    const draft = this.draft(storedId, session, caller, operation)
     // The caller may change the session while we wait for our turn: what is written is what it was now.
     const encoded = encode(this.parts.options.codec, draft.storable, storedId)
     if (!isPromiseLike(encoded)) return this.parts.order.write(storedId, () => this.writer.write(draft, encoded))
@@ -62,7 +62,7 @@ export class Sessions {
     if (known !== undefined) {
       const shortened = expiresAt < known.expiresAt && typeof options.ttlSeconds === 'function'
       // express-session calls touch, not set, when only the cookie was changed.
-      if (shortened || maxAgeChanged(originalMaxAge, known.maxAge)) return this.save(sessionId, session, caller)
+      if (shortened || maxAgeChanged(originalMaxAge, known.maxAge)) return this.save(sessionId, session, caller, 'touch')
       const moved = expiresAt - known.expiresAt
       if (moved < touchThreshold(options.touchAfterMs, expiresAt - now)) return Promise.resolve()
     }
@@ -152,7 +152,7 @@ export class Sessions {
     return expiresAt > now && createdAt + maxLifetimeSeconds * 1000 > now
   }
 
-  private draft(storedId: string, session: SessionData, caller?: Caller): Draft {
+  private draft(storedId: string, session: SessionData, caller?: Caller, operation: Draft['operation'] = 'set'): Draft {
     const { options, revisions } = this.parts
     const known = revisions.of(session, storedId)
     const storable = toStorable(session, known)
@@ -161,7 +161,7 @@ export class Sessions {
     // The expiry it was loaded with may have passed since, and another request may have renewed it.
     const endsNow = expiresAt <= now && expiresAt !== known?.expiresAt
     const deliberate = typeof options.ttlSeconds === 'function' || endsNow || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
-    return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now, caller }
+    return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now, caller, operation }
   }
 
   private storedId(sessionId: string): string {

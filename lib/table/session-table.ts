@@ -33,7 +33,7 @@ export class SessionTable {
   constructor(
     private readonly db: Database,
     private readonly dialect: Dialect,
-    table: TableDefinition,
+    private readonly table: TableDefinition,
     private readonly keeper: TableKeeper,
     /** The store's clock, in milliseconds since the epoch. */
     private readonly now: () => number
@@ -106,7 +106,9 @@ export class SessionTable {
 
   /** Deletes every row, also those that keep destroyed sessions dead: for tests. */
   deleteAll(): Soon<void> {
-    return this.run('reset', 1, () => this.db.run(`DELETE FROM ${this.name}`).then(() => undefined))
+    const { schemaName, tableName } = this.table
+    const name = this.dialect.quote(schemaName, tableName)
+    return this.run('reset', 1, () => this.db.run(`DELETE FROM ${name}`).then(() => undefined))
   }
 
   /** Deletes at most `limit` rows that have been dead for the grace. */
