@@ -49,14 +49,19 @@ export class Revisions {
     this.contexts = options.tracksLoads ? new LoadContexts(this, options.era) : undefined
   }
 
+  /** By the object itself alone: for what does not replace the whole session, and so need not be given all of it. */
   of(session: object, storedId: string): KnownRevision | undefined {
     // What is given as a session may be anything, even null: that is refused where it is encoded.
     if (typeof session !== 'object' || session === null) return undefined
     const own = this.knownOf(session)
-    if (own?.revision.storedId === storedId) return own.revision
-    if (!this.options.tracksLoads) return undefined
+    return own?.revision.storedId === storedId ? own.revision : undefined
+  }
+
+  /** By whatever it may be known by; from then on by itself, because the rest may be gone when it is asked again. */
+  find(session: object, storedId: string): KnownRevision | undefined {
+    const own = this.of(session, storedId)
+    if (own !== undefined || this.contexts === undefined || typeof session !== 'object' || session === null) return own
     const known = this.ofParts(session, storedId) ?? this.ofContext(storedId)
-    // What it was known by may be gone when it is asked again.
     if (known !== undefined) putMark(session, known)
     return known?.revision
   }

@@ -1,13 +1,12 @@
 import type { ConnectionBudget } from '../batching/connection-budget'
 import type { WriteOrder } from '../batching/write-order'
-import type { RegisteredTable } from '../schema/registry'
 import type { SessionTable } from '../table/session-table'
 
 /** Under which a store of any copy of this module is emptied. */
 export const RESET: unique symbol = Symbol.for('knex-session-store/reset')
 
 interface ResetParts {
-  readonly entry: RegisteredTable
+  readonly entry: { resets: number }
   readonly table: SessionTable
   readonly budget: ConnectionBudget
   readonly order: WriteOrder

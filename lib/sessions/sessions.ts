@@ -154,7 +154,7 @@ export class Sessions {
 
   private draft(storedId: string, session: SessionData, caller?: Caller, operation: Draft['operation'] = 'set'): Draft {
     const { options, revisions } = this.parts
-    const known = revisions.of(session, storedId)
+    const known = revisions.find(session, storedId)
     const storable = toStorable(session, known)
     const now = options.clock()
     const expiresAt = expiryOf(session, options, now, known?.createdAt ?? now)

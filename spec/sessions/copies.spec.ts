@@ -284,6 +284,18 @@ describeStores('a session that was only set by hand', (kind) => {
     expect(await eventsOf(store)).toEqual({})
   })
 
+  it('is not replaced by what a touch is given, of which the cookie alone counts', async () => {
+    await using opened = await openStore(database())
+    const { store } = opened
+    await store.set('id', handMade({ user: 'ada' }))
+    const loaded = (await store.get('id')) as Data
+    const cookie = Object.assign(loaded.cookie, { originalMaxAge: 99_999_999, expires: new Date(Date.now() + 99_999_999) })
+    const bare = { cookie } as SessionData
+    for (let time = 0; time < 2; time++) await store.touch('id', bare)
+    await store.touch('id', handMade({}, { originalMaxAge: 99_999_998, maxAge: 99_999_998 }))
+    expect(await store.get('id')).toMatchObject({ user: 'ada' })
+  })
+
   it('does not rise by a touch', async () => {
     await using opened = await openStore(database())
     const fixture = handMade({ user: 'ada' })
