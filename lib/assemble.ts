@@ -19,6 +19,7 @@ import { SingleRecords } from './table/single-records'
 
 /** What stores of one Knex and table share, so that a store itself is cheap. */
 export interface Parts {
+  readonly entry: RegisteredTable
   readonly table: SessionTable
   readonly records: SessionRecords
   readonly order: WriteOrder
@@ -77,7 +78,7 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
           prune,
           isAlive: () => db.client.pool !== undefined
         })
-  return { table, records, order, budget, pruner, prune }
+  return { entry, table, records, order, budget, pruner, prune }
 }
 
 function getOrMake<Key extends object, Value>(map: WeakMap<Key, Value>, key: Key, make: () => Value): Value {

@@ -60,12 +60,17 @@ export interface KnexSessionStoreOptions extends TableOptions {
   onError?: (error: unknown) => void
   /** The time, in milliseconds since the epoch. For tests. @default Date.now */
   clock?: () => number
-  /** Whose session it is, for `owner_id`. @default none */
-  owner?: (session: SessionData) => string | number | null | undefined
+  /** Whose session it is, for `owner_id`. The column is a text: 7 and 7n are stored as '7', and SQL asks for `owner_id = '7'`. @default none */
+  owner?: (session: SessionData) => string | number | bigint | null | undefined
   /** When another request changed the session meanwhile: merge by key, overwrite, or fail with SessionConflictError. @default 'merge' */
   conflict?: ConflictPolicy
   /** How a session becomes text; see {@link encrypted}. @default JSON */
   codec?: SessionCodec
+  /**
+   * `'auto'`: a copy of what `get` gave is known to have been loaded, so that clients which set copies, as `@fastify/session` does, lose no
+   * update and revive no session. False: only the objects themselves are known. docs/concurrency.md says how, and what it costs. @default 'auto'
+   */
+  trackLoads?: 'auto' | false
   /** A stored session that cannot be decoded is answered as no session (and the event `unreadable`), or as an error. @default 'no-session' */
   unreadable?: UnreadablePolicy
   /** A session whose encoded data is larger than this many bytes is refused with SessionTooLargeError. @default no limit but the database's */
@@ -104,9 +109,10 @@ export interface ResolvedOptions {
   readonly storedId: StoredIdForm
   readonly onError: (error: unknown) => void
   readonly clock: () => number
-  readonly owner: (session: SessionData) => string | number | null | undefined
+  readonly owner: (session: SessionData) => string | number | bigint | null | undefined
   readonly conflict: ConflictPolicy
   readonly codec: SessionCodec
+  readonly trackLoads: 'auto' | false
   readonly unreadable: UnreadablePolicy
   readonly maxDataBytes: number
   readonly maxLifetimeSeconds: number
@@ -133,6 +139,7 @@ const STORE_OPTIONS = [
   'owner',
   'conflict',
   'codec',
+  'trackLoads',
   'unreadable',
   'maxDataBytes',
   'maxLifetimeSeconds',
@@ -187,6 +194,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     owner: option(options, 'owner', nobody, isFunction, 'a function of the session'),
     conflict: option(options, 'conflict', 'merge', isConflictPolicy, "'merge', 'overwrite' or 'error'"),
     codec: option(options, 'codec', json, isCodec, 'an object with the functions encode and decode'),
+    trackLoads: option(options, 'trackLoads', 'auto', (value) => value === 'auto' || value === false, "'auto' or false"),
     unreadable: option(options, 'unreadable', 'no-session', isUnreadablePolicy, "'no-session' or 'error'"),
     maxDataBytes: option(options, 'maxDataBytes', Number.POSITIVE_INFINITY, isCount, 'a whole number of bytes, 1 or more'),
     maxLifetimeSeconds: option(options, 'maxLifetimeSeconds', Number.POSITIVE_INFINITY, isSeconds, SECONDS),

@@ -1,7 +1,7 @@
 import { type Session, type SessionData, Store } from 'express-session'
 import type { Knex } from 'knex'
 import { assemble, type Parts } from './assemble'
-import { answerInTime, type Call, type Callback, withinTime } from './callbacks'
+import { answerInTime, type Callback, withinTime } from './callbacks'
 import { CallDeadlines, type Caller } from './caller'
 import { Deadlines } from './deadlines'
 import { StoreClosedError } from './errors'
@@ -14,10 +14,11 @@ import { pruneAll } from './pruner'
 import { Revisions } from './record/revisions'
 import { HASH_LENGTH } from './record/stored-id'
 import { healthOf, probe, type SessionStoreHealth } from './sessions/health'
+import { forgetAll, RESET } from './sessions/reset'
 import { SessionScan } from './sessions/session-scan'
 import { Sessions } from './sessions/sessions'
+import { StoreCall } from './sessions/store-call'
 import { type SessionStoreStatistics, Statistics } from './statistics'
-import { Observation, operationChannel } from './tracing'
 
 export interface KnexSessionStore {
   on<Name extends keyof SessionStoreEvents>(event: Name, listener: (...event: SessionStoreEvents[Name]) => void): this
@@ -52,6 +53,7 @@ export class KnexSessionStore extends Store {
   private readonly stepDeadlines: Deadlines
   private closed = false
   private joined = false
+  private createsSessions = false
   private readonly statistics = new Statistics()
   private readonly eventCounts = new Map<string, number>()
   private underWay = 0
@@ -67,13 +69,14 @@ export class KnexSessionStore extends Store {
   constructor(options: KnexSessionStoreOptions, parent?: KnexSessionStore)
   constructor(options: KnexSessionStoreOptions, parent?: KnexSessionStore) {
     super()
+    bindMethods(this)
     // express-session adds listeners for each session() that is given this store.
     this.setMaxListeners(0)
     this.options = resolveOptions(options)
     this.given = { ...options }
     this.parts = assemble(this.options)
-    this.revisions = parent?.revisions ?? new Revisions()
-    const { knex, dialect, timeoutMs } = this.options
+    const { knex, dialect, timeoutMs, codec, trackLoads } = this.options
+    this.revisions = parent?.revisions ?? new Revisions({ codec, tracksLoads: trackLoads === 'auto', era: this.parts.entry })
     const explain: Deadlines['explain'] = (operation, waitedMs) => Waits.of(knex.client).explain(operation, dialect.name, waitedMs)
     this.callDeadlines = new CallDeadlines(timeoutMs, explain)
     this.stepDeadlines = new Deadlines(timeoutMs, explain)
@@ -83,6 +86,7 @@ export class KnexSessionStore extends Store {
       options: this.options,
       revisions: this.revisions,
       transaction: this.options.knex.isTransaction ? this.options.knex.client : undefined,
+      isCopied: () => !announcer.isOfExpress(),
       announce: (name, ...event) => announcer.announce(name, ...event)
     })
     const { prefix, storedId, upgradePlainIds } = this.options
@@ -124,6 +128,7 @@ export class KnexSessionStore extends Store {
 
   /** express-session's own: makes the session object of a request from what `get` gave. It stands for the same revision. */
   override createSession(request: Parameters<Store['createSession']>[0], session: SessionData): Session & SessionData {
+    this.createsSessions = true
     const made = super.createSession(request, session)
     this.revisions.pass(session, made)
     return made
@@ -154,7 +159,7 @@ export class KnexSessionStore extends Store {
   override clear(): Promise<void>
   override clear(callback?: Callback<void>): void
   override clear(callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('clear', () => this.scan.clear((storedId) => this.sessions.end(storedId)), callback, null)
+    return this.perform('clear', () => this.sessions.clear(this.scan), callback, null)
   }
 
   /** Resolves when the table is there: for an application that wants to know at its start. */
@@ -225,6 +230,16 @@ export class KnexSessionStore extends Store {
     return healthOf(dialect.name, () => withinTime(probing(), 'health', this.stepDeadlines))
   }
 
+  /** @internal For `reset` of the subpath testing. */
+  [RESET](): Promise<void> {
+    return this.perform('reset', () => forgetAll(this.parts), undefined) as Promise<void>
+  }
+
+  /** True once express-session uses this store: `session()` puts `generate` on it, before anything is loaded. */
+  private isOfExpress(): boolean {
+    return this.createsSessions || 'generate' in this
+  }
+
   private announce<Name extends keyof SessionStoreEvents>(name: Name, ...event: SessionStoreEvents[Name]): void {
     this.eventCounts.set(name, (this.eventCounts.get(name) ?? 0) + 1)
     // A listener's throw is the listener's: it must not turn a session that was saved into one that failed.
@@ -262,23 +277,10 @@ export class KnexSessionStore extends Store {
   }
 }
 
-/** A call as it is counted, bounded in time, and told to those who listen. */
-class StoreCall extends Observation implements Call {
-  readonly onError: (error: unknown) => void
+const DETACHED = ['get', 'set', 'touch', 'destroy', 'all', 'ids', 'length', 'clear'] as const
 
-  constructor(
-    operation: string,
-    readonly deadlines: CallDeadlines | null,
-    { dialect, onError }: ResolvedOptions,
-    statistics: Statistics,
-    private readonly ended: () => void
-  ) {
-    super(operationChannel, statistics, operation, dialect.name)
-    this.onError = onError
-  }
-
-  settled(error: unknown): void {
-    this.end(error)
-    this.ended()
-  }
+/** Clients take methods off their store: `const { get, set } = store`, `promisify(store.get)`. */
+function bindMethods(store: KnexSessionStore): void {
+  const methods = store as unknown as Record<(typeof DETACHED)[number], () => unknown>
+  for (const name of DETACHED) methods[name] = methods[name].bind(store)
 }

@@ -88,6 +88,10 @@ const REFUSED: Readonly<Record<string, readonly [value: unknown, allowed: string
     [JSON, 'an object with the functions encode and decode', 'an object'],
     [null, 'an object with the functions encode and decode', 'null']
   ],
+  trackLoads: [
+    [true, "'auto' or false", 'true (boolean)'],
+    ['off', "'auto' or false", '"off" (string)']
+  ],
   unreadable: [['throw', "'no-session' or 'error'", '"throw" (string)']],
   maxDataBytes: [['1mb', 'a whole number of bytes, 1 or more', '"1mb" (string)']],
   maxLifetimeSeconds: [[0, SECONDS, '0 (number)']],
@@ -111,6 +115,7 @@ const TAKEN: Readonly<Record<string, unknown>> = {
   pruneBatchSize: 50,
   storedId: 'plain',
   onError: () => undefined,
+  trackLoads: false,
   clock: () => 0,
   owner: () => 'ada',
   conflict: 'error',

@@ -1,6 +1,8 @@
 import type { SessionData } from 'express-session'
 import { SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
 import { isPromiseLike, type Soon } from '../soon'
+import { isNoLife } from './expiry'
+import { snapshot } from './snapshot'
 
 /**
  * How a session becomes text and text a session. Both may be async. `storedId` is the key of the row, for codecs that bind the two together.
@@ -38,24 +40,29 @@ export interface EncodedSession {
 }
 
 /**
- * Encodes, and turns whatever the codec or the session's own `toJSON` throws into one clear error that shows none of the session. A promise
- * only where the codec gives one: the default codec must not pay for a turn of the promise queue.
+ * Encodes the session as it is now, and turns whatever the codec or the session's own `toJSON` throws into one clear error that shows none
+ * of the session. A promise only where the codec gives one: the default codec must not pay for a turn of the promise queue.
+ *
+ * @param session is nobody else's: only the values in it may be changed meanwhile
  */
 export function encode(codec: SessionCodec, session: SessionData, storedId: string): Soon<EncodedSession> {
   try {
     const encoded = codec.encode(session, storedId)
-    if (!isPromiseLike(encoded)) return checked(codec, session, encoded)
+    const comparable = codec.comparable?.(session)
+    if (!isPromiseLike(encoded)) return checked(codec, encoded, comparable)
+    // The codec goes on with the same object after what it awaits, and the application with the values in it.
+    snapshot(session)
     return Promise.resolve(encoded)
-      .then((data) => checked(codec, session, data))
+      .then((data) => checked(codec, data, comparable))
       .catch(unserializable)
   } catch (error) {
     return unserializable(error)
   }
 }
 
-function checked(codec: SessionCodec, session: SessionData, data: string): EncodedSession {
+function checked(codec: SessionCodec, data: string, comparable = data): EncodedSession {
   if (codec !== json || data === undefined) refuseUnstorable(data)
-  return { data, comparable: codec.comparable?.(session) ?? data }
+  return { data, comparable }
 }
 
 function unserializable(error: unknown): never {
@@ -90,11 +97,6 @@ export function asSession(value: unknown): SessionData {
   const { maxAge, originalMaxAge } = cookie
   if (isNoLife(maxAge) || isNoLife(originalMaxAge)) throw new UnreadableSessionError('its cookie has a maxAge that is no number')
   return value as unknown as SessionData
-}
-
-/** express-session throws for these when it renews the cookie; what is false in any way, as `expires: false` makes it, is no life at all. */
-function isNoLife(maxAge: unknown): boolean {
-  return Boolean(maxAge) && typeof maxAge !== 'number'
 }
 
 function isObject(value: unknown): value is object {

@@ -1,5 +1,5 @@
 import type { SessionData } from 'express-session'
-import { Hidden, InvalidOptionError } from '../errors'
+import { describeValue, Hidden, InvalidOptionError } from '../errors'
 
 /** The last moment that fits the column of hours, a 32-bit integer, and JavaScript's Date: in the year 246953. */
 const LAST_MOMENT = 2_147_483_647 * 3_600_000
@@ -46,6 +46,39 @@ export function hasExpiry(cookie: object): boolean {
   const { expires, maxAge } = cookie as { expires?: unknown; maxAge?: unknown }
   if (expires === null || expires === undefined) return typeof maxAge === 'number'
   return typeof expires !== 'boolean'
+}
+
+/**
+ * Why a session with this cookie could not be loaded again, or would end at a moment that nobody meant; undefined for a cookie that is right.
+ * express-session throws at a life that is no number; what is false in any way, as `expires: false` makes it, is no life at all.
+ */
+export function cookieRefusal(cookie: object): string | undefined {
+  const { expires, maxAge, originalMaxAge } = cookie as Partial<Record<'expires' | 'maxAge' | 'originalMaxAge', unknown>>
+  if (isNoLife(maxAge)) return `its cookie's maxAge must be a number of milliseconds or null, got ${describeValue(new Hidden(maxAge))}`
+  if (isNoLife(originalMaxAge)) {
+    return `its cookie's originalMaxAge must be a number of milliseconds or null, got ${describeValue(new Hidden(originalMaxAge))}`
+  }
+  if (isMoment(expires)) return undefined
+  return `its cookie's expires must be a Date, the text of one, a number of milliseconds since the epoch, null or false, got ${
+    expires instanceof Date ? 'an invalid Date' : describeValue(new Hidden(expires))
+  }`
+}
+
+/** A life that express-session would throw at. */
+export function isNoLife(maxAge: unknown): boolean {
+  return Number.isNaN(maxAge) || (Boolean(maxAge) && typeof maxAge !== 'number')
+}
+
+function isMoment(expires: unknown): boolean {
+  if (expires === null || expires === undefined || expires === false) return true
+  if (expires instanceof Date) return !Number.isNaN(expires.getTime())
+  if (typeof expires !== 'string' && typeof expires !== 'number' && typeof expires !== 'object') return false
+  try {
+    return !Number.isNaN(new Date(expires as string | number).getTime())
+  } catch {
+    // Of an object that has no value.
+    return false
+  }
 }
 
 /** By how much a touch must move the expiry to be worth a statement: by default a hundredth of the life, at most a minute; for short lives, any. */

@@ -1,6 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { UnserializableSessionError } from '../errors'
 import { TOO_DEEP } from './codec'
+import { type Entries, entriesOf, namesOf, sessionOf } from './entries'
+import { EntryDigests } from './entry-digests'
 
 /** The outcome of a three-way merge. */
 export interface Merge {
@@ -11,26 +13,28 @@ export interface Merge {
 
 /**
  * Three-way merge over top-level keys: what we changed since `base` wins, what only they changed is kept, what we deleted stays deleted
- * unless they changed it. Values are whole: nothing is merged inside an array or object. All three sides must come from the codec, so
- * that equal values are equal.
+ * unless they changed it. Values are whole: nothing is merged inside an array or object, but for the envelope of {@link entriesOf}. All
+ * three sides must come from the codec, so that equal values are equal.
  */
-export function mergeSessions(base: object, ours: object, theirs: object): Merge {
-  const [before, mine, other] = [base, ours, theirs].map((side) => new Map(Object.entries(side))) as [Entries, Entries, Entries]
+export function mergeSessions(base: object | EntryDigests, ours: object, theirs: object): Merge {
+  const before = base instanceof EntryDigests ? base : entriesOf(base)
+  const [mine, other] = [entriesOf(ours), entriesOf(theirs)]
   const merged: [string, unknown][] = []
   const contested: string[] = []
   for (const key of new Set([...mine.keys(), ...other.keys()])) {
-    const changedHere = differs(before, mine, key)
-    const changedThere = differs(before, other, key)
+    const changedHere = isChanged(before, mine, key)
+    const changedThere = isChanged(before, other, key)
     const deletedHere = changedHere && !mine.has(key)
     if (changedHere && changedThere && differs(mine, other, key)) contested.push(key)
     const winner = changedHere && !(deletedHere && changedThere) ? mine : other
     if (winner.has(key)) merged.push([key, winner.get(key)])
   }
-  // fromEntries defines own properties: a key named __proto__ stays a key.
-  return { merged: Object.fromEntries(merged), contested }
+  return { merged: sessionOf(merged, ours), contested: namesOf(contested, ours) }
 }
 
-type Entries = Map<string, unknown>
+function isChanged(before: Entries | EntryDigests, side: Entries, key: string): boolean {
+  return before instanceof EntryDigests ? before.differs(side, key) : differs(before, side, key)
+}
 
 function differs(left: Entries, right: Entries, key: string): boolean {
   if (left.has(key) !== right.has(key)) return true

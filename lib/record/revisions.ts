@@ -1,65 +1,151 @@
-import type { MaxAge } from './storable'
+import type { SessionData } from 'express-session'
+import { json, type SessionCodec } from './codec'
+import type { KnownRevision } from './known-revision'
+import { LoadContexts } from './load-contexts'
+import { markOf, putMark } from './marks'
 
-/** What is known of a session object since it was loaded or saved. */
-export interface KnownRevision {
-  readonly storedId: string
-  readonly revision: number
-  /** The data of the row at this revision. */
-  readonly data: string
-  /** The data as the session object had it. Differs from `data` after a merge: what others changed is in the row, not in the object. */
-  readonly base: string
-  /** The text of the session object by which a change is noticed. */
-  readonly comparable: string
-  readonly expiresAt: number
-  readonly createdAt: number
-  /** The cookie's `originalMaxAge` as loaded. */
-  readonly maxAge: MaxAge
-  /** True if the codec would write the row's data otherwise today, with a newer key, say. */
-  readonly outdated: boolean
-  /** The transaction in which this was read or written: if that was rolled back, the revision may have been given to other data. */
-  readonly transaction?: object | undefined
+/** What is known of one load, shared by the objects that came out of it. */
+class Known {
+  constructor(
+    readonly by: Revisions,
+    readonly era: number,
+    /** Which load of this process it was. */
+    readonly number: number,
+    public revision: KnownRevision
+  ) {}
 }
 
+/** How often all that is known was forgotten. */
+export interface Era {
+  readonly resets: number
+}
+
+/** What sessions are known by, apart from the objects themselves. */
+export interface RevisionsOptions {
+  readonly codec: SessionCodec
+  /** Copies of what was loaded are known too. */
+  readonly tracksLoads: boolean
+  readonly era: Era
+}
+
+const DEFAULTS: RevisionsOptions = { codec: json, tracksLoads: true, era: { resets: 0 } }
+
+/** So many objects in a session are marked: one is enough to know a copy by, and each costs. */
+const MARKED_PARTS = 3
+
+let loads = 0
+
 /**
- * Which revision a session object came from. The object itself is the key: express-session hands the very object that `get` gave to
- * `createSession`, and the one made there to `set` and `touch`; so each request has its own, and none outlives its session object.
+ * Which revision a session object came from: by the object itself, by an object in it, by what was loaded in the same async context, in
+ * this order.
  *
- * A property that nobody enumerates, serializes or copies, because a WeakMap costs twice as much as decoding a small session does, in
- * garbage collection above all; a WeakMap where the application has frozen its object.
+ * express-session hands the very object that `get` gave to `createSession`, and the one made there to `set` and `touch`. Other clients copy
+ * it: what a copy shares with its original are the objects inside. Where it shares none, the async context is left; each request has its own.
  */
 export class Revisions {
-  private readonly key = Symbol('revision')
-  /** None until it is needed: to ask it costs each session that is not known. */
-  private ofFrozen: WeakMap<object, KnownRevision> | undefined
+  private readonly contexts: LoadContexts | undefined
 
-  of(session: object, storedId: string): KnownRevision | undefined {
-    const known = this.find(session)
-    return known?.storedId === storedId ? known : undefined
+  constructor(private readonly options: RevisionsOptions = DEFAULTS) {
+    this.contexts = options.tracksLoads ? new LoadContexts(this, options.era) : undefined
   }
 
-  remember(session: object, known: KnownRevision): void {
-    const box = (session as Boxed)[this.key]
-    if (box !== undefined && Object.hasOwn(session, this.key)) box.known = known
-    else if (Object.isExtensible(session)) Object.defineProperty(session, this.key, { value: { known } })
-    else {
-      this.ofFrozen ??= new WeakMap()
-      this.ofFrozen.set(session, known)
+  /** By the object itself alone: for what does not replace the whole session, and so need not be given all of it. */
+  of(session: object, storedId: string): KnownRevision | undefined {
+    // What is given as a session may be anything, even null: that is refused where it is encoded.
+    if (typeof session !== 'object' || session === null) return undefined
+    const own = this.knownOf(session)
+    return own?.revision.storedId === storedId ? own.revision : undefined
+  }
+
+  /** By whatever it may be known by; from then on by itself, because the rest may be gone when it is asked again. */
+  find(session: object, storedId: string): KnownRevision | undefined {
+    const own = this.of(session, storedId)
+    if (own !== undefined || this.contexts === undefined || typeof session !== 'object' || session === null) return own
+    const known = this.ofParts(session, storedId) ?? this.ofContext(storedId)
+    if (known !== undefined) putMark(session, known)
+    return known?.revision
+  }
+
+  /**
+   * The session comes from `get`, with its cookie as the codec gave it.
+   *
+   * @param isCopied false where the client names the object it loaded, and copies are seldom: then the cookie alone is marked, which they share
+   */
+  loaded(session: SessionData, revision: KnownRevision, isCopied: boolean): void {
+    const known = this.know(session, revision)
+    if (this.contexts === undefined) return
+    if (!isCopied) {
+      putMark(session.cookie, known)
+      return
     }
+    let marked = 0
+    for (const key in session) {
+      const part: unknown = session[key as keyof SessionData]
+      if (typeof part !== 'object' || part === null) continue
+      putMark(part, known)
+      if (++marked === MARKED_PARTS) break
+    }
+    this.contexts.loaded(revision, this.options.codec, session)
+  }
+
+  /** The session object was written, or has become known otherwise. */
+  remember(session: object, revision: KnownRevision): void {
+    const own = this.knownOf(session)
+    if (own?.revision.storedId === revision.storedId) own.revision = revision
+    else this.know(session, revision)
+    this.contexts?.saved(revision, this.options.codec)
   }
 
   /** The new object stands for the same loaded session as the old one. */
   pass(from: object, to: object): void {
-    const known = this.find(from)
-    if (known !== undefined) this.remember(to, known)
+    const known = this.knownOf(from)
+    if (known !== undefined) putMark(to, known)
   }
 
-  private find(session: object): KnownRevision | undefined {
-    // What is given as a session may be anything, even null: that is refused where it is encoded.
-    return (session as Boxed | null)?.[this.key]?.known ?? this.ofFrozen?.get(session)
+  /** A load is about to begin. See {@link LoadContexts.enter}. */
+  enterLoad(storedId: string): void {
+    this.contexts?.enter(storedId)
   }
-}
 
-/** A box, because the application may freeze its object after it was loaded. */
-interface Boxed {
-  readonly [key: symbol]: { known: KnownRevision } | undefined
+  /** The session was ended by the code that runs now. */
+  ended(storedId: string): void {
+    this.contexts?.ended(storedId)
+  }
+
+  /** All sessions were ended by the code that runs now. */
+  allEnded(): void {
+    this.contexts?.allEnded()
+  }
+
+  private know(session: object, revision: KnownRevision): Known {
+    const known = new Known(this, this.options.era.resets, ++loads, revision)
+    putMark(session, known)
+    return known
+  }
+
+  private knownOf(object: object): Known | undefined {
+    const known = markOf(object)
+    return known instanceof Known && known.by === this && known.era === this.options.era.resets ? known : undefined
+  }
+
+  /** Of several loads the latest: an old part may have been put into a session that was loaded after it. */
+  private ofParts(session: object, storedId: string): Known | undefined {
+    let latest: Known | undefined
+    try {
+      for (const key in session) {
+        const part: unknown = session[key as keyof typeof session]
+        if (typeof part !== 'object' || part === null) continue
+        const known = this.knownOf(part)
+        if (known?.revision.storedId === storedId && known.number > (latest?.number ?? 0)) latest = known
+      }
+    } catch {
+      // A getter threw: that is seen, and said, where the session is encoded.
+    }
+    return latest
+  }
+
+  private ofContext(storedId: string): Known | undefined {
+    const revision = this.contexts?.find(storedId)
+    return revision && new Known(this, this.options.era.resets, ++loads, revision)
+  }
 }

@@ -1,6 +1,6 @@
 import type { SessionData } from 'express-session'
 import { describeValue, Hidden, UnserializableSessionError } from '../errors'
-import { hasExpiry } from './expiry'
+import { cookieRefusal, hasExpiry } from './expiry'
 
 /** express-session rounds the remaining life again at each touch, so `originalMaxAge` drifts by a millisecond now and then. */
 const DRIFT_MS = 1000
@@ -18,7 +18,11 @@ export function toStorable(session: SessionData, loaded?: { readonly maxAge: Max
   }
   const storable = ownProperties(session) as Partial<SessionData>
   const cookie = ownProperties(cookieOf(storable))
+  const refusal = cookieRefusal(cookie)
+  if (refusal !== undefined) throw new UnserializableSessionError(refusal)
   cookie.expires = hasExpiry(cookie) ? undefined : null
+  // @fastify/session notes here which moment it had loaded, and never reads it.
+  if (cookie.originalExpires !== undefined) cookie.originalExpires = undefined
   if (loaded !== undefined && !maxAgeChanged(cookie.originalMaxAge, loaded.maxAge)) cookie.originalMaxAge = loaded.maxAge
   return Object.assign(storable, { cookie }) as unknown as SessionData
 }
@@ -26,7 +30,7 @@ export function toStorable(session: SessionData, loaded?: { readonly maxAge: Max
 /** The session's cookie. Throws {@link UnserializableSessionError} where there is none. */
 export function cookieOf(session: Partial<SessionData> | null | undefined): { readonly originalMaxAge?: MaxAge } {
   const cookie = session?.cookie
-  if (typeof cookie === 'object' && cookie !== null) return cookie
+  if (typeof cookie === 'object' && cookie !== null && !Array.isArray(cookie)) return cookie
   throw new UnserializableSessionError('it has no cookie object, which express-session and its relatives need to load it again')
 }
 

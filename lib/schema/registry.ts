@@ -16,6 +16,8 @@ export interface RegisteredTable {
   preparing: Promise<void> | null
   /** The last write of each session that has writes in flight, by stored id. */
   readonly lastWrites: Map<string, Promise<unknown>>
+  /** How often tests had all forgotten that is known of its sessions. */
+  resets: number
 }
 
 /**
@@ -27,7 +29,7 @@ export function register(knex: Knex, definition: TableDefinition): RegisteredTab
   const key = keyOf(definition)
   const registered = tables.get(key)
   if (registered === undefined) {
-    const entry: RegisteredTable = { definition, ready: false, preparing: null, lastWrites: new Map() }
+    const entry: RegisteredTable = { definition, ready: false, preparing: null, lastWrites: new Map(), resets: 0 }
     tables.set(key, entry)
     return entry
   }

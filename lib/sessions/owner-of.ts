@@ -1,12 +1,18 @@
 import type { SessionData } from 'express-session'
-import { UnserializableSessionError } from '../errors'
+import { describeValue, Hidden, UnserializableSessionError } from '../errors'
 import type { ResolvedOptions } from '../options'
 import { textRefusal } from '../record/stored-id'
 
-/** Whose session it is, as the owner column holds it; null if it is nobody's. */
+/** Whose session it is, as the owner column holds it: a text, also of a number; null if it is nobody's. */
 export function ownerOf({ owner }: ResolvedOptions, session: SessionData): string | null {
-  const id = owner(session)
+  const id: unknown = owner(session)
   if (id === null || id === undefined || id === '') return null
+  if (typeof id !== 'string' && typeof id !== 'bigint' && !Number.isFinite(id)) {
+    const given = typeof id === 'number' ? String(id) : describeValue(new Hidden(id))
+    throw new UnserializableSessionError(
+      `the option owner must return a string, a finite number, a bigint, null or undefined, got ${given}`
+    )
+  }
   const ownerId = String(id)
   const refusal = textRefusal(ownerId)
   if (refusal !== undefined) throw new UnserializableSessionError(`its owner id cannot be stored: ${refusal}`)

@@ -4,8 +4,8 @@ import { UNKNOWN_REVISION } from '../dialects/dialect'
 import { SessionConflictError, SessionTooLargeError } from '../errors'
 import { decode, type EncodedSession, encode } from '../record/codec'
 import { expiryOf } from '../record/expiry'
+import { isKnownText, type KnownRevision } from '../record/known-revision'
 import { mergeSessions } from '../record/merge'
-import type { KnownRevision } from '../record/revisions'
 import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
 
@@ -24,6 +24,8 @@ export interface Draft {
   readonly deliberate: boolean
   readonly ownerId: string | null
   readonly now: number
+  /** A touch never writes anew what was ended. */
+  readonly operation: 'set' | 'touch'
   /** Whose time bounds it. */
   readonly caller: Caller | undefined
 }
@@ -47,7 +49,7 @@ export class SessionWriter {
     if (known === undefined) return this.put(draft, encoded)
     const shortened = draft.deliberate && draft.expiresAt < known.expiresAt
     // Fastify sets the whole session on every request, and express-session does with `resave`.
-    if (encoded.comparable === known.comparable && !shortened && !known.outdated)
+    if (isKnownText(encoded.comparable, 'comparable', known) && !shortened && !known.outdated && !known.byHand)
       return this.renew(draft.storedId, draft.session, draft.expiresAt, draft.caller)
     return this.update(draft, encoded, known)
   }
@@ -58,7 +60,9 @@ export class SessionWriter {
     const encoded = await encode(options.codec, draft.storable, draft.storedId)
     const { storedId: id, revision, expiresAt } = known
     const hit = await records.update({ id, revision, data: encoded.data, expiresAt, ownerId: draft.ownerId }, draft.caller)
-    if (hit) this.remember({ ...draft, expiresAt }, encoded, { revision: revision + 1, data: encoded.data, createdAt: known.createdAt })
+    if (!hit) return
+    const row = { revision: revision + 1, data: encoded.data, createdAt: known.createdAt, byHand: false }
+    this.remember({ ...draft, expiresAt }, encoded, row)
   }
 
   /** Renews the expiry of a session that is alive. */
@@ -76,12 +80,12 @@ export class SessionWriter {
   private put(draft: Draft, encoded: EncodedSession): Promise<void> {
     const { records, announce } = this.parts
     const record = { id: draft.storedId, data: encoded.data, expiresAt: draft.expiresAt, ownerId: draft.ownerId, createdAt: draft.now }
-    const written: Promise<number | null> = mayBeStale(draft.session)
-      ? records.putUnlessDead(record, draft.caller)
-      : records.put(record, draft.caller)
+    const byHand = isPlain(draft.session)
+    const wins = byHand || isNew(draft.session)
+    const written: Promise<number | null> = wins ? records.put(record, draft.caller) : records.putUnlessDead(record, draft.caller)
     return written.then((revision) => {
       if (revision === null) announce('dropped', { operation: 'set' })
-      else this.remember(draft, encoded, { revision, data: encoded.data, createdAt: draft.now })
+      else this.remember(draft, encoded, { revision, data: encoded.data, createdAt: draft.now, byHand })
     })
   }
 
@@ -90,17 +94,20 @@ export class SessionWriter {
     const { records, announce, options } = this.parts
     let { revision } = known
     // After an earlier merge the row holds more than the object does.
-    let version = known.base === known.data ? asDrafted(draft, encoded) : await this.merge(draft, encoded, known, known.data)
+    const holdsMore = known.base !== known.data && known.compact === undefined
+    let version = holdsMore ? await this.merge(draft, encoded, known, known.data) : asDrafted(draft, encoded)
     // What was known in a transaction may have been rolled back: then the row is looked at first.
-    const isKnown = known.revision !== UNKNOWN_REVISION
+    const isKnown = known.revision !== UNKNOWN_REVISION && (known.compact === undefined || known.base === known.data)
     let isCertain = isKnown && (known.transaction === undefined || known.transaction === this.parts.transaction)
     for (let tries = 1; tries <= MAX_TRIES; tries++) {
       if (isCertain && (await this.updateAt(revision, draft, version))) return this.written(draft, encoded, known, version, revision + 1)
       const current = await records.load(draft.storedId, draft.caller)
-      if (current === null || current.expiresAt <= options.clock()) return announce('dropped', { operation: 'set' })
+      if (current === null || current.expiresAt <= options.clock()) {
+        return known.byHand && draft.operation === 'set' ? this.put(draft, encoded) : announce('dropped', { operation: draft.operation })
+      }
       const wasCertain = isCertain
       isCertain = true
-      if (!wasCertain && (current.revision === revision || !isKnown) && current.data === known.data) {
+      if (!wasCertain && (current.revision === revision || !isKnown) && isKnownText(current.data, 'data', known)) {
         revision = current.revision
         continue
       }
@@ -121,7 +128,7 @@ export class SessionWriter {
 
   private written(draft: Draft, encoded: EncodedSession, known: KnownRevision, { data, contested }: Version, revision: number): void {
     if (contested.length > 0) this.parts.announce('conflict', { policy: 'merge', keys: contested })
-    this.remember(draft, encoded, { revision, data, createdAt: known.createdAt })
+    this.remember(draft, encoded, { revision, data, createdAt: known.createdAt, byHand: known.byHand })
   }
 
   private updateAt(revision: number, draft: Draft, { data, expiresAt, ownerId }: Version): Promise<boolean> {
@@ -134,7 +141,11 @@ export class SessionWriter {
   private async merge(draft: Draft, encoded: EncodedSession, known: KnownRevision, current: string): Promise<Version> {
     const { options } = this.parts
     const open = (data: string) => decode(options.codec, data, draft.storedId)
-    const [base, ours, theirs] = await Promise.all([open(known.base), open(encoded.data), open(current)])
+    if (known.compact !== undefined && known.compact.base === undefined) {
+      throw new SessionConflictError('it has too many keys to be merged, because its client set a copy of what it had loaded')
+    }
+    const before = known.compact?.base ?? open(known.base)
+    const [base, ours, theirs] = await Promise.all([before, open(encoded.data), open(current)])
     const { merged, contested } = mergeSessions(base, ours, theirs)
     const session = merged as unknown as SessionData
     const { data } = await encode(options.codec, session, draft.storedId)
@@ -152,7 +163,7 @@ export class SessionWriter {
     if (bytes > maxDataBytes) throw new SessionTooLargeError(bytes, maxDataBytes)
   }
 
-  private remember(draft: Draft, encoded: EncodedSession, row: Pick<KnownRevision, 'revision' | 'data' | 'createdAt'>): void {
+  private remember(draft: Draft, encoded: EncodedSession, row: Pick<KnownRevision, 'revision' | 'data' | 'createdAt' | 'byHand'>): void {
     this.parts.revisions.remember(draft.session, {
       ...row,
       storedId: draft.storedId,
@@ -170,12 +181,16 @@ function asDrafted({ expiresAt, ownerId }: Draft, { data }: EncodedSession): Ver
   return { data, expiresAt, ownerId, contested: [] }
 }
 
-/**
- * True for an object of a class that is not express-session's own, such as Fastify's session: it may have been loaded long before, and
- * nothing tells. A session of express-session that we did not load is new, and a plain object was written by hand.
- */
-function mayBeStale(session: SessionData): boolean {
+/** True for a plain object. If it was not loaded, it was written by hand. */
+function isPlain(session: SessionData): boolean {
   const prototype = Object.getPrototypeOf(session)
-  const isPlain = prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
-  return !isPlain && typeof (session as { resetMaxAge?: unknown }).resetMaxAge !== 'function'
+  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
+}
+
+/**
+ * True for a session of express-session that we did not load. An object of another class, such as Fastify's session, may have been loaded
+ * long before, and nothing tells where its client is not tracked.
+ */
+function isNew(session: SessionData): boolean {
+  return typeof (session as { resetMaxAge?: unknown }).resetMaxAge === 'function'
 }

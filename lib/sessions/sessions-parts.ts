@@ -10,6 +10,8 @@ export interface SessionsParts {
   readonly records: SessionRecords
   readonly order: WriteOrder
   readonly revisions: Revisions
+  /** Whether what `get` gives may be copied before it is set. express-session does not, and says what it has made of it. */
+  readonly isCopied: () => boolean
   readonly announce: Announce
   /** What stands for the transaction of the caller, if the records are in one. */
   readonly transaction: object | undefined

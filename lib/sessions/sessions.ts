@@ -4,12 +4,13 @@ import type { SessionRecord } from '../dialects/dialect'
 import { isOurs, UnreadableSessionError } from '../errors'
 import { decode, encode } from '../record/codec'
 import { expiryOf, touchThreshold } from '../record/expiry'
-import type { KnownRevision } from '../record/revisions'
+import type { KnownRevision } from '../record/known-revision'
 import { cookieOf, maxAgeChanged, toStorable, withExpiry } from '../record/storable'
 import { HASH_LENGTH, plainIdRefusal, storedIdOf } from '../record/stored-id'
 import { isPromiseLike, type Soon } from '../soon'
 import { ownerOf } from './owner-of'
 import { PlainIdUpgrade } from './plain-id-upgrade'
+import type { SessionScan } from './session-scan'
 import { type Draft, SessionWriter } from './session-writer'
 import type { SessionsParts } from './sessions-parts'
 
@@ -28,6 +29,8 @@ export class Sessions {
   load(sessionId: string, caller: Caller): Promise<SessionData | null> {
     if (!this.canExist(sessionId)) return Promise.resolve(null)
     const storedId = this.storedId(sessionId)
+    // Before anything is awaited.
+    if (this.parts.isCopied()) this.parts.revisions.enterLoad(storedId)
     return this.parts.order.read(storedId, () =>
       this.parts.records.load(storedId, caller).then((record) => {
         if (record !== null && this.isLive(record)) return this.open(record)
@@ -37,9 +40,9 @@ export class Sessions {
   }
 
   /** Writes the session as it is now, unless it was destroyed or has expired since it was loaded. */
-  save(sessionId: string, session: SessionData, caller: Caller): Promise<void> {
+  save(sessionId: string, session: SessionData, caller: Caller, operation: Draft['operation'] = 'set'): Promise<void> {
     const storedId = this.storedId(sessionId)
-    const draft = this.draft(storedId, session, caller)
+    const draft = this.draft(storedId, session, caller, operation)
     // The caller may change the session while we wait for our turn: what is written is what it was now.
     const encoded = encode(this.parts.options.codec, draft.storable, storedId)
     if (!isPromiseLike(encoded)) return this.parts.order.write(storedId, () => this.writer.write(draft, encoded))
@@ -59,7 +62,7 @@ export class Sessions {
     if (known !== undefined) {
       const shortened = expiresAt < known.expiresAt && typeof options.ttlSeconds === 'function'
       // express-session calls touch, not set, when only the cookie was changed.
-      if (shortened || maxAgeChanged(originalMaxAge, known.maxAge)) return this.save(sessionId, session, caller)
+      if (shortened || maxAgeChanged(originalMaxAge, known.maxAge)) return this.save(sessionId, session, caller, 'touch')
       const moved = expiresAt - known.expiresAt
       if (moved < touchThreshold(options.touchAfterMs, expiresAt - now)) return Promise.resolve()
     }
@@ -70,14 +73,21 @@ export class Sessions {
   async destroy(sessionId: string, caller?: Caller): Promise<void> {
     if (!this.canExist(sessionId)) return
     const storedId = this.storedId(sessionId)
+    this.parts.revisions.ended(storedId)
     return this.parts.order.write(storedId, async () => {
       await this.upgrade?.remove(sessionId, storedId, caller)
       await this.parts.records.remove(storedId, caller)
     })
   }
 
+  /** Ends all sessions that the scan is over. */
+  clear(scan: SessionScan): Promise<void> {
+    this.parts.revisions.allEnded()
+    return scan.clear((storedId) => this.end(storedId))
+  }
+
   /** Ends the session of a row. */
-  end(storedId: string): Promise<void> {
+  private end(storedId: string): Promise<void> {
     const id = storedId.slice(this.parts.options.prefix.length)
     return this.upgrade !== undefined && id.length !== HASH_LENGTH ? this.destroy(id) : this.parts.records.remove(storedId)
   }
@@ -108,9 +118,11 @@ export class Sessions {
       createdAt,
       maxAge: session.cookie.originalMaxAge,
       outdated: rewrite !== 'not',
+      byHand: false,
       transaction: this.parts.transaction
     }
-    this.parts.revisions.remember(withExpiry(session, expiresAt), known)
+    this.parts.revisions.loaded(session, known, this.parts.isCopied())
+    withExpiry(session, expiresAt)
     if (rewrite !== 'at-once') return session
     const rewritten = (async () => this.writer.rewrite(this.draft(storedId, session), known))()
     // It was read all the same, and its next write will do it.
@@ -140,16 +152,16 @@ export class Sessions {
     return expiresAt > now && createdAt + maxLifetimeSeconds * 1000 > now
   }
 
-  private draft(storedId: string, session: SessionData, caller?: Caller): Draft {
+  private draft(storedId: string, session: SessionData, caller?: Caller, operation: Draft['operation'] = 'set'): Draft {
     const { options, revisions } = this.parts
-    const known = revisions.of(session, storedId)
+    const known = revisions.find(session, storedId)
     const storable = toStorable(session, known)
     const now = options.clock()
     const expiresAt = expiryOf(session, options, now, known?.createdAt ?? now)
     // The expiry it was loaded with may have passed since, and another request may have renewed it.
     const endsNow = expiresAt <= now && expiresAt !== known?.expiresAt
     const deliberate = typeof options.ttlSeconds === 'function' || endsNow || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
-    return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now, caller }
+    return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now, caller, operation }
   }
 
   private storedId(sessionId: string): string {

@@ -104,6 +104,13 @@ export class SessionTable {
     return this.run('length', 1, () => this.scan.count(range, after), true)
   }
 
+  /** Deletes every row, also those that keep destroyed sessions dead: for tests. */
+  deleteAll(): Soon<void> {
+    const { schemaName, tableName } = this.table
+    const name = this.dialect.quote(schemaName, tableName)
+    return this.run('reset', 1, () => this.db.run(`DELETE FROM ${name}`).then(() => undefined))
+  }
+
   /** Deletes at most `limit` rows that have been dead for the grace. */
   prune(limit: number): Soon<number> {
     return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit, this.now()), true)

@@ -1,4 +1,5 @@
 export { type MemoryDatabase, type MemoryDatabaseOptions, MissingDriverError, memoryDatabase } from './memory-database'
+export { reset } from './reset'
 export { resetSchema } from './reset-schema'
 export { type RolledBack, rolledBack, SchemaChangeCommitsError, TestEndedError } from './rolled-back'
 export {

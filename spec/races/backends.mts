@@ -20,6 +20,8 @@ export interface Backend extends AsyncDisposable {
   readonly counter: StatementCounter | undefined
   /** Removes every table. Undefined where there are none. */
   readonly dropTables: (() => Promise<void>) | undefined
+  /** Runs a statement, as an application does it past its store. Undefined where there is no SQL. */
+  readonly execute: ((sql: string) => Promise<void>) | undefined
   /** From now on each write to a table that is there takes so long in the database. Undefined where that cannot be had. */
   readonly slowWrites: ((ms: number) => Promise<void>) | undefined
   /** Ends the connections of all others, on the server's side. */
@@ -41,6 +43,7 @@ export async function openPostgres(serverUrl: string): Promise<Backend> {
     name: 'postgres',
     url: overLine(withPath(serverUrl, name), wire.line),
     ...wire,
+    execute: async (sql) => void (await admin.query(sql)),
     async dropTables() {
       for (const table of await tables()) await admin.query(`DROP TABLE "${table}"`)
     },
@@ -78,6 +81,7 @@ export async function openMysql(serverUrl: string): Promise<Backend> {
     name: 'mysql',
     url: overLine(withPath(serverUrl, name), wire.line),
     ...wire,
+    execute: async (sql) => void (await admin.query(sql)),
     async dropTables() {
       for (const table of await column('SHOW TABLES')) await admin.query(`DROP TABLE \`${table}\``)
     },
@@ -114,6 +118,7 @@ export async function openSqlite(): Promise<Backend> {
     counter: undefined,
     slowWrites: undefined,
     killConnections: undefined,
+    execute: async (sql) => void admin.exec(sql),
     async dropTables() {
       for (const table of tables()) admin.exec(`DROP TABLE "${table}"`)
     },
@@ -136,6 +141,7 @@ export async function openRedis(serverUrl: string, database = 9): Promise<Backen
     url: overLine(url, wire.line),
     ...wire,
     dropTables: undefined,
+    execute: undefined,
     slowWrites: undefined,
     async killConnections() {
       wire.line.cut()
@@ -157,6 +163,7 @@ export async function openMemory(): Promise<Backend> {
       line: undefined,
       counter: undefined,
       dropTables: undefined,
+      execute: undefined,
       slowWrites: undefined,
       killConnections: undefined
     },

@@ -77,14 +77,17 @@ export async function lostUpdates([first, second = first]: readonly [Site, Site?
 /** What the slow request does to the session it had loaded: change it, or only read it. With `resave` the latter writes it, too. */
 export type Reviver = 'change' | 'read'
 
+/** What ends the session: the visitor, its time, or the application by SQL, past its store. */
+export type Killer = 'logout' | 'expiry' | ((sid: string) => Promise<void>)
+
 /**
- * A slow request has loaded the session; meanwhile the visitor logs out, or the session expires; then the slow request ends.
+ * A slow request has loaded the session; meanwhile the visitor logs out, or the session expires, or the application ends it by SQL; then the slow request ends.
  * Wrong: the store has the session again, or whoever has the cookie is logged in. A session that expires lives `lifeMs`, before and after it was
  * revived: with a slow store on a busy machine, too short a life is over again before anyone has looked.
  */
 export async function resurrections(
   [first, second = first]: readonly [Site, Site?],
-  options: RaceOptions & { killer: 'logout' | 'expiry'; reviver: Reviver; lifeMs?: number }
+  options: RaceOptions & { killer: Killer; reviver: Reviver; lifeMs?: number }
 ): Promise<RaceResult> {
   const { application = 'express', killer, reviver, lifeMs = 600 } = options
   return race(options, async () => {
@@ -94,6 +97,7 @@ export async function resurrections(
     const gate = randomUUID()
     const slow = browser.tab().open(second.url(application, `/${reviver}`, { gate }))
     await second.arrived(gate)
+    if (typeof killer === 'function') await killer(sid)
     if (killer === 'logout') await browser.tab().open(first.url(application, '/logout'))
     while (await first.exists(sid)) await sleep(25)
     await second.open(gate)

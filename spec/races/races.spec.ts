@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkLeaksPerFile } from '../support/leaks'
 import { lostUpdates, type RaceResult, type Reviver, resurrections, staleReads } from './races.mjs'
@@ -15,8 +16,17 @@ const slowRequests: Record<string, { application: Application; reviver: Reviver 
   'only reads the session': { application: 'express', reviver: 'read' },
   'only reads the session, with resave': { application: 'resaving', reviver: 'read' },
   'changes the session, in Fastify': { application: 'fastify', reviver: 'change' },
-  'only reads the session, in Fastify': { application: 'fastify', reviver: 'read' }
+  'only reads the session, in Fastify': { application: 'fastify', reviver: 'read' },
+  'changes the session, with express-openid-connect': { application: 'openid', reviver: 'change' },
+  'only reads the session, with express-openid-connect': { application: 'openid', reviver: 'read' }
 }
+
+const ENDED_BY_SQL: Record<string, (storedId: string) => string> = {
+  DELETE: (storedId) => `DELETE FROM sessions WHERE id = '${storedId}'`,
+  UPDATE: (storedId) => `UPDATE sessions SET expires_at = 0, revision = revision + 1 WHERE id = '${storedId}'`
+}
+
+const storedIdOf = (sid: string) => hash('sha256', sid, 'base64url')
 
 describeRaces('requests that race for one session', (database) => {
   let stage: Stage
@@ -37,6 +47,15 @@ describeRaces('requests that race for one session', (database) => {
     expect(await lostUpdates(stage.sites, { rounds, application: 'resaving' })).toEqual(clean)
   })
 
+  it.each(['fastify', 'openid'] as const)(
+    'all keep what they changed, by a client that sets copies: %s',
+    { timeout: slowly },
+    async (application) => {
+      expect(await lostUpdates([stage.sites[0]], { rounds, application })).toEqual(clean)
+      expect(await lostUpdates(stage.sites, { rounds, application })).toEqual(clean)
+    }
+  )
+
   for (const [does, { application, reviver }] of Object.entries(slowRequests)) {
     describe(`when a slow request ${does}`, () => {
       it('leave the visitor logged out who logged out meanwhile, in the same process', { timeout: slowly }, async () => {
@@ -47,6 +66,17 @@ describeRaces('requests that race for one session', (database) => {
         expect(await resurrections(stage.sites, { rounds, application, reviver, killer: 'logout' })).toEqual(clean)
       })
 
+      it.each(Object.entries(ENDED_BY_SQL))(
+        'leave the session ended that the application ended by SQL: %s',
+        { timeout: slowly },
+        async (_how, sql) => {
+          const killer = (sid: string) => stage.backend.execute?.(sql(storedIdOf(sid))) ?? Promise.reject(new Error('no SQL'))
+          expect(await resurrections(stage.sites, { rounds, application, reviver, killer })).toEqual(clean)
+        }
+      )
+
+      // Its sessions live as long as the middleware says, which the page cannot shorten.
+      if (application === 'openid') return
       it('leave the session expired that expired meanwhile', { timeout: slowly }, async () => {
         expect(await resurrections(stage.sites, { rounds, application, reviver, killer: 'expiry' })).toEqual(clean)
       })

@@ -10,10 +10,12 @@ export interface Addresses {
   /** Express with `resave: true`. */
   readonly resaving: string
   readonly fastify: string
+  /** Express with express-openid-connect, whose sessions are its own. */
+  readonly openid: string
   readonly control: string
 }
 
-export type Application = 'express' | 'resaving' | 'fastify'
+export type Application = 'express' | 'resaving' | 'fastify' | 'openid'
 
 const here = import.meta.dirname ?? dirname(fileURLToPath(import.meta.url))
 

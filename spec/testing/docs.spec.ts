@@ -33,7 +33,7 @@ describe('the examples of docs/testing.md', () => {
 
   it('run in node:test', { timeout: 60_000 }, async () => {
     const tests = files.filter((file) => file.endsWith('.node-test.mjs'))
-    expect(tests).toHaveLength(5)
+    expect(tests).toHaveLength(6)
     const { stdout } = await promisify(execFile)(process.execPath, ['--test', '--test-reporter=tap', ...tests], { cwd: project, env })
     expect(stdout).toMatch(/^# fail 0$/m)
     expect(Number(/^# pass (\d+)$/m.exec(stdout)?.[1])).toBeGreaterThanOrEqual(80)

@@ -1,0 +1,48 @@
+/** A session as merges see it: by key, with the keys inside an envelope one by one. */
+export type Entries = ReadonlyMap<string, unknown>
+
+/** What stands before a key inside the `data` of an envelope; no key of an envelope itself begins so. */
+const INSIDE = 'data.'
+const ENVELOPE_KEYS = ['cookie', 'data', 'header']
+
+/**
+ * The keys and values of a session. Values are whole, with one exception: express-openid-connect keeps the session of the application
+ * under the one key `data`, beside `header` and `cookie`. There the keys inside `data` are what requests change.
+ */
+export function entriesOf(session: object): Entries {
+  if (!isEnvelope(session)) return new Map(Object.entries(session))
+  const inside = Object.entries(session.data).map(([key, value]): [string, unknown] => [INSIDE + key, value])
+  return new Map<string, unknown>([['header', session.header], ...inside, ['cookie', session.cookie]])
+}
+
+/** The session that has these entries. */
+export function sessionOf(entries: Iterable<readonly [string, unknown]>, like: object): Record<string, unknown> {
+  // fromEntries defines own properties: a key named __proto__ stays a key.
+  if (!isEnvelope(like)) return Object.fromEntries(entries)
+  const all = [...entries]
+  const data = all.filter(([key]) => key.startsWith(INSIDE)).map(([key, value]) => [key.slice(INSIDE.length), value] as const)
+  const { header, cookie } = Object.fromEntries(all)
+  return { header, data: Object.fromEntries(data), cookie }
+}
+
+/** Names of keys as the application knows them. The other keys of an envelope change with each request, and say nothing. */
+export function namesOf(keys: readonly string[], like: object): string[] {
+  if (!isEnvelope(like)) return [...keys]
+  return keys.filter((key) => key.startsWith(INSIDE)).map((key) => key.slice(INSIDE.length))
+}
+
+/** A session as express-openid-connect sets it. */
+interface Envelope {
+  readonly header: object
+  readonly data: object
+  readonly cookie: object
+}
+
+/** True for `{ header: { iat, uat, exp }, data: {…}, cookie: {…} }`, and nothing beside it. */
+export function isEnvelope(session: object): session is Envelope {
+  const keys = Object.keys(session)
+  if (keys.length !== ENVELOPE_KEYS.length || !ENVELOPE_KEYS.every((key) => keys.includes(key))) return false
+  const { header, data } = session as { header: { iat?: unknown; uat?: unknown; exp?: unknown } | null; data: unknown }
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) return false
+  return [header?.iat, header?.uat, header?.exp].every((moment) => typeof moment === 'number')
+}

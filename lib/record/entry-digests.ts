@@ -1,0 +1,73 @@
+import { hash } from 'node:crypto'
+import { inspect } from 'node:util'
+import { type Entries, entriesOf } from './entries'
+
+/** So many characters of the digest of a key, and of its value, are kept. */
+const KEY_LENGTH = 8
+const VALUE_LENGTH = 16
+const LENGTH = KEY_LENGTH + VALUE_LENGTH
+
+/** More keys than this are kept as one digest of all, so that a session of many small keys stays small here. */
+const MAX_KEYS = 256
+
+/**
+ * What is left of a large session that a request has loaded: enough to tell which keys have changed since, which is all that a merge asks of
+ * it. 24 bytes a key.
+ */
+export class EntryDigests {
+  private constructor(private readonly digests: string) {}
+
+  /** The digests of a session that comes from the codec, or undefined if it has too many keys. */
+  static of(session: object): EntryDigests | undefined {
+    const entries = entriesOf(session)
+    if (entries.size > MAX_KEYS) return undefined
+    let digests = ''
+    for (const [key, value] of entries) digests += keyDigest(key) + valueDigest(value)
+    return new EntryDigests(digests)
+  }
+
+  /** Whether the key has another value there, or is only here or only there. */
+  differs(entries: Entries, key: string): boolean {
+    const found = this.find(keyDigest(key))
+    if (found === undefined || !entries.has(key)) return (found === undefined) === entries.has(key)
+    return found !== valueDigest(entries.get(key))
+  }
+
+  private find(key: string): string | undefined {
+    for (let at = 0; at < this.digests.length; at += LENGTH) {
+      if (this.digests.startsWith(key, at)) return this.digests.slice(at + KEY_LENGTH, at + LENGTH)
+    }
+    return undefined
+  }
+}
+
+/** Tells a text from others. */
+export function digestOf(text: string): string {
+  return hash('sha256', text, 'base64url')
+}
+
+function keyDigest(key: string): string {
+  return digestOf(key).slice(0, KEY_LENGTH)
+}
+
+function valueDigest(value: unknown): string {
+  return digestOf(asText(value)).slice(0, VALUE_LENGTH)
+}
+
+const INSPECTED = { depth: Infinity, maxArrayLength: null, maxStringLength: null, customInspect: false, breakLength: Infinity } as const
+
+/** What JSON does not write, as a Map or a BigInt of a codec of the application, is written for people, and differs where they would see it. */
+function asText(value: unknown): string {
+  return isJson(value) ? JSON.stringify(value) : inspect(value, INSPECTED)
+}
+
+function isJson(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
+  if (Array.isArray(value)) return value.every(isJsonOrNull)
+  const prototype = Object.getPrototypeOf(value)
+  return (prototype === null || prototype === Object.prototype) && Object.values(value).every(isJsonOrNull)
+}
+
+function isJsonOrNull(value: unknown): boolean {
+  return value === null || isJson(value)
+}

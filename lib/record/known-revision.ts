@@ -1,0 +1,73 @@
+import { isPromiseLike, type Soon } from '../soon'
+import { decode, type SessionCodec } from './codec'
+import { digestOf, EntryDigests } from './entry-digests'
+import type { MaxAge } from './storable'
+
+/** What is known of a session object since it was loaded or saved. */
+export interface KnownRevision {
+  readonly storedId: string
+  readonly revision: number
+  /** The data of the row at this revision. */
+  readonly data: string
+  /** The data as the session object had it. Differs from `data` after a merge: what others changed is in the row, not in the object. */
+  readonly base: string
+  /** The text of the session object by which a change is noticed. */
+  readonly comparable: string
+  readonly expiresAt: number
+  readonly createdAt: number
+  /** The cookie's `originalMaxAge` as loaded. */
+  readonly maxAge: MaxAge
+  /** True if the codec would write the row's data otherwise today, with a newer key, say. */
+  readonly outdated: boolean
+  /** True for a plain object that was never loaded, only set: written by hand, it is written whatever became of its row. */
+  readonly byHand: boolean
+  /** The transaction in which this was read or written: if that was rolled back, the revision may have been given to other data. */
+  readonly transaction?: object | undefined
+  /** Set where the three texts are digests of themselves, so that they keep little alive. */
+  readonly compact?: { readonly base: EntryDigests | undefined } | undefined
+}
+
+/** Texts up to this many characters are kept as they are: digests of small ones would not be much smaller. */
+const KEPT_LENGTH = 4096
+
+/** Whether the text is the one that is known. */
+export function isKnownText(text: string, field: 'data' | 'comparable', known: KnownRevision): boolean {
+  return (known.compact === undefined ? text : digestOf(text)) === known[field]
+}
+
+/**
+ * Gives `use` the same revision, of a large session in a few hundred bytes; later, if the codec has to be waited for.
+ *
+ * @param session what the codec made of `base`, if that is there
+ */
+export function useCompacted(
+  known: KnownRevision,
+  codec: SessionCodec,
+  session: Soon<object> | undefined,
+  use: (known: KnownRevision) => void
+): void {
+  if (known.compact !== undefined || (known.base.length <= KEPT_LENGTH && known.data.length <= KEPT_LENGTH)) {
+    use(known)
+    return
+  }
+  const base = session ?? decode(codec, known.base, known.storedId)
+  if (!isPromiseLike(base)) use(compacted(known, base))
+  else Promise.resolve(base).then((decoded) => use(compacted(known, decoded)), ignore)
+}
+
+function ignore(): void {
+  // The text is kept: what it holds is found out when it is needed.
+}
+
+function compacted(known: KnownRevision, base: object): KnownRevision {
+  const isWhole = known.base === known.data
+  const digest = digestOf(known.data)
+  return {
+    ...known,
+    // After a merge the row holds more than the object does, and what that is will be found in the row.
+    data: isWhole ? digest : '',
+    base: isWhole ? digest : digestOf(known.base),
+    comparable: known.comparable === known.data ? digest : digestOf(known.comparable),
+    compact: { base: EntryDigests.of(base) }
+  }
+}

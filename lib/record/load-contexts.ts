@@ -1,0 +1,87 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { SessionCodec } from './codec'
+import { type KnownRevision, useCompacted } from './known-revision'
+
+/** One load, as the async context in which it was asked for knows it. */
+interface Load {
+  /** What the store that was asked keeps its revisions by. */
+  readonly by: object
+  readonly storedId: string
+  readonly era: number
+  /** Undefined until it is there, where nothing was found, and when the session was ended in the same context. */
+  known: KnownRevision | undefined
+}
+
+/** A request asks for one session, seldom for two. What an async context keeps alive must not grow with what is asked in it. */
+const MOST = 4
+
+const contexts = new AsyncLocalStorage<readonly Load[]>()
+
+/**
+ * What the code that runs now has loaded: for clients that set a copy of a session in which nothing is left of what `get` gave. Each load
+ * enters a context of its own, so that of two requests with one beginning neither sees what the other has loaded since.
+ */
+export class LoadContexts {
+  /** @param era grows when all that is known is forgotten */
+  constructor(
+    private readonly by: object,
+    private readonly era: { readonly resets: number }
+  ) {}
+
+  /**
+   * The caller is about to load the session. To be called before anything is awaited: then it reaches what follows the caller's callback and
+   * what follows its `await`. Of two loads of one session the later counts.
+   */
+  enter(storedId: string): void {
+    const load: Load = { by: this.by, storedId, era: this.era.resets, known: undefined }
+    const before = contexts.getStore()
+    contexts.enterWith(before === undefined ? [load] : this.withLatest(load, before))
+  }
+
+  /** What was loaded, unless it was ended here since. */
+  find(storedId: string): KnownRevision | undefined {
+    return this.load(storedId)?.known
+  }
+
+  /** @param session what the codec gave */
+  loaded(known: KnownRevision, codec: SessionCodec, session: object): void {
+    const load = this.load(known.storedId)
+    if (load !== undefined) useCompacted(known, codec, session, (small) => (load.known = small))
+  }
+
+  /** The session was written here: what comes after goes by that, if what came before was loaded. */
+  saved(known: KnownRevision, codec: SessionCodec): void {
+    const load = this.load(known.storedId)
+    if (load?.known === undefined) return
+    load.known = known
+    useCompacted(known, codec, undefined, (small) => {
+      if (load.known === known) load.known = small
+    })
+  }
+
+  /** The session was ended here: what is set under its id after that is another. */
+  ended(storedId: string): void {
+    const load = this.load(storedId)
+    if (load !== undefined) load.known = undefined
+  }
+
+  allEnded(): void {
+    for (const load of contexts.getStore() ?? []) if (load.by === this.by) load.known = undefined
+  }
+
+  private load(storedId: string): Load | undefined {
+    const loads = contexts.getStore()
+    if (loads === undefined) return undefined
+    for (const load of loads) if (load.storedId === storedId && load.by === this.by && load.era === this.era.resets) return load
+    return undefined
+  }
+
+  private withLatest(latest: Load, before: readonly Load[]): Load[] {
+    const loads = [latest]
+    for (const load of before) {
+      if (loads.length === MOST) break
+      if (load.storedId !== latest.storedId || load.by !== latest.by) loads.push(load)
+    }
+    return loads
+  }
+}

@@ -1,0 +1,26 @@
+import type { Call } from '../callbacks'
+import type { CallDeadlines } from '../caller'
+import type { ResolvedOptions } from '../options'
+import type { Statistics } from '../statistics'
+import { Observation, operationChannel } from '../tracing'
+
+/** A call as it is counted, bounded in time, and told to those who listen. */
+export class StoreCall extends Observation implements Call {
+  readonly onError: (error: unknown) => void
+
+  constructor(
+    operation: string,
+    readonly deadlines: CallDeadlines | null,
+    { dialect, onError }: ResolvedOptions,
+    statistics: Statistics,
+    private readonly ended: () => void
+  ) {
+    super(operationChannel, statistics, operation, dialect.name)
+    this.onError = onError
+  }
+
+  settled(error: unknown): void {
+    this.end(error)
+    this.ended()
+  }
+}
