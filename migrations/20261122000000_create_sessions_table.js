@@ -225,14 +225,14 @@ function cockroach(knex, names) {
   return {
     look: async () => {
       const sql = `SELECT column_name::text AS name, data_type::text AS type, character_maximum_length::text AS length,
-          is_nullable::text AS nullable, column_default::text AS by_default, is_hidden::text AS hidden
+          is_nullable::text AS nullable, column_default::text AS by_default
         FROM information_schema.columns
         WHERE table_schema = COALESCE(?::text, current_schema()::text) AND table_name = ?::text ORDER BY ordinal_position`
       const { rows } = await raw(knex, sql, [names.schemaName ?? null, names.tableName])
-      const found = rows.map(({ name, type, length, nullable, by_default, hidden }) => {
+      const found = rows.map(({ name, type, length, nullable, by_default }) => {
         const shown = length === null ? type : `${type}(${length})`
         const isNullable = nullable === 'YES'
-        const isRequired = !isNullable && by_default === null && hidden !== 'YES'
+        const isRequired = !isNullable && by_default === null
         return { name, type: shown, ...holdsOnPostgres(shown), isNullable, isRequired }
       })
       return rows.length === 0 ? null : { found, hasUniqueId: true, isSame: isSameExactly }
