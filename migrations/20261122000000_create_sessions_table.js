@@ -197,9 +197,10 @@ function postgres(knex, names) {
 
 const yes = (condition) => `CASE WHEN ${condition} THEN 'yes' ELSE 'no' END`
 
-// All is text, because an application may have the driver read other types as it likes.
+// All is text, because an application may have the driver read other types as it likes. Types are quoted where quote_all_identifiers is on.
 const LOOK_ON_POSTGRES = `SELECT c.relkind::text AS kind, a.attname::text AS name,
-    CASE WHEN y.typtype = 'd' THEN format_type(y.typbasetype, y.typtypmod) ELSE format_type(a.atttypid, a.atttypmod) END AS type,
+    replace(CASE WHEN y.typtype = 'd' THEN format_type(y.typbasetype, y.typtypmod) ELSE format_type(a.atttypid, a.atttypmod) END,
+      '"', '') AS type,
     ${yes("a.attgenerated <> '' OR a.attidentity = 'a'")} AS is_generated,
     ${yes('NOT a.attnotnull AND NOT y.typnotnull')} AS is_nullable,
     ${yes("a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL")} AS has_default,
