@@ -29,7 +29,8 @@ export {
   UnknownOptionError,
   UnreadableSessionError,
   UnserializableSessionError,
-  UnsupportedDatabaseError
+  UnsupportedDatabaseError,
+  type WrongColumn
 } from './errors'
 export type { ConflictEvent, DroppedEvent, SessionStoreEvents, UnreadableEvent } from './events'
 export type { ConflictPolicy, KnexSessionStoreOptions, UnreadablePolicy } from './options'

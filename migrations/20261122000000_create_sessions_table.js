@@ -199,9 +199,10 @@ function postgres(knex, names) {
 
 const yes = (condition) => `CASE WHEN ${condition} THEN 'yes' ELSE 'no' END`
 
-// All is text, because an application may have the driver read other types as it likes.
+// All is text, because an application may have the driver read other types as it likes. Types are quoted where quote_all_identifiers is on.
 const LOOK_ON_POSTGRES = `SELECT c.relkind::text AS kind, a.attname::text AS name,
-    CASE WHEN y.typtype = 'd' THEN format_type(y.typbasetype, y.typtypmod) ELSE format_type(a.atttypid, a.atttypmod) END AS type,
+    replace(CASE WHEN y.typtype = 'd' THEN format_type(y.typbasetype, y.typtypmod) ELSE format_type(a.atttypid, a.atttypmod) END,
+      '"', '') AS type,
     ${yes("a.attgenerated <> '' OR a.attidentity = 'a'")} AS is_generated,
     ${yes('NOT a.attnotnull AND NOT y.typnotnull')} AS is_nullable,
     ${yes("a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL")} AS has_default,
@@ -227,14 +228,14 @@ function cockroach(knex, names) {
   return {
     look: async () => {
       const sql = `SELECT column_name::text AS name, data_type::text AS type, character_maximum_length::text AS length,
-          is_nullable::text AS nullable, column_default::text AS by_default, is_hidden::text AS hidden
+          is_nullable::text AS nullable, column_default::text AS by_default
         FROM information_schema.columns
         WHERE table_schema = COALESCE(?::text, current_schema()::text) AND table_name = ?::text ORDER BY ordinal_position`
       const { rows } = await raw(knex, sql, [names.schemaName ?? null, names.tableName])
-      const found = rows.map(({ name, type, length, nullable, by_default, hidden }) => {
+      const found = rows.map(({ name, type, length, nullable, by_default }) => {
         const shown = length === null ? type : `${type}(${length})`
         const isNullable = nullable === 'YES'
-        const isRequired = !isNullable && by_default === null && hidden !== 'YES'
+        const isRequired = !isNullable && by_default === null
         return { name, type: shown, ...holdsOnPostgres(shown), isNullable, isRequired }
       })
       return rows.length === 0 ? null : { found, hasUniqueId: true, isSame: isSameExactly }

@@ -75,9 +75,12 @@ export async function dropSessionsTable(knex: Knex, options: SessionsTableOption
   }
 }
 
-/** What is looked at is what is dropped: by another connection a temporary table, or another search path, might give the name to another table. */
-function onOneConnection<T>(db: Database, { isInProcess }: Dialect, work: (db: Database) => Promise<T>): Promise<T> {
-  return db.isTransaction || isInProcess ? work(db) : db.transaction(work)
+/**
+ * What is looked at is what is dropped: on another connection a temporary table, or another search path, might give the name to another
+ * table. Not where dropping commits the transaction, nor where it would have to wait for a lock that it may not wait for in a transaction.
+ */
+function onOneConnection<T>(db: Database, { createsInTransaction, isInProcess }: Dialect, work: (db: Database) => Promise<T>): Promise<T> {
+  return db.isTransaction || isInProcess || !createsInTransaction ? work(db) : db.transaction(work)
 }
 
 function resolve(knex: Knex, options: SessionsTableOptions) {

@@ -142,20 +142,37 @@ const ofGhost: Maker = {
   }
 }
 
-const ofRails: Maker = {
+/** The session manager scs, for Go: many applications in one database have a table of this name. */
+const ofScs: Maker = {
   message: 'it lacks the columns',
   make: async (opened, tableName) => {
     await opened.knex.schema.createTable(tableName, (table) => {
-      table.increments('number')
-      table.string('token').notNullable()
+      table.string('token', 43).primary()
+      table.binary('data').notNullable()
+      table.timestamp('expiry').notNullable().index()
     })
-    return inserted(opened, tableName, { token: 'a session' })
+    return inserted(opened, tableName, { token: 'a session' }, 'expiry')
+  }
+}
+
+/** Most of our names, and types of its own, as applications with an ORM have it. */
+const ofApplication: Maker = {
+  message: 'its column expires_at is',
+  make: async (opened, tableName) => {
+    await opened.knex.schema.createTable(tableName, (table) => {
+      table.string('id').primary()
+      table.integer('user_id').notNullable()
+      table.text('data')
+      table.timestamp('expires_at').notNullable()
+      table.timestamp('created_at').defaultTo(opened.knex.fn.now())
+    })
+    return inserted(opened, tableName, { id: 'a session', user_id: 7 }, 'expires_at')
   }
 }
 
 async function inserted({ knex }: OpenDatabase, tableName: string, row: object, ...moments: string[]): Promise<ForeignTable> {
-  const at = Object.fromEntries(moments.map((name) => [name, new Date(0)]))
-  await knex(tableName).insert({ ...row, ...at })
+  const at = Object.fromEntries(moments.map((name) => [name, new Date(1_000_000_000_000)]))
+  await knex(tableName).insert({ ...row, ...at, ...('token' in row && { data: Buffer.from('a') }) })
   return {
     async check() {
       if ((await knex(tableName).where(row).select()).length !== 1) throw new Error('the row is not there as it was')
@@ -166,7 +183,13 @@ async function inserted({ knex }: OpenDatabase, tableName: string, row: object, 
   }
 }
 
-const EVERYWHERE = { 'connect-session-knex': ofKnex, 'connect-session-sequelize': ofSequelize, Ghost: ofGhost, 'somebody else': ofRails }
+const EVERYWHERE = {
+  'connect-session-knex': ofKnex,
+  'connect-session-sequelize': ofSequelize,
+  Ghost: ofGhost,
+  scs: ofScs,
+  'an application': ofApplication
+}
 
 export const MAKERS: Partial<Record<DatabaseName, Record<string, Maker>>> = {
   postgres: { ...EVERYWHERE, 'connect-pg-simple': ofPgSimple },

@@ -136,7 +136,7 @@ describeStores('a session that was ended', (kind) => {
     await using subject = await ended({ owner: () => 'ada' })
     const { knex, tableName } = subject.opened
     const [row] = await knex(tableName)
-    expect(row).toMatchObject({ data: '', owner_id: null })
+    expect(row).toMatchObject({ data: '{}', owner_id: null })
     expect(Number(row.expires_at)).toBe(0)
   })
 

@@ -28,16 +28,16 @@ export class CockroachDialect extends PostgresDialect {
   override async describe(db: Database, table: TableDefinition): Promise<FoundTable | null> {
     const rows = await this.select(
       db,
-      `SELECT column_name::text, data_type::text, character_maximum_length::text, is_nullable::text, column_default::text, is_hidden::text
+      `SELECT column_name::text, data_type::text, character_maximum_length::text, is_nullable::text, column_default::text
          FROM information_schema.columns
         WHERE table_schema = COALESCE(?::text, current_schema()::text) AND table_name = ?::text ORDER BY ordinal_position`,
       [table.schemaName ?? null, table.tableName]
     )
     if (rows.length === 0) return null
-    const columns = rows.map(([name, dataType, length, nullable, byDefault, hidden]) => {
+    const columns = rows.map(([name, dataType, length, nullable, byDefault]) => {
       const type = length === null ? String(dataType) : `${dataType}(${length})`
       const isNullable = nullable === 'YES'
-      const isRequired = !isNullable && byDefault === null && hidden !== 'YES'
+      const isRequired = !isNullable && byDefault === null
       return { name: String(name), type, holds: holdingOf(type), isNullable, isRequired }
     })
     return { columns, hasUniqueId: undefined }

@@ -3,13 +3,14 @@ import type { TableDefinition } from '../table-definition'
 
 /**
  * The connection's encoding, then what has the name, then one row for each of its columns. to_regclass follows the search_path as the
- * statements do, and is null, not an error, for what is not there. A domain is what it is a domain of. Everything comes as text.
+ * statements do, and is null, not an error, for what is not there. A domain is what it is a domain of. Everything comes as text. Types are
+ * quoted where quote_all_identifiers is on.
  */
 export const DESCRIBE = `SELECT current_setting('client_encoding'), c.relkind::text,
     CASE WHEN n.nspname <> current_schema() AND pg_catalog.pg_my_temp_schema() <> n.oid THEN n.nspname::text END,
     a.attname::text,
-    CASE WHEN y.typtype = 'd' THEN pg_catalog.format_type(y.typbasetype, y.typtypmod)
-      ELSE pg_catalog.format_type(a.atttypid, a.atttypmod) END,
+    replace(CASE WHEN y.typtype = 'd' THEN pg_catalog.format_type(y.typbasetype, y.typtypmod)
+      ELSE pg_catalog.format_type(a.atttypid, a.atttypmod) END, '"', ''),
     (a.attgenerated <> '' OR a.attidentity = 'a')::text,
     (a.attnotnull OR y.typnotnull)::text,
     (a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL)::text,
