@@ -99,6 +99,11 @@ describe('PostgreSQL tells why it lets nobody in:', () => {
     expect(error.message).toMatch(/does not let this user in.*Correct user, database and ssl.*The driver says: no pg_hba.conf entry for/)
   })
 
+  it('a password in the place of the user, without showing it', async () => {
+    const { message } = await errorWith({ user: PASSWORD })
+    expect(message).toMatch(/The driver says: no pg_hba\.conf entry for host "127\.0\.0\.1", user "…", database/)
+  })
+
   it('a database that does not exist', async () => {
     const error = await errorWith({ user: 'postgres', database: 'not_there' })
     expect(error).toMatchObject({ code: 'ERR_SESSION_DATABASE_UNREACHABLE', driverCode: '3D000' })
@@ -164,6 +169,20 @@ mysqlAvailable(`MariaDB tells why it lets nobody in${mysql.available ? '' : ` (s
     expect(missing.message).toMatch(/the database does not exist.*CREATE DATABASE.*The driver says: Unknown database 'not_there'/)
     const denied = await errorWith({ database: 'mysql' })
     expect(denied.message).toMatch(/may not use this database, or it does not exist.*GRANT .* ON the_database\.\* TO/)
+  })
+
+  it('too many connections', async () => {
+    for (const host of ['localhost', '127.0.0.1']) await admin.raw('GRANT USAGE ON *.* TO ??@? WITH MAX_USER_CONNECTIONS 1', [user, host])
+    const holder = createKnex({ client: 'mysql2', connection: { ...address, database: '', user, password: PASSWORD }, pool: { min: 0 } })
+    try {
+      await holder.raw('SELECT 1')
+      const error = await errorWith({ database: '' })
+      expect(error).toMatchObject({ code: 'ERR_SESSION_DATABASE_UNREACHABLE', driverCode: expect.stringMatching(/ER_/) })
+      expect(error.message).toMatch(/as many connections as are allowed; give each process a smaller pool/)
+    } finally {
+      await holder.destroy()
+      for (const host of ['localhost', '127.0.0.1']) await admin.raw('GRANT USAGE ON *.* TO ??@? WITH MAX_USER_CONNECTIONS 0', [user, host])
+    }
   })
 
   it('no database', async () => {
@@ -375,6 +394,32 @@ describe('SQLite tells what is wrong with its file:', () => {
     const error = await errorAt('ro.sqlite', { readonly: true })
     expect(error).toMatchObject({ code: 'ERR_SESSION_READ_ONLY' })
     expect(error.message).toMatch(/read-only: the file or its folder may not be written by this process, or Knex opens it so/)
+  })
+
+  it('what the application does with a new connection fails: its text is its own', async () => {
+    const connection = { filename: join(folder, 'any.sqlite') }
+    type Pragma = { exec(sql: string): void }
+    const failing = [
+      (_connection: Pragma, done: (error?: Error) => void) => done(new Error(`no key ${PASSWORD}`)),
+      (raw: Pragma, done: (error?: unknown) => void) => {
+        try {
+          raw.exec(`SELECT "${PASSWORD}" FROM`)
+        } catch (error) {
+          done(error)
+        }
+      },
+      (raw: Pragma, done: (error?: unknown) => void) => {
+        try {
+          raw.exec(`${PASSWORD} = 1`)
+        } catch (error) {
+          done(error)
+        }
+      }
+    ]
+    for (const afterCreate of failing) {
+      const { message } = await errorOf({ client: 'better-sqlite3', connection, pool: { min: 0, max: 1, afterCreate } })
+      expect(message).toMatch(/could not be made: see whether the Knex itself connects: await knex\.raw/)
+    }
   })
 
   it('the driver is of another Node', async () => {

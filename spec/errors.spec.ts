@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import * as lib from '../lib'
 import { describeValue, Hidden, isOurs } from '../lib/errors'
@@ -158,6 +160,12 @@ describe('the errors', () => {
     const classes = Object.entries(lib).filter(([name, value]) => /Error$/.test(name) && typeof value === 'function')
     const listed = ERRORS.map(([, name]) => name)
     expect(classes.map(([name]) => name).sort()).toEqual([...listed, 'SessionStoreError'].sort())
+  })
+
+  it('are explained one by one in docs/troubleshooting.md', () => {
+    const guide = readFileSync(join(__dirname, '..', 'docs', 'troubleshooting.md'), 'utf8')
+    const explained = [...guide.matchAll(/^\| `(ERR_SESSION_\w+)`/gm)].map(([, code]) => code)
+    expect(explained.sort()).toEqual(ERRORS.map(([, , code]) => code).sort())
   })
 
   it('have a code each', () => {

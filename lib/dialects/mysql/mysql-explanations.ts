@@ -42,5 +42,6 @@ export const MYSQL_EXPLANATIONS: Explanations = {
     HANDSHAKE_NO_SSL_SUPPORT: NO_SSL
   },
   withoutCode: [],
-  readOnly: 'it is a replica, or the server, the transaction or the connection is set to read-only; give the store a Knex of the primary'
+  readOnly:
+    'it is a replica, the server is set to read-only, or the statement was in a read-only transaction; give the store a Knex of the primary'
 }

@@ -43,5 +43,5 @@ export const POSTGRES_EXPLANATIONS: Explanations = {
     [/^Received unexpected |^Connection terminated|unexpected response|invalid response/i, NOT_THIS_SERVER]
   ],
   readOnly:
-    'it is a standby, or the connection or its role is set to read-only (default_transaction_read_only); give the store a Knex of the primary'
+    'it is a standby, or the statement was in a read-only transaction (default_transaction_read_only of the connection or its role); give the store a Knex of the primary'
 }
