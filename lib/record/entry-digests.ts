@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto'
 import { inspect } from 'node:util'
+import { UnserializableSessionError } from '../errors'
+import { TOO_DEEP } from './codec'
 import { type Entries, entriesOf } from './entries'
 
 /** So many characters of the digest of a key, and of its value, are kept. */
@@ -17,13 +19,17 @@ const MAX_KEYS = 256
 export class EntryDigests {
   private constructor(private readonly digests: string) {}
 
-  /** The digests of a session that comes from the codec, or undefined if it has too many keys. */
+  /** The digests of a session that comes from the codec, or undefined if it has too many keys, or is nested too deeply. */
   static of(session: object): EntryDigests | undefined {
     const entries = entriesOf(session)
     if (entries.size > MAX_KEYS) return undefined
-    let digests = ''
-    for (const [key, value] of entries) digests += keyDigest(key) + valueDigest(value)
-    return new EntryDigests(digests)
+    try {
+      let digests = ''
+      for (const [key, value] of entries) digests += keyDigest(key) + valueDigest(value)
+      return new EntryDigests(digests)
+    } catch {
+      return undefined
+    }
   }
 
   /** Whether the key has another value there, or is only here or only there. */
@@ -51,7 +57,12 @@ function keyDigest(key: string): string {
 }
 
 function valueDigest(value: unknown): string {
-  return digestOf(asText(value)).slice(0, VALUE_LENGTH)
+  try {
+    return digestOf(asText(value)).slice(0, VALUE_LENGTH)
+  } catch {
+    // The stack is used up.
+    throw new UnserializableSessionError(`it cannot be merged with what another request wrote: ${TOO_DEEP}`)
+  }
 }
 
 const INSPECTED = { depth: Infinity, maxArrayLength: null, maxStringLength: null, customInspect: false, breakLength: Infinity } as const

@@ -8,11 +8,11 @@ export const DESCRIBE = `WITH given AS (SELECT ? AS id, ? AS name),
   t AS (SELECT l.schema, l.name, CASE WHEN l.wr AND l.type = 'table' THEN 'without rowid' ELSE l.type END AS type FROM given, pragma_table_list(given.name) AS l
     WHERE ? IS NULL OR l.schema = ? COLLATE NOCASE
     ORDER BY l.schema = 'temp' DESC, l.schema = 'main' DESC LIMIT 1)
-  SELECT t.type, c.name, c.type, c."notnull" = 0,
-    c."notnull" <> 0 AND c.dflt_value IS NULL AND NOT (c.pk <> 0 AND lower(c.type) = 'integer'),
+  SELECT t.type AS kind, c.name AS column_name, c.type AS declared, c."notnull" = 0 AS is_nullable,
+    c."notnull" <> 0 AND c.dflt_value IS NULL AND NOT (c.pk <> 0 AND lower(c.type) = 'integer') AS is_required,
     EXISTS (SELECT 1 FROM given, pragma_index_list(t.name, t.schema) AS i
       WHERE i."unique" AND NOT i.partial
-        AND (SELECT group_concat(k.name, x'00') FROM pragma_index_info(i.name, t.schema) AS k) = given.id COLLATE NOCASE)
+        AND (SELECT group_concat(k.name, x'00') FROM pragma_index_info(i.name, t.schema) AS k) = given.id COLLATE NOCASE) AS has_unique_id
   FROM t, pragma_table_info(t.name, t.schema) AS c`
 
 /** What is not among them is a table. */
