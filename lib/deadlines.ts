@@ -16,6 +16,11 @@ export abstract class Bounded {
 
 /** A timer that is later than this, in milliseconds, says that this process stood still: a breakpoint, SIGSTOP, a long computation. */
 const STOOD_STILL_MS = 50
+/**
+ * What becomes due within so many milliseconds of another expires with it. Calls that began together end together, so that none of them is
+ * sent for a moment after the one before it has been given up.
+ */
+const TOGETHER_MS = 2
 /** The most time, in milliseconds, that is given once to what became due meanwhile. The answers may have arrived. */
 const SPARED_MS = 1000
 
@@ -103,7 +108,7 @@ export class Deadlines {
   }
 
   private expireUntil(now: number): void {
-    for (let bounded = this.first; bounded !== undefined && bounded.due <= now; bounded = this.first) {
+    for (let bounded = this.first; bounded !== undefined && bounded.due <= now + TOGETHER_MS; bounded = this.first) {
       this.remove(bounded)
       bounded.expire()
     }
