@@ -13,7 +13,7 @@ interface Load {
 }
 
 /** A request asks for one session, seldom for two. What an async context keeps alive must not grow with what is asked in it. */
-const MOST = 4
+const MOST = 2
 
 const contexts = new AsyncLocalStorage<readonly Load[]>()
 

@@ -31,7 +31,7 @@ export interface RevisionsOptions {
 const DEFAULTS: RevisionsOptions = { codec: json, tracksLoads: true, era: { resets: 0 } }
 
 /** So many objects in a session are marked: one is enough to know a copy by, and each costs. */
-const MARKED_PARTS = 3
+const MARKED_PARTS = 2
 
 let loads = 0
 
