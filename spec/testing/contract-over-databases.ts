@@ -4,8 +4,16 @@ import { sessionStoreContract } from '../../lib/testing/session-store-contract'
 import { type AnyDatabaseName, databasesAndPglite, describeDatabases, type OpenDatabase } from '../support/databases'
 import { checkLeaksPerFile } from '../support/leaks'
 
-/** The whole contract on KnexSessionStore with these options, on every database. */
-export function contractOverDatabases(title: string, options: Partial<KnexSessionStoreOptions> = {}): void {
+/**
+ * The whole contract on KnexSessionStore with these options, on every database.
+ *
+ * @param skip titles of specs that these options by design do not meet, with the reason
+ */
+export function contractOverDatabases(
+  title: string,
+  options: Partial<KnexSessionStoreOptions> = {},
+  skip: Readonly<Record<string, string>> = {}
+): void {
   checkLeaksPerFile()
   describeDatabases(
     title,
@@ -20,7 +28,7 @@ export function contractOverDatabases(title: string, options: Partial<KnexSessio
       sessionStoreContract(
         // A table of its own is an empty store, and costs less than a database of its own.
         () => new KnexSessionStore({ knex: opened.knex, tableName: `sessions_${++tables}`, pruneIntervalMs: false, ...options }),
-        { describe, it }
+        { describe, it, skip }
       )
     },
     databasesAndPglite
