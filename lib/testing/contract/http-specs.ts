@@ -182,7 +182,9 @@ export const httpSpecs = {
       const visitor = newVisitor()
       await login(visitor, 'Ada')
       await body(visitor, '/')
-      assert.equal(((await body(visitor, '/')) as { originalMaxAge: number }).originalMaxAge, 60_000)
+      const { originalMaxAge } = (await body(visitor, '/')) as { originalMaxAge: number }
+      // express-session reads the clock twice when it makes a cookie, and may find some milliseconds gone.
+      assert.ok(originalMaxAge > 59_000 && originalMaxAge <= 60_000, `expected a maxAge of a minute, got ${originalMaxAge}`)
     }),
 
   'over HTTP rolling sends the cookie again and moves the expiry': (subject) =>
