@@ -63,12 +63,17 @@ describe('PostgreSQL behind pgbouncer in transaction mode', async () => {
     expect(await database.knex.schema.hasTable('made_behind')).toBe(true)
   })
 
-  it('works with prepared statements if pgbouncer knows them, and else says what to do', async () => {
+  it('works with prepared statements if pgbouncer knows them, and else each call works or says what to do', async () => {
     const stores = range(4).map(() => open({ tableName: 'prepared' }))
-    const uses = stores.flatMap((store, each) => range(20).map((index) => store.set(`${each}-${index}`, handMade({ index }))))
-    const failures = (await Promise.allSettled(uses)).filter((use) => use.status === 'rejected').map(({ reason }) => reason)
+    const ids = stores.flatMap((store, each) => range(50).map((index) => ({ store, id: `${each}-${index}` })))
+    const uses = await Promise.allSettled(ids.map(({ store, id }) => store.set(id, handMade({ id }))))
+    const failures = uses.filter((use) => use.status === 'rejected').map(({ reason }) => reason)
     if (pgbouncer.knowsPreparedStatements) expect(failures).toEqual([])
-    else expect(failures).not.toEqual([])
+    // What was acknowledged is there. An older one fails now and then only: what it forgets is prepared anew a few times.
+    const reader = open({ tableName: 'prepared', prepare: false })
+    for (const [index, { id }] of ids.entries()) {
+      if (uses[index]?.status === 'fulfilled') expect(await reader.get(id)).toMatchObject({ id })
+    }
     for (const failure of failures) {
       expect(failure).toBeInstanceOf(DatabaseError)
       expect(failure.message).toMatch(/give the store the option prepare: false \(driver code (26000|42P05)\)/)
