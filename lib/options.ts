@@ -6,6 +6,7 @@ import { detectDialect } from './dialects/detect'
 import type { Dialect, Durability } from './dialects/dialect'
 import type { TableDefinition } from './dialects/table-definition'
 import { Hidden, InvalidOptionError } from './errors'
+import { ignoreRejection } from './ignore-rejection'
 import { json, type SessionCodec } from './record/codec'
 import type { TtlSeconds } from './record/expiry'
 import { HASH_LENGTH, ID_LENGTH, PREFIX_END, type StoredIdForm } from './record/stored-id'
@@ -153,6 +154,7 @@ const MAX_PREFIX = ID_LENGTH - HASH_LENGTH
 /** Ten years. More than that is a number of milliseconds by mistake. */
 const MAX_SECONDS = 315_360_000
 const SECONDS = `a positive number of seconds (not milliseconds), at most ${MAX_SECONDS}, which is ten years, or Infinity`
+const CLOCK = 'a function that returns milliseconds since the epoch'
 const TTL = `${SECONDS}, or a function of the session`
 /** Longer delays overflow Node's timers, which then fire at once. */
 const MAX_DELAY_MS = 2_147_483_647
@@ -190,7 +192,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     pruneBatchSize: option(options, 'pruneBatchSize', 1000, isCount, 'a whole number, 1 or more'),
     storedId,
     onError: guarded(option(options, 'onError', ignore, isFunction, 'a function')),
-    clock: option(options, 'clock', systemClock, isFunction, 'a function that returns milliseconds since the epoch'),
+    clock: checkedClock(option(options, 'clock', systemClock, isFunction, CLOCK)),
     owner: option(options, 'owner', nobody, isFunction, 'a function of the session'),
     conflict: option(options, 'conflict', 'merge', isConflictPolicy, "'merge', 'overwrite' or 'error'"),
     codec: option(options, 'codec', json, isCodec, 'an object with the functions encode and decode'),
@@ -237,12 +239,24 @@ const isPrefix = (value: unknown) =>
 
 /** What the application's `onError` throws must not come out where nobody can catch it. */
 function guarded(onError: (error: unknown) => void): (error: unknown) => void {
+  const ignoreThrown = (thrown: unknown) => debug('onError threw %s', (thrown as Error | undefined)?.name)
   return (error) => {
     try {
-      onError(error)
+      ignoreRejection(onError(error), ignoreThrown)
     } catch (thrown) {
-      debug('onError threw %s', (thrown as Error | undefined)?.name)
+      ignoreThrown(thrown)
     }
+  }
+}
+
+/** A moment that is no number would be stored as one in the past, and end the session. */
+function checkedClock(clock: () => number): () => number {
+  if (clock === systemClock) return clock
+  return () => {
+    const now: unknown = clock()
+    if (typeof now === 'number' && Number.isFinite(now)) return Math.floor(now)
+    ignoreRejection(now)
+    throw new InvalidOptionError('clock', CLOCK, typeof now === 'number' ? now : new Hidden(now))
   }
 }
 

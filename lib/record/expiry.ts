@@ -1,5 +1,6 @@
 import type { SessionData } from 'express-session'
 import { describeValue, Hidden, InvalidOptionError } from '../errors'
+import { ignoreRejection } from '../ignore-rejection'
 
 /** The last moment that fits the column of hours, a 32-bit integer, and JavaScript's Date: in the year 246953. */
 const LAST_MOMENT = 2_147_483_647 * 3_600_000
@@ -28,6 +29,7 @@ export function expiryOf(session: SessionData, { ttlSeconds, maxLifetimeSeconds 
 function asked(ttlSeconds: (session: SessionData) => number, session: SessionData): number {
   const seconds = ttlSeconds(session)
   if (typeof seconds === 'number' && !Number.isNaN(seconds)) return seconds
+  ignoreRejection(seconds)
   const given = typeof seconds === 'number' ? seconds : new Hidden(seconds)
   throw new InvalidOptionError('ttlSeconds', 'a function that returns a number of seconds', given)
 }

@@ -1,5 +1,6 @@
 import type { SessionData } from 'express-session'
 import { describeValue, Hidden, UnserializableSessionError } from '../errors'
+import { ignoreRejection } from '../ignore-rejection'
 import type { ResolvedOptions } from '../options'
 import { textRefusal } from '../record/stored-id'
 
@@ -8,6 +9,7 @@ export function ownerOf({ owner }: ResolvedOptions, session: SessionData): strin
   const id: unknown = owner(session)
   if (id === null || id === undefined || id === '') return null
   if (typeof id !== 'string' && typeof id !== 'bigint' && !Number.isFinite(id)) {
+    ignoreRejection(id)
     const given = typeof id === 'number' ? String(id) : describeValue(new Hidden(id))
     throw new UnserializableSessionError(
       `the option owner must return a string, a finite number, a bigint, null or undefined, got ${given}`
