@@ -5,6 +5,7 @@ import { WriteOrder } from './batching/write-order'
 import { withinTime } from './callbacks'
 import { Deadlines } from './deadlines'
 import { driverOf } from './dialects/dialect'
+import { getOrMake } from './get-or-make'
 import { Database } from './knex/database'
 import { Waits } from './knex/waits'
 import { type ResolvedOptions, systemClock } from './options'
@@ -79,13 +80,4 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
           isAlive: () => db.client.pool !== undefined
         })
   return { entry, table, records, order, budget, pruner, prune }
-}
-
-function getOrMake<Key extends object, Value>(map: WeakMap<Key, Value>, key: Key, make: () => Value): Value {
-  let value = map.get(key)
-  if (value === undefined) {
-    value = make()
-    map.set(key, value)
-  }
-  return value
 }

@@ -1,3 +1,5 @@
+import { getOrMake } from './get-or-make'
+
 /**
  * What is known of the pool of one Knex. Plain data, which every copy of this package in the process reads and changes, so that promises
  * about "your pool" hold for all of them together. Its shape must not change under `registry@1`.
@@ -33,11 +35,6 @@ export function processRegistry(): ProcessRegistry {
 
 /** The share of the Knex's client, made at the first call. */
 export function poolShareOf(client: object): PoolShare {
-  const { pools } = processRegistry()
-  let share = pools.get(client)
-  if (share === undefined) {
-    share = { used: 0, maxConnections: Number.POSITIVE_INFINITY, waiting: new Map(), kept: [] }
-    pools.set(client, share)
-  }
-  return share
+  const unused = (): PoolShare => ({ used: 0, maxConnections: Number.POSITIVE_INFINITY, waiting: new Map(), kept: [] })
+  return getOrMake(processRegistry().pools, client, unused)
 }

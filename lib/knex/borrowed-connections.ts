@@ -1,4 +1,5 @@
 import type { Deadlines } from '../deadlines'
+import { getOrMake } from '../get-or-make'
 import { poolShareOf } from '../process-registry'
 import { afterAnswers } from '../turns'
 import { type Connection, isPlainPool, type KnexClient } from './knex-client'
@@ -30,12 +31,7 @@ export class BorrowedConnections {
   }
 
   static of(client: KnexClient): BorrowedConnections {
-    let borrowed = ofClient.get(client)
-    if (borrowed === undefined) {
-      borrowed = new BorrowedConnections(client)
-      ofClient.set(client, borrowed)
-    }
-    return borrowed
+    return getOrMake(ofClient, client, () => new BorrowedConnections(client))
   }
 
   /**

@@ -1,3 +1,4 @@
+import { getOrMake } from '../get-or-make'
 import { monotonicNow } from '../natives'
 import { isTheDatabase } from './is-the-database'
 import type { Connection, ConnectionPool, KnexClient } from './knex-client'
@@ -37,12 +38,7 @@ export class PoolHealth {
 
   /** By the configuration, which a transaction has of the Knex that it came from. */
   static of(client: KnexClient): PoolHealth {
-    const key = client.config ?? client
-    let health = ofConfig.get(key)
-    if (health === undefined) {
-      health = new PoolHealth()
-      ofConfig.set(key, health)
-    }
+    const health = getOrMake(ofConfig, client.config ?? client, () => new PoolHealth())
     health.pool = client.pool ?? health.pool
     return health
   }

@@ -1,6 +1,7 @@
 import { withinTime } from '../callbacks'
 import { PoolExhaustedError, type PoolUsage, TimeoutError } from '../database-errors'
 import type { Deadlines } from '../deadlines'
+import { getOrMake } from '../get-or-make'
 import { monotonicNow } from '../natives'
 import { whileConnecting } from './failed-connecting'
 import type { Connection, KnexClient } from './knex-client'
@@ -25,12 +26,7 @@ export class PoolUse {
   }
 
   static of(client: KnexClient): PoolUse {
-    let use = ofClient.get(client)
-    if (use === undefined) {
-      use = new PoolUse(client)
-      ofClient.set(client, use)
-    }
-    return use
+    return getOrMake(ofClient, client, () => new PoolUse(client))
   }
 
   /** A connection of the pool. Give it back by {@link release}. */

@@ -1,4 +1,5 @@
 import type { SessionStoreError } from '../errors'
+import { getOrMake } from '../get-or-make'
 import type { KnexClient } from './knex-client'
 
 /** Makes the error of a call whose time was over while it waited; undefined if the reason has gone meanwhile. */
@@ -16,12 +17,7 @@ export class Waits {
   private constructor() {}
 
   static of(client: KnexClient): Waits {
-    let waits = ofClient.get(client)
-    if (waits === undefined) {
-      waits = new Waits()
-      ofClient.set(client, waits)
-    }
-    return waits
+    return getOrMake(ofClient, client, () => new Waits())
   }
 
   /** Begins one. Returns what ends it. */

@@ -1,6 +1,7 @@
 import type { Store } from 'express-session'
 import type { Knex } from 'knex'
 import { answer, type Callback } from '../callbacks'
+import { getOrMake } from '../get-or-make'
 import { sharedByCopies } from './context'
 import { AtomicSessionError } from './errors'
 import type { ReadyStore, StoresInUnits } from './stores-in-units'
@@ -127,17 +128,8 @@ function openUnit(unit: Unit | undefined): Unit | undefined {
 
 async function writerOf(unit: Unit, store: TransactionalStore): Promise<Record<string, Method>> {
   const trx = await unit.begin()
-  let ofUnit = writers.get(unit)
-  if (ofUnit === undefined) {
-    ofUnit = new WeakMap()
-    writers.set(unit, ofUnit)
-  }
-  let writer = ofUnit.get(store)
-  if (writer === undefined) {
-    writer = store.withTransaction(trx) as Record<string, Method>
-    ofUnit.set(store, writer)
-  }
-  return writer
+  const ofUnit = getOrMake(writers, unit, () => new WeakMap<TransactionalStore, Record<string, Method>>())
+  return getOrMake(ofUnit, store, () => store.withTransaction(trx) as Record<string, Method>)
 }
 
 function ignore(): void {

@@ -44,6 +44,8 @@ const FLOORS: readonly (readonly string[])[] = [
     'events',
     'counterparts',
     'process-registry',
+    'get-or-make',
+    'ignore-rejection',
     'unknown-option',
     'errors',
     'database-errors',

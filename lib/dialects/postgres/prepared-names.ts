@@ -1,3 +1,4 @@
+import { getOrMake } from '../../get-or-make'
 import { driverCode } from '../dialect'
 import type { PgConnection, Statement } from './prepared-query'
 
@@ -21,12 +22,7 @@ export class PreparedNames {
   private constructor(private readonly connection: PgConnection) {}
 
   static of(connection: PgConnection): PreparedNames {
-    let names = ofConnection.get(connection)
-    if (names === undefined) {
-      names = new PreparedNames(connection)
-      ofConnection.set(connection, names)
-    }
-    return names
+    return getOrMake(ofConnection, connection, () => new PreparedNames(connection))
   }
 
   /** Undefined where the statement is not to be kept. */

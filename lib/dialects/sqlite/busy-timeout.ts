@@ -1,3 +1,4 @@
+import { getOrMake } from '../../get-or-make'
 import { monotonicNow } from '../../natives'
 import { type DirectConnection, type DirectStatement, prepared } from './direct-connection'
 
@@ -17,12 +18,7 @@ export class BusyTimeout {
   }
 
   static of(connection: DirectConnection): BusyTimeout {
-    let timeout = ofConnection.get(connection)
-    if (timeout === undefined) {
-      timeout = new BusyTimeout(connection)
-      ofConnection.set(connection, timeout)
-    }
-    return timeout
+    return getOrMake(ofConnection, connection, () => new BusyTimeout(connection))
   }
 
   /** Does `work` without a busy timeout, and puts back the one that the application has set. Asked each time, for it may have changed. */

@@ -1,3 +1,4 @@
+import { getOrMake } from '../../get-or-make'
 import type { Connection } from '../../knex/knex-client'
 
 /** What better-sqlite3 offers, as far as it is used here. */
@@ -24,11 +25,7 @@ const statementsOf = new WeakMap<DirectConnection, Map<string, DirectStatement>>
 
 /** The statement, prepared once for each connection. */
 export function prepared(connection: DirectConnection, sql: string): DirectStatement {
-  let statements = statementsOf.get(connection)
-  if (statements === undefined) {
-    statements = new Map()
-    statementsOf.set(connection, statements)
-  }
+  const statements = getOrMake(statementsOf, connection, () => new Map<string, DirectStatement>())
   let statement = statements.get(sql)
   if (statement === undefined) {
     statement = connection.prepare(sql).safeIntegers(false)

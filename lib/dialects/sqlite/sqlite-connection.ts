@@ -1,3 +1,4 @@
+import { getOrMake } from '../../get-or-make'
 import type { Database } from '../../knex/database'
 import { type ConnectionPool, isPlainPool } from '../../knex/knex-client'
 import { uniqueId } from '../../knex/statement-events'
@@ -147,12 +148,7 @@ function onConnection<T>(db: Database, work: Work<T>): Soon<T> {
 }
 
 function queueOf(pool: ConnectionPool, { intent }: Work<unknown>): LockQueue {
-  let queues = queuesOf.get(pool)
-  if (queues === undefined) {
-    queues = { read: new LockQueue(), write: new LockQueue() }
-    queuesOf.set(pool, queues)
-  }
-  return queues[intent]
+  return getOrMake(queuesOf, pool, () => ({ read: new LockQueue(), write: new LockQueue() }))[intent]
 }
 
 async function onAcquired<T>(db: Database, work: (connection: DirectConnection) => Soon<T>): Promise<T> {
