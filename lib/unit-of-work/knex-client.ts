@@ -8,7 +8,7 @@ import type { Knex } from 'knex'
 export interface KnexClient {
   readonly config: Knex.Config
   readonly driverName: string
-  readonly pool?: { numUsed(): number }
+  readonly pool?: { numUsed(): number; readonly max?: number }
   transacting?: boolean
   query(connection: KnexConnection, statement: KnexStatement | string): Promise<unknown>
   stream(connection: KnexConnection, statement: KnexStatement, stream: RowStream, options: unknown): Promise<unknown>

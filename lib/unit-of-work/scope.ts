@@ -53,10 +53,16 @@ interface Wire {
 const scopes = sharedByCopies('scopes', () => new WeakMap<Knex.Transaction, Scope>())
 const GUARD = 'knex_session_store_guard'
 const READS = new Set(['select', 'first', 'pluck', 'columnInfo'])
+const WRITES = new Set(['insert', 'update', 'del', 'truncate', 'counter', 'upsert'])
 
 /** Said of a builder's or a statement's method; `raw` may do anything. */
 export function isRead(method: string | undefined): boolean {
   return method !== undefined && READS.has(method)
+}
+
+/** The same for what changes rows. */
+export function isWrite(method: string | undefined): boolean {
+  return method !== undefined && WRITES.has(method)
 }
 
 /**

@@ -5,6 +5,7 @@ import { getOrMake } from '../get-or-make'
 import { sharedByCopies } from './context'
 import { AtomicSessionError } from './errors'
 import type { ReadyStore, StoresInUnits } from './stores-in-units'
+import type { Intent } from './transaction'
 import { type Unit, unitOf } from './unit'
 
 /** What `session: 'atomic'` asks of a session store. */
@@ -100,7 +101,8 @@ async function perform(unit: Unit, store: TransactionalStore, operation: string,
   // The session shares the fate of the data.
   if (unit.isOver) return null
   try {
-    return await (await writerOf(unit, store))[operation]?.(...args)
+    const writer = await writerOf(unit, store, WRITES.includes(operation) ? 'write' : 'any')
+    return await writer[operation]?.(...args)
   } catch (error) {
     if (!unit.isOver) unit.stores.distrust(store)
     await unit.fail(error)
@@ -126,8 +128,8 @@ function openUnit(unit: Unit | undefined): Unit | undefined {
   return unit?.admits ? unit : undefined
 }
 
-async function writerOf(unit: Unit, store: TransactionalStore): Promise<Record<string, Method>> {
-  const trx = await unit.begin()
+async function writerOf(unit: Unit, store: TransactionalStore, intent: Intent): Promise<Record<string, Method>> {
+  const trx = await unit.begin(intent)
   const ofUnit = getOrMake(writers, unit, () => new WeakMap<TransactionalStore, Record<string, Method>>())
   return getOrMake(ofUnit, store, () => store.withTransaction(trx) as Record<string, Method>)
 }

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { clientOf, type KnexTransaction } from './knex-client'
+import { clientOf, type KnexConnection, type KnexTransaction } from './knex-client'
 
 /** How a transaction is to begin. */
 export interface Beginning {
@@ -7,7 +7,12 @@ export interface Beginning {
   readonly readOnly?: boolean | undefined
   /** Set for a transaction that may be prepared for a two-phase commit. */
   readonly xid?: string | undefined
+  /** What its first statement does, as far as that is known. */
+  readonly intent?: Intent | undefined
 }
+
+/** `'any'`: not known. */
+export type Intent = 'write' | 'any'
 
 /** At least as strict as this, for databases know different ones. */
 export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'snapshot' | 'serializable'
@@ -17,6 +22,8 @@ export interface Wording {
   readonly begin: readonly string[]
   readonly commit: readonly string[]
   readonly rollback: readonly string[]
+  /** Sends what begins it, where that may wait for others. */
+  readonly beginPatiently?: ((connection: KnexConnection, send: () => Promise<unknown>) => Promise<unknown>) | undefined
 }
 
 /** A transaction that was begun and has an end to come. */
@@ -104,10 +111,12 @@ function isReal(transaction: KnexTransaction): boolean {
   return typeof transaction.begin === 'function' && typeof transaction.query === 'function'
 }
 
-function reword(transaction: KnexTransaction, { begin, commit, rollback }: Wording): void {
+function reword(transaction: KnexTransaction, { begin, commit, rollback, beginPatiently }: Wording): void {
   const client = () => transaction.trxClient
   transaction.begin = async (connection) => {
-    for (const sql of begin) await transaction.query(connection, sql)
+    if (beginPatiently === undefined) for (const sql of begin) await transaction.query(connection, sql)
+    // By the client: a failure would end the transaction, and here it may be tried again.
+    else for (const sql of begin) await beginPatiently(connection, () => client().query(connection, sql))
   }
   transaction.commit = async (connection, value) => {
     for (const sql of commit.slice(0, -1)) await client().query(connection, sql)

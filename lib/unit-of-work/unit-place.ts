@@ -5,7 +5,8 @@ import { NestedStillOpenError } from './errors'
 import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type RowStream } from './knex-client'
 import type { Place } from './place'
 import { nativeClient } from './placed-knex'
-import type { Scope } from './scope'
+import { isWrite, type Scope } from './scope'
+import type { Intent } from './transaction'
 
 /** What the place of a unit asks of it. */
 export interface UnitOfPlace {
@@ -13,8 +14,8 @@ export interface UnitOfPlace {
   readonly pool: KnexClient
   /** Throws if the unit takes no more statements. */
   assertAdmits(): void
-  /** The unit's transaction, begun if it has not been. */
-  open(): Promise<Scope>
+  /** The unit's transaction, begun if it has not been; `intent` is that of the statement which needs it. */
+  open(intent: Intent): Promise<Scope>
   /** The frame of the code in a transaction nested in the unit's. */
   frameOf(nested: Knex.Transaction): Frame
 }
@@ -38,9 +39,9 @@ export class UnitPlace implements Place {
     return this.#streams > 0
   }
 
-  async run<T>(work: (client: KnexClient) => Promise<T>): Promise<T> {
+  async run<T>(work: (client: KnexClient) => Promise<T>, method?: string): Promise<T> {
     this.unit.assertAdmits()
-    return this.pend(this.#run(work))
+    return this.pend(this.#run(work, isWrite(method) ? 'write' : 'any'))
   }
 
   streamClient(): KnexClient {
@@ -70,7 +71,7 @@ export class UnitPlace implements Place {
         known = resolve
       })
     )
-    const outcome = this.unit.open().then(({ trx }) =>
+    const outcome = this.unit.open('any').then(({ trx }) =>
       trx.transaction((nested) => {
         const result = awaitWithin(this.unit.frameOf(nested), () => container(nested))
         if (!(result instanceof Promise)) {
@@ -122,8 +123,8 @@ export class UnitPlace implements Place {
     if (this.#handles.size > 0) throw new NestedStillOpenError(this.#handles.size)
   }
 
-  async #run<T>(work: (client: KnexClient) => Promise<T>): Promise<T> {
-    const scope = await this.unit.open()
+  async #run<T>(work: (client: KnexClient) => Promise<T>, intent: Intent): Promise<T> {
+    const scope = await this.unit.open(intent)
     try {
       return await work(clientOf(scope.trx))
     } catch (error) {
@@ -134,7 +135,7 @@ export class UnitPlace implements Place {
   }
 
   async #client(): Promise<KnexClient> {
-    return clientOf((await this.unit.open()).trx)
+    return clientOf((await this.unit.open('any')).trx)
   }
 
   #hold(nested: Knex.Transaction): void {

@@ -7,9 +7,10 @@ import { clientOf } from './knex-client'
 import { placedKnex } from './placed-knex'
 import { Scope, UNIT_RULES } from './scope'
 import type { StoresInUnits } from './stores-in-units'
-import { adoptTransaction, type Beginning, beginTransaction, type OpenTransaction } from './transaction'
+import { adoptTransaction, type Beginning, beginTransaction, type Intent, type OpenTransaction } from './transaction'
 import { explainXid, preparationOf } from './two-phase'
 import { UnitPlace } from './unit-place'
+import { takeWriteTurn } from './write-turns'
 
 /** Who began a unit: a request or a job of the application, or code that waits for it, as a test or a script does. */
 export type UnitKind = 'request' | 'job' | 'run'
@@ -58,16 +59,14 @@ export class Unit implements Frame {
   #takesConnection = false
   #failure: { readonly cause: unknown } | undefined
   readonly #over: Promise<void>
-  #markOver: () => void = ignore
+  #markOver = ignore
   #xid: string | undefined
   #db: Knex | undefined
 
   /** @internal */
   constructor(settings: UnitSettings) {
     this.#settings = settings
-    this.#over = new Promise((resolve) => {
-      this.#markOver = resolve
-    })
+    this.#over = new Promise((resolve) => (this.#markOver = resolve))
     this.#xid = settings.xid
     this.#outer = settings.adopted ? settings.parent : currentFrame()
     this.kind = settings.kind
@@ -75,7 +74,7 @@ export class Unit implements Frame {
     this.place = new UnitPlace({
       pool: clientOf(settings.knex),
       assertAdmits: () => this.#assertAdmits(),
-      open: () => this.#open(),
+      open: (intent) => this.#open(intent),
       frameOf: (adopted) => new Unit({ ...settings, parent: this, adopted })
     })
     if (settings.adopted) this.#adopt(settings.adopted)
@@ -165,7 +164,7 @@ export class Unit implements Frame {
       isNested: parent !== undefined
     })
     this.#xid = xid
-    await this.#open()
+    await this.#open('any')
     await this.#end('prepared', (transaction) => transaction.prepare(preparation).catch((error) => explainXid(dialect, xid, error)))
   }
 
@@ -183,15 +182,15 @@ export class Unit implements Frame {
   }
 
   /** @internal The transaction, begun if it has not been. */
-  async begin(): Promise<Knex.Transaction> {
+  async begin(intent: Intent): Promise<Knex.Transaction> {
     this.#assertAdmits()
-    return (await this.#open()).trx
+    return (await this.#open(intent)).trx
   }
 
   #adopt(trx: Knex.Transaction): void {
     this.#transaction = adoptTransaction(trx)
     this.#scope = Scope.of(trx)
-    if (this.#scope) this.#opening = Promise.resolve(this.#scope)
+    this.#opening = this.#scope && Promise.resolve(this.#scope)
   }
 
   get #whyRollbackOnly(): { readonly cause: unknown } | undefined {
@@ -206,35 +205,40 @@ export class Unit implements Frame {
     if (!this.admits) throw new UnitEndedError(this.state)
   }
 
-  #open(): Promise<Scope> {
+  #open(intent: Intent): Promise<Scope> {
     if (this.#opening) return this.#opening
-    const opening = this.#begin()
+    const opening = this.#begin(intent)
+    this.#opening = opening
     // A failure to begin is not remembered: the next statement tries again.
     opening.catch(() => {
       this.#opening = undefined
     })
-    this.#opening = opening
-    const ended = opening.then(() => this.#transaction?.ended, ignore)
-    this.#settings.parent?.place.pend(ended)
+    this.#settings.parent?.place.pend(opening.then(() => this.#transaction?.ended, ignore))
     return opening
   }
 
-  async #begin(): Promise<Scope> {
-    const { parent, knex, dialect, isolation, readOnly } = this.#settings
+  async #begin(intent: Intent): Promise<Scope> {
+    const { parent, knex, dialect, isolation, readOnly, stores } = this.#settings
     const xid = this.#xid
     const asker: Asker = { frame: this, within: currentFrame() }
-    const surrounding = await parent?.begin()
-    if (!surrounding) await this.#settings.stores.settle(asker.within)
+    const surrounding = await parent?.begin(intent)
+    if (!surrounding) await stores.settle(asker.within)
+    const takesTurn = !surrounding && intent === 'write' && dialect.hasOneWriter
+    const giveTurnBack = takesTurn ? await takeWriteTurn(clientOf(knex), this, asker.within) : ignore
     this.#takesConnection = true
     // Outside of any frame: a connection that the pool opens for us must not carry our context for all its life.
     const transaction = await runWithin(undefined, async () => {
       if (surrounding) return beginTransaction(surrounding, undefined)
-      return beginTransaction(knex, dialect.wording({ isolation, readOnly, xid }), { [askedBy]: asker })
-    }).catch((error) => explainXid(dialect, xid, error))
+      return beginTransaction(knex, dialect.wording({ isolation, readOnly, xid, intent }), { [askedBy]: asker })
+    }).catch((error) => {
+      giveTurnBack()
+      return explainXid(dialect, xid, error)
+    })
     const scope = (parent && Scope.of(transaction.trx)) ?? new Scope(transaction.trx, UNIT_RULES, transaction.undo)
     if (this.isOver) scope.refusal = () => new UnitEndedError(this.#state)
     this.#transaction = transaction
     this.#scope = scope
+    void transaction.ended.then(giveTurnBack)
     return scope
   }
 

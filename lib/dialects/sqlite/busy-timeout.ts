@@ -34,6 +34,17 @@ export class BusyTimeout {
     }
   }
 
+  /** The same until the promise of `work` is settled, on a connection that nobody else uses. `work` is given the timeout, in milliseconds. */
+  async withoutUntil<T>(work: (ms: number) => Promise<T>): Promise<T> {
+    const ms = this.read.get() as unknown as number
+    this.connection.exec('PRAGMA busy_timeout=0')
+    try {
+      return await work(ms)
+    } finally {
+      this.connection.exec(`PRAGMA busy_timeout=${ms}`)
+    }
+  }
+
   /** The same for work that only reads: in WAL mode no lock keeps it from that, and the busy timeout need not be touched. */
   withoutForReading<T>(work: () => T): T {
     const now = monotonicNow()

@@ -35,6 +35,7 @@ export const mysqlWork: WorkDialect = {
   name: 'MySQL or MariaDB',
   failureAborts: false,
   schemaChangesCommit: true,
+  hasOneWriter: false,
   twoPhase,
   wording({ isolation, readOnly, xid }: Beginning): Wording | undefined {
     if (isolation === undefined && !readOnly && xid === undefined) return undefined

@@ -34,6 +34,7 @@ export const postgresWork: WorkDialect = {
   name: 'PostgreSQL',
   failureAborts: true,
   schemaChangesCommit: false,
+  hasOneWriter: false,
   twoPhase,
   wording({ isolation, readOnly }: Beginning): Wording | undefined {
     if (isolation === undefined && !readOnly) return undefined

@@ -1,13 +1,28 @@
+import { BusyTimeout } from '../../dialects/sqlite/busy-timeout'
+import type { DirectConnection } from '../../dialects/sqlite/direct-connection'
+import { isLockError, pauseAfter } from '../../dialects/sqlite/lock-queue'
+import { monotonicNow } from '../../natives'
+import type { KnexConnection } from '../knex-client'
 import type { Beginning, Wording } from '../transaction'
 import type { WorkDialect } from './work-dialect'
 
-/** SQLite. Its transactions are serializable, so whatever isolation is asked for is given. */
+/**
+ * SQLite. Its transactions are serializable, so whatever isolation is asked for is given.
+ *
+ * A unit whose first statement writes takes the lock with BEGIN, and waits for it there without stopping the process. A driver that waits in
+ * a statement stops the very thread that would give the lock back. One that reads first takes the lock when it first writes, as plain Knex does:
+ * it must not keep others from writing until then.
+ */
 export const sqliteWork: WorkDialect = {
   name: 'SQLite',
   failureAborts: false,
   schemaChangesCommit: false,
+  hasOneWriter: true,
   twoPhase: undefined,
-  wording({ readOnly }: Beginning): Wording | undefined {
+  wording({ readOnly, intent }: Beginning): Wording | undefined {
+    if (!readOnly && intent === 'write') {
+      return { begin: ['BEGIN IMMEDIATE'], commit: ['COMMIT'], rollback: ['ROLLBACK'], beginPatiently: withoutStopping }
+    }
     if (!readOnly) return undefined
     const off = 'PRAGMA query_only = 0'
     return { begin: ['PRAGMA query_only = 1', 'BEGIN'], commit: [off, 'COMMIT'], rollback: [off, 'ROLLBACK'] }
@@ -25,4 +40,25 @@ export const sqliteWork: WorkDialect = {
       { enforceForeignCheck: false }
     )
   }
+}
+
+/** Sends again and again while another connection holds the lock, for as long as the application lets a statement wait for one. */
+async function withoutStopping(connection: KnexConnection, send: () => Promise<unknown>): Promise<unknown> {
+  // Other drivers wait in a thread of their own.
+  if (!isDirect(connection)) return send()
+  const since = monotonicNow()
+  return BusyTimeout.of(connection).withoutUntil(async (ms) => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await send()
+      } catch (error) {
+        if (!isLockError(error) || monotonicNow() - since >= ms) throw error
+      }
+      await pauseAfter(tries)
+    }
+  })
+}
+
+function isDirect(connection: KnexConnection): connection is DirectConnection {
+  return 'inTransaction' in connection
 }

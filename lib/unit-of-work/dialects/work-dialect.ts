@@ -11,6 +11,8 @@ export interface WorkDialect {
   readonly schemaChangesCommit: boolean
   /** The statements that begin and end a transaction, where those of Knex will not do. */
   wording(beginning: Beginning): Wording | undefined
+  /** One transaction alone can write at a time, and the others wait for its end. */
+  readonly hasOneWriter: boolean
   /** Two-phase commit, where the database has it. */
   readonly twoPhase: TwoPhase | undefined
   /** Drops every table and view of the schema that the connection uses, or fails if one is locked for long. */
