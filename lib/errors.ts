@@ -223,6 +223,19 @@ export class QueryListenerError extends SessionStoreError {
   }
 }
 
+/** A function that the application gave as an option threw an error, which is the `cause`. Nothing was sent. */
+export class OptionFunctionError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_OPTION_FUNCTION'
+
+  constructor(
+    readonly option: string,
+    cause: unknown
+  ) {
+    const hint = option === 'clock' ? '' : ': it must also take the session of a visitor that is not signed in'
+    super(`the function given as option ${option} threw an error (see cause)${hint}`, { cause })
+  }
+}
+
 /** True for an error whose message was written here, so that it is safe to show. Another copy of this module counts too. */
 export function isOurs(error: unknown): error is SessionStoreError {
   return error instanceof SessionStoreError || /^ERR_SESSION_/.test(String((error as { code?: unknown } | null)?.code))

@@ -1,4 +1,7 @@
-/** Events of the store, with what their listeners are given. No session id, data or key's value is in any of them. */
+/**
+ * Events of the store, with what their listeners are given. No session id, data or key's value is in any of them. They are emitted after the
+ * call has its result. As with every EventEmitter, what a listener throws is an uncaught exception: a listener has to catch its own errors.
+ */
 export interface SessionStoreEvents {
   /** Another request changed the session meanwhile. `keys` were changed on both sides; this request's values were taken. */
   conflict: [event: ConflictEvent]

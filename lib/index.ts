@@ -18,6 +18,7 @@ export {
   ForeignTableError,
   InvalidOptionError,
   InvalidSessionIdError,
+  OptionFunctionError,
   QueryListenerError,
   SchemaConflictError,
   SessionConflictError,

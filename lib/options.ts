@@ -5,7 +5,7 @@ import { debug } from './debug'
 import { detectDialect } from './dialects/detect'
 import type { Dialect, Durability } from './dialects/dialect'
 import type { TableDefinition } from './dialects/table-definition'
-import { Hidden, InvalidOptionError } from './errors'
+import { Hidden, InvalidOptionError, OptionFunctionError } from './errors'
 import { ignoreRejection } from './ignore-rejection'
 import { json, type SessionCodec } from './record/codec'
 import type { TtlSeconds } from './record/expiry'
@@ -178,7 +178,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     table: resolveTable(options, dialect),
     createTable: option(options, 'createTable', true, isBoolean, 'true or false'),
     prefix,
-    ttlSeconds: option(options, 'ttlSeconds', 86_400, isTtl, TTL),
+    ttlSeconds: named('ttlSeconds', option(options, 'ttlSeconds', 86_400, isTtl, TTL)),
     touchAfterMs: option(options, 'touchAfterMs', undefined, isNotNegative, 'a number of milliseconds, 0 or more'),
     timeoutMs: option(options, 'timeoutMs', 10_000, isDelay, `a positive number of milliseconds, at most ${MAX_DELAY_MS}`),
     maxConnections: option(options, 'maxConnections', 4, isCount, 'a whole number, 1 or more'),
@@ -193,7 +193,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     storedId,
     onError: guarded(option(options, 'onError', ignore, isFunction, 'a function')),
     clock: checkedClock(option(options, 'clock', systemClock, isFunction, CLOCK)),
-    owner: option(options, 'owner', nobody, isFunction, 'a function of the session'),
+    owner: named('owner', option(options, 'owner', nobody, isFunction, 'a function of the session')),
     conflict: option(options, 'conflict', 'merge', isConflictPolicy, "'merge', 'overwrite' or 'error'"),
     codec: option(options, 'codec', json, isCodec, 'an object with the functions encode and decode'),
     trackLoads: option(options, 'trackLoads', 'auto', (value) => value === 'auto' || value === false, "'auto' or false"),
@@ -249,11 +249,25 @@ function guarded(onError: (error: unknown) => void): (error: unknown) => void {
   }
 }
 
+/** The same function, but what it throws says which option threw. Anything else than a function is returned as it is. */
+function named<Value>(name: string, value: Value): Value {
+  if (typeof value !== 'function' || value === nobody) return value
+  const named = (...args: unknown[]) => {
+    try {
+      return value(...args)
+    } catch (error) {
+      throw new OptionFunctionError(name, error)
+    }
+  }
+  return named as Value
+}
+
 /** A moment that is no number would be stored as one in the past, and end the session. */
 function checkedClock(clock: () => number): () => number {
   if (clock === systemClock) return clock
+  const ask = named('clock', clock)
   return () => {
-    const now: unknown = clock()
+    const now: unknown = ask()
     if (typeof now === 'number' && Number.isFinite(now)) return Math.floor(now)
     ignoreRejection(now)
     throw new InvalidOptionError('clock', CLOCK, typeof now === 'number' ? now : new Hidden(now))

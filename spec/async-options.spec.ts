@@ -42,6 +42,30 @@ describe('functions of the application that are async where a plain value is ask
     expect(unhandled).toEqual([])
   })
 
+  it.each(['ttlSeconds', 'clock', 'owner'] as const)('names %s where it throws, with its error as the cause', async (option) => {
+    const cause = new TypeError('of the application')
+    const throws = () => {
+      throw cause
+    }
+    expect(await save({ [option]: throws })).toMatchObject({
+      code: 'ERR_SESSION_OPTION_FUNCTION',
+      option,
+      message: expect.stringContaining(`the function given as option ${option} threw an error (see cause)`),
+      cause
+    })
+  })
+
+  it('names a clock that throws while pruning', async () => {
+    const { knex } = memoryDatabase()
+    const clock = () => {
+      throw new Error('of the application')
+    }
+    const store = new KnexSessionStore({ knex, pruneIntervalMs: false, clock })
+    await expect(store.prune()).rejects.toMatchObject({ code: 'ERR_SESSION_OPTION_FUNCTION', option: 'clock' })
+    await store.close()
+    await knex.destroy()
+  })
+
   it('leaves no rejection of onError unhandled', async () => {
     const asked: unknown[] = []
     const onError = (error: unknown) => {

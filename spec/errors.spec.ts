@@ -145,6 +145,12 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     'QueryListenerError',
     'ERR_SESSION_QUERY_LISTENER',
     "a listener of Knex's events start, query, query-response or query-error threw an error (see cause): such a listener has to catch its own errors"
+  ],
+  [
+    new lib.OptionFunctionError('owner', new TypeError("Cannot read properties of undefined (reading 'id')")),
+    'OptionFunctionError',
+    'ERR_SESSION_OPTION_FUNCTION',
+    'the function given as option owner threw an error (see cause): it must also take the session of a visitor that is not signed in'
   ]
 ]
 

@@ -18,13 +18,18 @@ export function toStorable(session: SessionData, loaded?: { readonly maxAge: Max
   }
   const storable = ownProperties(session) as Partial<SessionData>
   const cookie = ownProperties(cookieOf(storable))
-  const refusal = cookieRefusal(cookie)
-  if (refusal !== undefined) throw new UnserializableSessionError(refusal)
+  requireLife(cookie)
   cookie.expires = hasExpiry(cookie) ? undefined : null
   // @fastify/session notes here which moment it had loaded, and never reads it.
   if (cookie.originalExpires !== undefined) cookie.originalExpires = undefined
   if (loaded !== undefined && !maxAgeChanged(cookie.originalMaxAge, loaded.maxAge)) cookie.originalMaxAge = loaded.maxAge
   return Object.assign(storable, { cookie }) as unknown as SessionData
+}
+
+/** Throws {@link UnserializableSessionError} where the cookie, as JSON sees it, does not say properly how long it lives. */
+export function requireLife(cookie: object): void {
+  const refusal = cookieRefusal(cookie)
+  if (refusal !== undefined) throw new UnserializableSessionError(refusal)
 }
 
 /** The session's cookie. Throws {@link UnserializableSessionError} where there is none. */
@@ -50,12 +55,29 @@ export function maxAgeChanged(now: unknown, loaded: MaxAge): boolean {
 /** A copy of what JSON would see of the object itself. A key named `__proto__` stays a key. */
 function ownProperties(value: object): Record<string, unknown> {
   try {
-    const { toJSON } = value as { toJSON?: unknown }
-    return { ...(typeof toJSON === 'function' ? toJSON.call(value) : value) }
+    return { ...jsonOf(value) }
   } catch {
-    // What a toJSON or a getter throws may show the session.
-    throw new UnserializableSessionError('its codec or a toJSON in it threw')
+    throw unreadable()
   }
+}
+
+/** The object, or what its `toJSON` makes of it: express-session's cookie has getters that JSON does not see. */
+export function asJson(value: object): object {
+  try {
+    return jsonOf(value)
+  } catch {
+    throw unreadable()
+  }
+}
+
+function jsonOf(value: object): object {
+  const { toJSON } = value as { toJSON?: unknown }
+  return typeof toJSON === 'function' ? toJSON.call(value) : value
+}
+
+/** What a toJSON or a getter throws may show the session, and is no cause. */
+function unreadable(): UnserializableSessionError {
+  return new UnserializableSessionError('its codec or a toJSON in it threw')
 }
 
 const DAY_MS = 86_400_000

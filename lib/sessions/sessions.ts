@@ -5,7 +5,7 @@ import { isOurs, UnreadableSessionError } from '../errors'
 import { decode, encode } from '../record/codec'
 import { expiryOf, touchThreshold } from '../record/expiry'
 import type { KnownRevision } from '../record/known-revision'
-import { cookieOf, maxAgeChanged, toStorable, withExpiry } from '../record/storable'
+import { asJson, cookieOf, maxAgeChanged, requireLife, toStorable, withExpiry } from '../record/storable'
 import { HASH_LENGTH, plainIdRefusal, storedIdOf } from '../record/stored-id'
 import { isPromiseLike, type Soon } from '../soon'
 import { ownerOf } from './owner-of'
@@ -53,7 +53,8 @@ export class Sessions {
   /** Renews the expiry, if that moves it far enough to be worth a statement. */
   touch(sessionId: string, session: SessionData, caller: Caller): Promise<void> {
     if (!this.canExist(sessionId)) return Promise.resolve()
-    const { originalMaxAge } = cookieOf(session)
+    const cookie = cookieOf(session)
+    requireLife(asJson(cookie))
     const { options, order } = this.parts
     const storedId = this.storedId(sessionId)
     const known = this.parts.revisions.of(session, storedId)
@@ -62,7 +63,7 @@ export class Sessions {
     if (known !== undefined) {
       const shortened = expiresAt < known.expiresAt && typeof options.ttlSeconds === 'function'
       // express-session calls touch, not set, when only the cookie was changed.
-      if (shortened || maxAgeChanged(originalMaxAge, known.maxAge)) return this.save(sessionId, session, caller, 'touch')
+      if (shortened || maxAgeChanged(cookie.originalMaxAge, known.maxAge)) return this.save(sessionId, session, caller, 'touch')
       const moved = expiresAt - known.expiresAt
       if (moved < touchThreshold(options.touchAfterMs, expiresAt - now)) return Promise.resolve()
     }

@@ -68,6 +68,22 @@ describeStores('a session that set acknowledges', (kind) => {
     expect(await opened.store.get('id')).toMatchObject({ user: 'ada' })
   })
 
+  it.each([
+    ['maxAge as a text', { maxAge: '60000' }],
+    ['originalMaxAge as a text', { originalMaxAge: 'abc' }],
+    ['expires that is no moment', { expires: 'never' }],
+    ['an invalid Date', { expires: new Date('never') }],
+    ['expires as an object', { expires: {} }],
+    ['expires as a number that is none', { expires: Number.NaN }]
+  ])('is not touched with %s: that is refused, and it lives as long as before', async (_what, cookie) => {
+    await using opened = await openStore(database(), { touchAfterMs: 0 })
+    await opened.store.set('id', handMade({ user: 'ada' }, { expires: new Date(Date.now() + HOUR / 2) }))
+    const before = await opened.store.get('id')
+    const error = await opened.store.touch('id', handMade({ user: 'ada' }, cookie) as SessionData).catch((reason: unknown) => reason)
+    expect(error).toEqual(unserializable("its cookie's"))
+    expect((await opened.store.get('id'))?.cookie.expires).toEqual(before?.cookie.expires)
+  })
+
   it('comes back, whatever it is', { timeout: 60_000 }, async () => {
     await using opened = await openStore(database())
     const { store } = opened
