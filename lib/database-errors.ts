@@ -169,13 +169,17 @@ export class PoolExhaustedError extends DatabaseUnreachableError {
     operation: string,
     dialect: string,
     readonly usage: PoolUsage,
-    readonly waitedMs: number
+    readonly waitedMs: number,
+    /** Which time was over: the store's option, or the shorter one of the Knex configuration. */
+    readonly limit: 'timeoutMs' | 'acquireConnectionTimeout' = 'timeoutMs'
   ) {
-    super(operation, dialect, undefined, describeUsage(usage, waitedMs))
+    super(operation, dialect, undefined, describeUsage(usage, waitedMs, limit))
   }
 }
 
-function describeUsage({ used, max, waiting, own, isInTransaction }: PoolUsage, waitedMs: number): string {
+function describeUsage(usage: PoolUsage, waitedMs: number, limit: PoolExhaustedError['limit']): string {
+  const { used, max, waiting, own, isInTransaction } = usage
+  const setting = limit === 'timeoutMs' ? 'option timeoutMs' : 'acquireConnectionTimeout of the Knex configuration'
   const holder = isInTransaction ? 'a transaction of the application holds it' : 'transactions or queries of the application hold them'
-  return `no connection of the Knex pool became free in ${waitedMs} ms (option timeoutMs): ${used} of ${max} in use${own > 0 ? ` (${own} by session statements)` : ''}, ${waiting} waiting; ${holder}. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner (one that is neither committed nor rolled back holds its connection for good), or give the pool more connections (pool.max of the Knex configuration)`
+  return `no connection of the Knex pool became free in ${waitedMs} ms (${setting}): ${used} of ${max} in use${own > 0 ? ` (${own} by session statements)` : ''}, ${waiting} waiting; ${holder}. Inside a transaction use store.withTransaction(trx), which needs no further connection; else end transactions sooner (one that is neither committed nor rolled back holds its connection for good), or give the pool more connections (pool.max of the Knex configuration)`
 }

@@ -13,8 +13,8 @@ import { promisify } from 'node:util'
  * `Atomics.waitAsync` for timers: no library fakes either.
  */
 
-/** Milliseconds since the process began. A module's export, which fake timers leave alone; they replace the global of that name. */
-export const monotonicNow: () => number = performance.now.bind(performance)
+/** Milliseconds since the process began. No library fakes `process.uptime`, which costs twice as much. */
+export const monotonicNow: () => number = monotonicClock()
 
 /** A timer that has been started. */
 export interface Timer {
@@ -33,6 +33,12 @@ export const afterTick: <Args extends unknown[]>(work: (...args: Args) => void, 
 
 /** Does `work` after the event loop has looked for input once: what has arrived by then has been read. */
 export const afterPoll: (work: () => void) => void = pollScheduler()
+
+function monotonicClock(): () => number {
+  // Node's own is its prototype's.
+  const isFaked = Object.hasOwn(performance, 'now') || isFake(performance.now)
+  return isFaked ? () => process.uptime() * 1000 : performance.now.bind(performance)
+}
 
 function timerStarter(keepsAlive: boolean): typeof startTimer {
   const { setTimeout, clearTimeout } = timers

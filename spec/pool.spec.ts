@@ -126,6 +126,7 @@ describeStores('a pool that the application has used up', (kind) => {
     await using _held = await useUp(opened.knex)
     const { error, ms } = await failure(opened.store.get('there'))
     expect(error).toMatchObject({ code: 'ERR_SESSION_POOL_EXHAUSTED', usage: { used: 1, max: 1 } })
+    expect(messageOf(error)).toMatch(/became free in \d+ ms \(acquireConnectionTimeout of the Knex configuration\)/)
     expect(ms).toBeLessThan(200 + MARGIN_MS)
   })
 

@@ -30,7 +30,9 @@ const NEEDED = 'SELECT, INSERT, UPDATE, DELETE'
 export function wrapDriverError(dialect: Dialect, error: unknown, operation: string): SessionStoreError {
   if (error instanceof TimeoutError) return new TimeoutError(operation, error.timeoutMs, error.outcome, error.whileConnecting)
   if (error instanceof DatabaseLockedError) return new DatabaseLockedError(operation, dialect.name, error.driverCode, error.waitedMs)
-  if (error instanceof PoolExhaustedError) return new PoolExhaustedError(operation, dialect.name, error.usage, error.waitedMs)
+  if (error instanceof PoolExhaustedError) {
+    return new PoolExhaustedError(operation, dialect.name, error.usage, error.waitedMs, error.limit)
+  }
   if (isOurs(error)) return error
   const code = driverCode(error)
   if (isKnexTimeout(error)) return new DatabaseUnreachableError(operation, dialect.name, code, NO_CONNECTION)

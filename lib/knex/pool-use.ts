@@ -122,7 +122,9 @@ export class PoolUse {
 function whyNone(error: unknown, explain: Explanation): unknown {
   const isTimeout = error instanceof TimeoutError || (error as Error | null)?.name === 'KnexTimeoutError'
   const explanation = isTimeout ? explain('statement') : undefined
+  if (explanation === undefined || error instanceof TimeoutError) return explanation ?? error
   // Knex's own time was over, and not that of the statement.
-  const isOfKnex = !(error instanceof TimeoutError) && explanation instanceof TimeoutError
-  return isOfKnex ? error : (explanation ?? error)
+  if (!(explanation instanceof PoolExhaustedError)) return error
+  const { dialect, usage, waitedMs } = explanation
+  return new PoolExhaustedError('statement', dialect, usage, waitedMs, 'acquireConnectionTimeout')
 }

@@ -60,6 +60,8 @@ export default (async ({ config, runs, loadedUnder }) => {
     await inTime(Promise.all(many), `${when}: twenty gets and a straggler`)
     await inTime(store.touch(id, await store.get(id)), `${when}: touch`)
     await inTime(store.destroy(id), `${when}: destroy`)
+    const { latencyMs } = await inTime(store.health() as Promise<{ latencyMs: number }>, `${when}: health`)
+    if (!(latencyMs > 0)) throw new Error(`${when}: no time passed`)
     if ((await inTime(store.get(id), `${when}: get of a destroyed one`)) !== null) throw new Error(`${when}: it lives`)
   }
 
