@@ -2,7 +2,7 @@ import type { SessionData } from 'express-session'
 import type { Knex } from 'knex'
 import { COUNTERPARTS } from './counterparts'
 import { debug } from './debug'
-import { detectDialect } from './dialects/detect'
+import { detectDialect, isKnex } from './dialects/detect'
 import type { Dialect, Durability } from './dialects/dialect'
 import type { TableDefinition } from './dialects/table-definition'
 import { Hidden, InvalidOptionError, OptionFunctionError } from './errors'
@@ -161,6 +161,8 @@ const MAX_DELAY_MS = 2_147_483_647
 
 /** Checks everything, fills in the defaults, and leaves the caller's object as it is. No I/O. */
 export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions {
+  if (isKnex(given))
+    throw new InvalidOptionError('options', 'an object with the Knex in it', new Hidden(given), ': new KnexSessionStore({ knex: db })')
   // Without an object there is no knex either, and that message says what to write.
   const options: Partial<KnexSessionStoreOptions> = typeof given === 'object' && given !== null ? given : {}
   refuseUnknown(options, STORE_OPTIONS, '', COUNTERPARTS)

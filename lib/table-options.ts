@@ -33,7 +33,9 @@ export function resolveTable(options: TableOptions, dialect: Dialect): TableDefi
     key,
     name(`columns.${key}`, (columns as Record<string, unknown>)[key], fallback)
   ])
-  const twice = mapped.find(([, column], index) => mapped.findIndex(([, other]) => other === column) !== index)
+  // Two names that differ in case alone are one to SQLite, MariaDB and MySQL.
+  const names = mapped.map(([, column = '']) => column.toLowerCase())
+  const twice = mapped.find((_, index) => names.indexOf(names[index] as string) !== index)
   if (twice !== undefined) throw new InvalidOptionError(`columns.${twice[0]}`, 'different from every other column', twice[1])
   return Object.freeze({
     tableName: name('tableName', options.tableName, 'sessions'),

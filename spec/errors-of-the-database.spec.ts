@@ -136,6 +136,7 @@ describe('PostgreSQL tells why it lets nobody in:', () => {
 })
 
 const mysql = databaseNamed('mysql')
+const postgres = databaseNamed('postgres')
 const mysqlAvailable = mysql.available ? describe : describe.skip
 mysqlAvailable(`MariaDB tells why it lets nobody in${mysql.available ? '' : ` (skipped: ${mysql.skipReason})`}:`, () => {
   let admin: Knex
@@ -255,8 +256,8 @@ async function listen(answer: (socket: Socket) => unknown): Promise<number> {
 }
 
 describe('who may not write is told which privilege, on which table, and the GRANT', () => {
-  it('on PostgreSQL', async () => {
-    await using opened = await databaseNamed('postgres').open()
+  it.skipIf(!postgres.available)('on PostgreSQL', async () => {
+    await using opened = await postgres.open()
     const { knex } = opened
     const role = `says_${process.pid}`
     await new KnexSessionStore({ knex, pruneIntervalMs: false }).ready()
@@ -326,8 +327,8 @@ describe('who may not write is told which privilege, on which table, and the GRA
 describe('a disk that is full', () => {
   const FULL = /the disk of the database is full; make room there/
 
-  it('on PostgreSQL', async () => {
-    await using opened = await databaseNamed('postgres').open()
+  it.skipIf(!postgres.available)('on PostgreSQL', async () => {
+    await using opened = await postgres.open()
     await new KnexSessionStore({ knex: opened.knex, pruneIntervalMs: false }).ready()
     // A server that has no room raises this code; a disk of one's own to fill is not to be had everywhere.
     await opened.knex.raw(`CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
@@ -380,6 +381,11 @@ describe('SQLite tells what is wrong with its file:', () => {
     expect((await errorAt('data')).message).toMatch(
       /cannot be opened: filename is a folder.*correct filename.*The driver says: unable to open/
     )
+  })
+
+  it('schemaName is no attached database', async () => {
+    const error = await errorOn(sqlite('attached.sqlite'), { schemaName: 'web' })
+    expect(error.message).toMatch(/no database is attached under the name given as option schemaName; leave schemaName out, or attach/)
   })
 
   it('it is no database', async () => {

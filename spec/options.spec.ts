@@ -231,6 +231,10 @@ describe('the options', () => {
     expect(refusal(database.knex, { columns: { data: 'id' } }).message).toBe(
       'columns.data must be different from every other column, got "id" (string)'
     )
+    // One column to SQLite, MariaDB and MySQL.
+    expect(refusal(database.knex, { columns: { data: 'ID' } }).message).toBe(
+      'columns.data must be different from every other column, got "ID" (string)'
+    )
   })
 
   it('may be undefined one by one, which means the default', async () => {
@@ -304,6 +308,20 @@ describe('the option knex', () => {
     const error = errorOf(() => new KnexSessionStore(options as unknown as KnexSessionStoreOptions))
     expect(error).toMatchObject({ code: 'ERR_SESSION_INVALID_OPTION', option: 'knex' })
     expect(error.message).toBe(`knex must be a Knex instance or a transaction, got ${given}. ${HOW}`)
+  })
+
+  it('given in place of the options, says how to give it', async () => {
+    await using database = memoryDatabase()
+    const error = errorOf(() => new KnexSessionStore(database.knex as unknown as KnexSessionStoreOptions))
+    expect(error.message).toBe('options must be an object with the Knex in it, got a function: new KnexSessionStore({ knex: db })')
+  })
+
+  it('that is an object with a Knex in it says so', async () => {
+    await using database = memoryDatabase()
+    const given = { knex: { knex: database.knex } } as unknown as KnexSessionStoreOptions
+    expect(errorOf(() => new KnexSessionStore(given)).message).toBe(
+      'knex must be a Knex instance or a transaction, got an object; its property knex is one, give that'
+    )
   })
 
   it('never shows the password of a connection string', () => {

@@ -31,8 +31,22 @@ const SUPPORTED = 'PostgreSQL (pg), CockroachDB (cockroachdb), MariaDB and MySQL
 /** The dialect of the caller's Knex. Throws where it is not a Knex, or of a database that is not supported. */
 export function detectDialect(knex: unknown, options: DialectOptions): Dialect {
   const client = (knex as Knex | undefined)?.client as KnexClient | undefined
-  if (typeof client?.raw !== 'function') throw new InvalidOptionError('knex', 'a Knex instance or a transaction', new Hidden(knex), HOW_TO)
+  if (!isKnexClient(client)) throw new InvalidOptionError('knex', 'a Knex instance or a transaction', new Hidden(knex), adviceOn(knex))
   const make = Object.hasOwn(BY_DRIVER, client.driverName) ? BY_DRIVER[client.driverName] : undefined
   if (make === undefined) throw new UnsupportedDatabaseError(client.driverName, SUPPORTED)
   return make(options)
+}
+
+/** True for a Knex and for a transaction. */
+export function isKnex(value: unknown): value is Knex {
+  return isKnexClient((value as Knex | null | undefined)?.client)
+}
+
+function isKnexClient(client: KnexClient | undefined): client is KnexClient {
+  return typeof client?.raw === 'function'
+}
+
+/** What memoryDatabase() and frameworks give is an object with the Knex in it. */
+function adviceOn(given: unknown): string {
+  return isKnex((given as { knex?: unknown } | null | undefined)?.knex) ? '; its property knex is one, give that' : HOW_TO
 }

@@ -4,8 +4,8 @@ export interface Explanations {
   readonly statement: Readonly<Record<string, string>>
   /** Of a connection that could not be made. */
   readonly connection: Readonly<Record<string, string>>
-  /** The same for errors that the driver gives no code, by their text. It decides what is said, never what is done. */
-  readonly withoutCode: readonly (readonly [text: RegExp, explanation: string])[]
+  /** The same for errors whose code says nothing, by their text. It decides what is said, never what is done. */
+  readonly byText: readonly (readonly [text: RegExp, explanation: string])[]
   /** Where a row may not be written because the whole database is read-only. */
   readonly readOnly: string
 }

@@ -42,7 +42,7 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
     const Class = diagnosis === 'unreachable' ? DatabaseUnreachableError : DatabaseError
     return new Class(operation, dialect.name, code, explainConnecting(dialect, error, connecting))
   }
-  const explanation = explained(dialect.explanations.statement, error)
+  const explanation = explained(dialect, 'statement', error)
   switch (diagnosis) {
     case 'transient':
       return new TransientDatabaseError(operation, dialect.name, code)
@@ -90,8 +90,7 @@ function denied(dialect: Dialect, table: TableDefinition, privileges: Privileges
 function explainConnecting(dialect: Dialect, error: unknown, failure: ConnectingFailure): string {
   if (failure.reason === 'destroyed') return DESTROYED
   if (failure.reason === 'not-configured') return NOT_CONFIGURED
-  const { connection, withoutCode } = dialect.explanations
-  const known = explained(connection, error) ?? withoutCode.find(([pattern]) => pattern.test((error as Error).message))?.[1]
+  const known = explained(dialect, 'connection', error)
   const isDrivers = failure.text !== undefined && (known !== undefined || mayBeShown(error))
   return `${FAILED}: ${known ?? SEE_KNEX}${isDrivers ? `. The driver says: ${failure.text}` : ''}`
 }
@@ -102,14 +101,19 @@ function mayBeShown(error: unknown): boolean {
   return code === undefined || severity === 'FATAL' || fatal === true
 }
 
-/** By the driver's code, by the server's number, or by the first two words of a code that goes into detail (SQLITE_IOERR_READ). */
-function explained(explanations: Readonly<Record<string, string>>, error: unknown): string | undefined {
+/**
+ * By the driver's code, by the server's number, or by the first two words of a code that goes into detail (SQLITE_IOERR_READ); else by the
+ * text.
+ */
+function explained({ explanations }: Dialect, of: 'statement' | 'connection', error: unknown): string | undefined {
+  const byCode = explanations[of]
   const { errno } = (error ?? {}) as { errno?: unknown }
   const code = driverCode(error) ?? ''
   for (const key of [code, String(errno), code.split('_', 2).join('_')]) {
-    if (Object.hasOwn(explanations, key)) return explanations[key]
+    if (Object.hasOwn(byCode, key)) return byCode[key]
   }
-  return undefined
+  const { message } = (error ?? {}) as { message?: unknown }
+  return explanations.byText.find(([text]) => text.test(String(message)))?.[1]
 }
 
 /** Knex has no code for it, and the application's Knex may be of another copy than ours. */

@@ -1,3 +1,4 @@
+import { Hidden, InvalidOptionError } from '../errors'
 import { RESET } from '../sessions/reset'
 import type { KnexSessionStore } from '../store'
 
@@ -8,6 +9,7 @@ import type { KnexSessionStore } from '../store'
  * Writes that are under way are waited for; a request that is still being answered is not, and may write again what it holds.
  *
  * @param store any store of the table, not one in a transaction
+ * @throws {InvalidOptionError} if it is no store of this package
  * @throws {DatabaseError} if the rows cannot be deleted
  * @example
  * import { reset } from 'knex-session-store/testing'
@@ -15,5 +17,6 @@ import type { KnexSessionStore } from '../store'
  * beforeEach(() => reset(store))
  */
 export function reset(store: KnexSessionStore): Promise<void> {
+  if (typeof store?.[RESET] !== 'function') throw new InvalidOptionError('store', 'a KnexSessionStore', new Hidden(store))
   return store[RESET]()
 }

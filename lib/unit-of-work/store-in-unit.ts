@@ -1,11 +1,12 @@
 import type { Store } from 'express-session'
 import type { Knex } from 'knex'
 import { answer, type Callback } from '../callbacks'
+import { TransactionEndedError } from '../errors'
 import { getOrMake } from '../get-or-make'
 import { sharedByCopies } from './context'
-import { AtomicSessionError } from './errors'
+import { AtomicSessionError, RollbackOnlyError } from './errors'
+import { Scope } from './scope'
 import type { ReadyStore, StoresInUnits } from './stores-in-units'
-import type { Intent } from './transaction'
 import { type Unit, unitOf } from './unit'
 
 /** What `session: 'atomic'` asks of a session store. */
@@ -100,13 +101,16 @@ function methodsIn(store: TransactionalStore, find: () => Unit | undefined): Rec
 async function perform(unit: Unit, store: TransactionalStore, operation: string, args: unknown[]): Promise<unknown> {
   // The session shares the fate of the data.
   if (unit.isOver) return null
+  let trx: Knex.Transaction | undefined
   try {
-    const writer = await writerOf(unit, store, WRITES.includes(operation) ? 'write' : 'any')
-    return await writer[operation]?.(...args)
+    trx = await unit.begin(WRITES.includes(operation) ? 'write' : 'any')
+    return await writerIn(trx, unit, store)[operation]?.(...args)
   } catch (error) {
     if (!unit.isOver) unit.stores.distrust(store)
     await unit.fail(error)
-    throw error
+    const failure = trx && Scope.of(trx)?.failure
+    // The transaction has ended because a statement of the application failed, which perhaps nobody awaited.
+    throw failure && error instanceof TransactionEndedError ? new RollbackOnlyError(failure.cause) : error
   }
 }
 
@@ -128,8 +132,7 @@ function openUnit(unit: Unit | undefined): Unit | undefined {
   return unit?.admits ? unit : undefined
 }
 
-async function writerOf(unit: Unit, store: TransactionalStore, intent: Intent): Promise<Record<string, Method>> {
-  const trx = await unit.begin(intent)
+function writerIn(trx: Knex.Transaction, unit: Unit, store: TransactionalStore): Record<string, Method> {
   const ofUnit = getOrMake(writers, unit, () => new WeakMap<TransactionalStore, Record<string, Method>>())
   return getOrMake(ofUnit, store, () => store.withTransaction(trx) as Record<string, Method>)
 }

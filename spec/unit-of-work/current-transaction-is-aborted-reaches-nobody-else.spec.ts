@@ -1,4 +1,6 @@
-import { expect, it } from 'vitest'
+import type { SessionData } from 'express-session'
+import { expect, it, vi } from 'vitest'
+import { KnexSessionStore } from '../../lib'
 import { RollbackOnlyError, unitOfWork } from '../../lib/unit-of-work'
 import { describeDatabase, describeDatabases } from '../support/databases'
 import { namesIn, openNames, usedConnections } from './names'
@@ -30,6 +32,26 @@ describeDatabases('"current transaction is aborted" reaches nobody else', (datab
     await expect(failing).rejects.toThrow(RollbackOnlyError)
     expect(String(reasons[0])).not.toMatch(/aborted/)
     expect(await namesIn(opened.knex)).toEqual([])
+  })
+
+  it('a failed statement that nobody awaited is what a session store in the unit names', async () => {
+    await using opened = await openNames(database)
+    const work = unitOfWork(opened.knex, { session: 'atomic' })
+    await using store = new KnexSessionStore({ knex: opened.knex, pruneIntervalMs: false })
+    await store.ready()
+    const atomic = work.sessionStore(store)
+    const failing = work.run(async (unit) => {
+      await work.db('names').insert({ name: 'ada' })
+      const failed = work
+        .db('names')
+        .insert({ name: 'ada' })
+        .catch((error: unknown) => error)
+      await vi.waitUntil(() => unit.isRollbackOnly)
+      const error = await atomic.set('id', { cookie: { originalMaxAge: null } } as SessionData).catch((reason: unknown) => reason)
+      expect(error).toMatchObject({ code: 'ERR_SESSION_ROLLBACK_ONLY', cause: await failed })
+    })
+    await expect(failing).rejects.toThrow(RollbackOnlyError)
+    expect(await store.get('id')).toBeNull()
   })
 
   it('of statements at once, those behind the failed one are not sent', async () => {

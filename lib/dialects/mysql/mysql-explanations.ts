@@ -41,7 +41,7 @@ export const MYSQL_EXPLANATIONS: Explanations = {
     3159: 'the server wants SSL; set ssl in the connection of the Knex configuration',
     HANDSHAKE_NO_SSL_SUPPORT: NO_SSL
   },
-  withoutCode: [],
+  byText: [],
   readOnly:
     'it is a replica, the server is set to read-only, or the statement was in a read-only transaction; give the store a Knex of the primary'
 }

@@ -33,7 +33,7 @@ export const POSTGRES_EXPLANATIONS: Explanations = {
     '57P02': STARTS,
     '57P03': STARTS
   },
-  withoutCode: [
+  byText: [
     [/password must be a (non-empty )?string/, NO_PASSWORD],
     [/does not support SSL/, NO_SSL],
     [

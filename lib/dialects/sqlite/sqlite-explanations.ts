@@ -2,6 +2,8 @@ import { DISK_FULL, type Explanations } from '../explanations'
 
 const NO_FOLDER =
   'the folder of the database file does not exist; create it, or correct filename in the connection of the Knex configuration (a relative one begins at the working directory of the process)'
+const NOT_ATTACHED =
+  'no database is attached under the name given as option schemaName; leave schemaName out, or attach one for each connection (pool.afterCreate of the Knex configuration: ATTACH DATABASE … AS …)'
 const REBUILD =
   'the driver is not made for this Node or this system; install it anew with the Node that runs the application: npm rebuild better-sqlite3'
 const NOT_OPENED =
@@ -27,7 +29,8 @@ export const SQLITE_EXPLANATIONS: Explanations = {
     ERR_DLOPEN_FAILED: REBUILD,
     MODULE_NOT_FOUND: REBUILD
   },
-  withoutCode: [
+  byText: [
+    [/unknown database|no such table: .*sqlite_master/, NOT_ATTACHED],
     [/directory does not exist/, NO_FOLDER],
     [/Could not locate the bindings file/, REBUILD]
   ],
