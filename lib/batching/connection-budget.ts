@@ -1,5 +1,5 @@
-import { type PoolShare, poolShareOf } from '../process-registry'
-import type { Soon } from '../soon'
+import { type PoolShare, poolShareOf } from '../runtime/process-registry'
+import type { Soon } from '../runtime/soon'
 
 /** Whoever waits for a connection of the budget. */
 export interface Waiting {

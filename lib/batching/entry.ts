@@ -1,4 +1,4 @@
-import type { Caller, Undertaking } from '../caller'
+import type { Caller, Undertaking } from '../calls/caller'
 import { TimeoutError } from '../database-errors'
 import type { StatementBounds } from '../knex/statement-bounds'
 import type { LockedCall } from './locked-rows'

@@ -1,5 +1,5 @@
-import { Bounded, Deadlines } from '../deadlines'
-import { monotonicNow } from '../natives'
+import { Bounded, Deadlines } from '../calls/deadlines'
+import { monotonicNow } from '../runtime/natives'
 
 /** What is under way for this long, in milliseconds, waits for a lock, for the disk or for the network. */
 const SLOW_MS = 20

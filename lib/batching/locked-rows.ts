@@ -1,5 +1,5 @@
-import type { Caller } from '../caller'
-import { monotonicNow } from '../natives'
+import type { Caller } from '../calls/caller'
+import { monotonicNow } from '../runtime/natives'
 import type { ConnectionBudget, Waiting } from './connection-budget'
 import { Queue, type Queued } from './queue'
 

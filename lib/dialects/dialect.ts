@@ -1,43 +1,10 @@
 import type { Database, DriverKnowledge } from '../knex/database'
 import type { StatementEnding } from '../knex/statement-ending'
-import type { Soon } from '../soon'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../record/session-record'
+import type { Soon } from '../runtime/soon'
 import type { Explanations } from './explanations'
 import type { FoundTable } from './found-table'
 import type { TableDefinition } from './table-definition'
-
-/** A row as stored: not decoded, dead or alive. */
-export interface SessionRecord {
-  readonly id: string
-  readonly data: string
-  /** Milliseconds since the epoch; 0 for a session that was destroyed. */
-  readonly expiresAt: number
-  readonly revision: number
-  readonly createdAt: number
-}
-
-/** A session to write whatever the table holds under its id. */
-export interface RecordToPut {
-  readonly id: string
-  readonly data: string
-  readonly expiresAt: number
-  readonly ownerId: string | null
-  readonly createdAt: number
-}
-
-/** A session to write if it is still at the revision that was loaded, and alive. */
-export interface RecordToUpdate {
-  readonly id: string
-  readonly revision: number
-  readonly data: string
-  readonly expiresAt: number
-  readonly ownerId: string | null
-}
-
-/** An expiry to renew. It is never brought forward: the later one stays. */
-export interface RecordToTouch {
-  readonly id: string
-  readonly expiresAt: number
-}
 
 /** What of the writing waits for the disk: all of it, all but renewed expiries, or only destroyed sessions. */
 export type Durability = 'all' | 'sets' | 'none'

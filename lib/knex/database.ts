@@ -1,12 +1,12 @@
 import type { Knex } from 'knex'
+import { Deadlines } from '../calls/deadlines'
 import { TimeoutError } from '../database-errors'
-import { Deadlines } from '../deadlines'
 import { isOurs } from '../errors'
-import { monotonicNow } from '../natives'
-import { isPromiseLike } from '../soon'
+import { monotonicNow } from '../runtime/natives'
+import { isPromiseLike } from '../runtime/soon'
 import { BorrowedConnections } from './borrowed-connections'
 import { keepEndable } from './endable-transaction'
-import type { Connection, KnexClient } from './knex-client'
+import type { Connection, KnexClient, KnexContainer } from './knex-client'
 import { Listeners } from './listeners'
 import type { ConnectionVerdict } from './pool-health'
 import { PoolUse } from './pool-use'
@@ -116,8 +116,8 @@ export class Database {
    */
   async runOn(connection: Connection, sql: string, bindings: readonly unknown[], { driver = {} }: StatementOptions): Promise<unknown> {
     if (this.isListenedTo) return runAsKnex(this.client, connection, { sql, bindings, options: driver })
-    const { response } = await this.client.query(connection, { method: 'raw', sql, bindings, options: driver })
-    return response
+    const answer = await this.client.query(connection, { method: 'raw', sql, bindings, options: driver })
+    return (answer as { response: unknown }).response
   }
 
   /** A connection of Knex's pool, for work that takes no time. Give it back by {@link release}. */
@@ -225,7 +225,7 @@ export class Database {
     try {
       if (isTransaction) return await knex.transaction(container)
       const config = { userParams: {}, doNotRejectOnRollback: true, ...(connection && { connection }) }
-      return await watched(this.client).transaction(container, config)
+      return (await watched(this.client).transaction(container as KnexContainer, config)) as T
     } catch (error) {
       throw asListenerError(error)
     }

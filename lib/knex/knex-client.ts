@@ -1,25 +1,30 @@
 import type { Knex } from 'knex'
 
-/** The parts of Knex's client that Knex does not type but keeps stable; see https://knexjs.org and knex/lib/client.js. */
+/**
+ * The parts of Knex's client that its types leave out: its pool, what a builder asks of its client when it is awaited, and what a
+ * transaction does on its connection. They have kept their shape from Knex 2.4 to 3.3; spec/unit-of-work/knex-seams.spec.ts pins what
+ * each does, and runs on the oldest and the newest of these.
+ */
 export interface KnexClient {
-  readonly transacting?: boolean
-  readonly driverName: string
   readonly config: Knex.Config & { readonly connectionPool?: ConnectionPool & SizedPool }
+  readonly driverName: string
   readonly connectionSettings?: object
   readonly pool?: ConnectionPool
   /** The database itself, where it is an object of this process. */
   readonly pglite?: object
+  transacting?: boolean
   raw(sql: string): Knex.Raw
-  /** Knex sends BEGIN, COMMIT and the like as plain strings. */
-  query(connection: Connection, statement: object | string): Promise<{ response: unknown }>
-  runner(builder: object): object
-  transaction<T>(work: (trx: Knex.Transaction) => Promise<T>, config?: object): Promise<T>
+  query(connection: Connection, statement: KnexStatement | string): Promise<unknown>
+  stream(connection: Connection, statement: KnexStatement, stream: RowStream, options: unknown): Promise<unknown>
+  runner(builder: object): KnexRunner
+  transaction(container: KnexContainer, config?: object, outer?: unknown): KnexTransaction
   emit(event: string, ...values: unknown[]): boolean
-  acquireConnection(): Promise<unknown>
-  releaseConnection(connection: unknown): Promise<void>
-  /** A connection that is none of the pool's. */
-  acquireRawConnection(): Promise<unknown>
-  destroyRawConnection(connection: unknown): Promise<void>
+  acquireConnection(): Promise<Connection>
+  releaseConnection(connection: Connection): Promise<void>
+  /** Makes a connection outside of the pool. */
+  acquireRawConnection(): Promise<Connection>
+  /** Closes a connection as the pool would. */
+  destroyRawConnection(connection: Connection): Promise<unknown>
 }
 
 /** What Knex's pool tells of itself. A pool that the application brought may tell less. */
@@ -59,4 +64,46 @@ export interface Connection {
  */
 export function isPlainPool(client: KnexClient): boolean {
   return client.transacting !== true && client.pool !== undefined && !Object.hasOwn(client, 'acquireConnection')
+}
+
+/** A compiled statement. Knex sends BEGIN, COMMIT and the like as plain strings instead. */
+export interface KnexStatement {
+  readonly sql: string
+  readonly bindings?: readonly unknown[]
+  /** Passed through to the driver. */
+  readonly options?: object
+  /** `select`, `first`, `insert`, `raw` … */
+  readonly method?: string
+}
+
+/** Runs one builder on one connection. */
+export interface KnexRunner {
+  run(): Promise<unknown>
+  stream(...args: unknown[]): RowStream | Promise<unknown>
+  pipe(writable: NodeJS.WritableStream, options?: unknown): NodeJS.WritableStream
+}
+
+/** A stream of rows. */
+export type RowStream = import('node:stream').Transform
+
+/** The function that is given the transaction. */
+export type KnexContainer = (trx: Knex.Transaction) => unknown
+
+/** What `client.transaction()` returns: a promise for the outcome that also knows how to begin and end. */
+export interface KnexTransaction extends Promise<unknown> {
+  readonly txid: string
+  /** The client that runs on its connection, once there is one. */
+  readonly trxClient: KnexClient
+  begin(connection: Connection): Promise<unknown>
+  savepoint(connection: Connection): Promise<unknown>
+  commit(connection: Connection, value?: unknown): Promise<unknown>
+  release(connection: Connection, value?: unknown): Promise<unknown>
+  rollback(connection: Connection, error?: unknown): Promise<unknown>
+  rollbackTo(connection: Connection, error?: unknown): Promise<unknown>
+  /** Status 1: the statement ends the transaction well. 2: it ends it with `value` as the error. */
+  query(connection: Connection, sql: string, status?: 1 | 2, value?: unknown): Promise<unknown>
+}
+
+export function clientOf(knex: Knex): KnexClient {
+  return knex.client as KnexClient
 }

@@ -1,5 +1,5 @@
-import { getOrMake } from '../get-or-make'
-import { monotonicNow } from '../natives'
+import { getOrMake } from '../runtime/get-or-make'
+import { monotonicNow } from '../runtime/natives'
 import { isTheDatabase } from './is-the-database'
 import type { Connection, ConnectionPool, KnexClient } from './knex-client'
 

@@ -1,6 +1,6 @@
+import { Bounded, type Deadlines } from '../calls/deadlines'
 import { TimeoutError } from '../database-errors'
-import { Bounded, type Deadlines } from '../deadlines'
-import { monotonicNow } from '../natives'
+import { monotonicNow } from '../runtime/natives'
 import type { Connection, KnexClient } from './knex-client'
 import { ServerEnding } from './server-ending'
 import type { StatementEnding } from './statement-ending'

@@ -1,6 +1,6 @@
+import { Bounded, Deadlines } from '../calls/deadlines'
 import { TimeoutError } from '../database-errors'
-import { Bounded, Deadlines } from '../deadlines'
-import { monotonicNow, startAwaitedTimer } from '../natives'
+import { monotonicNow, startAwaitedTimer } from '../runtime/natives'
 import type { Connection, KnexClient } from './knex-client'
 import type { EndRequest, StatementEnding } from './statement-ending'
 

@@ -1,5 +1,5 @@
 import type { SessionStoreError } from '../errors'
-import { getOrMake } from '../get-or-make'
+import { getOrMake } from '../runtime/get-or-make'
 import type { KnexClient } from './knex-client'
 
 /** Makes the error of a call whose time was over while it waited; undefined if the reason has gone meanwhile. */

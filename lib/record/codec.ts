@@ -1,6 +1,6 @@
 import type { SessionData } from 'express-session'
 import { SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
-import { isPromiseLike, type Soon } from '../soon'
+import { isPromiseLike, type Soon } from '../runtime/soon'
 import { isNoLife } from './expiry'
 import { snapshot } from './snapshot'
 

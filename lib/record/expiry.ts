@@ -1,6 +1,6 @@
 import type { SessionData } from 'express-session'
 import { describeValue, Hidden, InvalidOptionError } from '../errors'
-import { ignoreRejection } from '../ignore-rejection'
+import { ignoreRejection } from '../runtime/ignore-rejection'
 
 /** The last moment that fits the column of hours, a 32-bit integer, and JavaScript's Date: in the year 246953. */
 const LAST_MOMENT = 2_147_483_647 * 3_600_000

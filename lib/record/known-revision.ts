@@ -1,4 +1,4 @@
-import { isPromiseLike, type Soon } from '../soon'
+import { isPromiseLike, type Soon } from '../runtime/soon'
 import { decode, type SessionCodec } from './codec'
 import { digestOf, EntryDigests } from './entry-digests'
 import type { MaxAge } from './storable'

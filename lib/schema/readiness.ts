@@ -1,11 +1,11 @@
 import type { Knex } from 'knex'
-import { debug } from '../debug'
 import { type Dialect, driverCode } from '../dialects/dialect'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
 import { explainDriverError, wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs, TableMissingError } from '../errors'
 import type { Database } from '../knex/database'
 import { identityBelowTransaction } from '../knex/identity'
+import { debug } from '../observe/debug'
 import { isOwnTableThere } from './own-table'
 import { type RegisteredTable, registeredIn } from './registry'
 

@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import { displayName, type TableDefinition } from '../dialects/table-definition'
 import { type DefinitionDifference, SchemaConflictError } from '../errors'
 import { type DatabaseIdentity, databaseIdentity } from '../knex/identity'
-import { processRegistry } from '../process-registry'
+import { processRegistry } from '../runtime/process-registry'
 
 /**
  * One sessions table as this process knows it. Plain data, shared by every copy of this module in the process, so that its shape must

@@ -1,5 +1,5 @@
-import { monotonicNow } from '../natives'
-import type { SessionRecords } from '../table/session-records'
+import type { SessionRecords } from '../record/session-records'
+import { monotonicNow } from '../runtime/natives'
 
 /** What `store.health()` gives. */
 export interface SessionStoreHealth {

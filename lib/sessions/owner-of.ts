@@ -1,8 +1,8 @@
 import type { SessionData } from 'express-session'
 import { describeValue, Hidden, UnserializableSessionError } from '../errors'
-import { ignoreRejection } from '../ignore-rejection'
-import type { ResolvedOptions } from '../options'
+import type { ResolvedOptions } from '../options/store-options'
 import { textRefusal } from '../record/stored-id'
+import { ignoreRejection } from '../runtime/ignore-rejection'
 
 /** Whose session it is, as the owner column holds it: a text, also of a number; null if it is nobody's. */
 export function ownerOf({ owner }: ResolvedOptions, session: SessionData): string | null {

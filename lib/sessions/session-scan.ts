@@ -1,8 +1,8 @@
 import type { SessionData } from 'express-session'
 import type { ConnectionBudget } from '../batching/connection-budget'
 import type { WriteOrder } from '../batching/write-order'
-import type { SessionRecord } from '../dialects/dialect'
-import { afterPoll, monotonicNow } from '../natives'
+import type { SessionRecord } from '../record/session-record'
+import { afterPoll, monotonicNow } from '../runtime/natives'
 import type { SessionTable } from '../table/session-table'
 import type { Page, ScanRange } from '../table/table-scan'
 

@@ -1,5 +1,5 @@
 import type { SessionData } from 'express-session'
-import type { Caller } from '../caller'
+import type { Caller } from '../calls/caller'
 import { UNKNOWN_REVISION } from '../dialects/dialect'
 import { SessionConflictError, SessionTooLargeError } from '../errors'
 import { decode, type EncodedSession, encode } from '../record/codec'

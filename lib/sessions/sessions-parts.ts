@@ -1,8 +1,8 @@
 import type { WriteOrder } from '../batching/write-order'
 import type { Announce } from '../events'
-import type { ResolvedOptions } from '../options'
+import type { ResolvedOptions } from '../options/store-options'
 import type { Revisions } from '../record/revisions'
-import type { SessionRecords } from '../table/session-records'
+import type { SessionRecords } from '../record/session-records'
 
 /** What the operations on sessions work with. */
 export interface SessionsParts {

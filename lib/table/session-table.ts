@@ -1,12 +1,13 @@
-import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord, SessionStatements } from '../dialects/dialect'
+import type { Dialect, SessionStatements } from '../dialects/dialect'
 import type { TableDefinition } from '../dialects/table-definition'
 import { explainDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
 import type { Database } from '../knex/database'
 import type { StatementBounds } from '../knex/statement-bounds'
-import { isPromiseLike, passOn, type Soon } from '../soon'
-import { Statistics } from '../statistics'
-import { Observation, statementChannel } from '../tracing'
+import { Statistics } from '../observe/statistics'
+import { Observation, statementChannel } from '../observe/tracing'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../record/session-record'
+import { isPromiseLike, passOn, type Soon } from '../runtime/soon'
 import { type Page, type ScanRange, TableScan } from './table-scan'
 
 /** How long a dead row stays: longer than a request lives that may still hold its session and try to write it back. */

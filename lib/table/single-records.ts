@@ -1,9 +1,9 @@
-import type { Caller, Undertaking } from '../caller'
+import type { Caller, Undertaking } from '../calls/caller'
 import { TimeoutError } from '../database-errors'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
 import { StatementBounds } from '../knex/statement-bounds'
-import type { Soon } from '../soon'
-import type { SessionRecords } from './session-records'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../record/session-record'
+import type { SessionRecords } from '../record/session-records'
+import type { Soon } from '../runtime/soon'
 import type { SessionTable } from './session-table'
 
 /** One statement a call, at once: inside a transaction, where the caller decides what runs when, and what waits for which lock. */

@@ -1,9 +1,10 @@
-import { type Dialect, type SessionRecord, toRecord } from '../dialects/dialect'
+import { type Dialect, toRecord } from '../dialects/dialect'
 import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
 import type { Database } from '../knex/database'
-import { monotonicNow } from '../natives'
-import { Pace } from '../pace'
+import type { SessionRecord } from '../record/session-record'
 import { PREFIX_END } from '../record/stored-id'
+import { monotonicNow } from '../runtime/natives'
+import { Pace } from '../runtime/pace'
 
 /**
  * Which rows a scan sees: the rows whose id starts with the prefix. Hashed ids have exactly `idLength` characters; plain ones have no colon

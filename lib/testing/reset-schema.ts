@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { detectWorkDialect } from '../unit-of-work/dialects/detect'
+import { detectWorkDialect } from '../dialects/detect-work'
 
 /**
  * Drops every table and view of the database, or of the schema, that this Knex uses, and makes them anew by `create`. For tests of what

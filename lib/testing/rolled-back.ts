@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
+import { detectWorkDialect } from '../dialects/detect-work'
 import { SessionStoreError } from '../errors'
-import { detectWorkDialect } from '../unit-of-work/dialects/detect'
-import { clientOf, type KnexContainer } from '../unit-of-work/knex-client'
+import { clientOf, type KnexContainer } from '../knex/knex-client'
 import { placedKnex } from '../unit-of-work/placed-knex'
 import { TestTransaction } from './test-transaction'
 

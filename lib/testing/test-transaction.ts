@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
+import { type Connection, clientOf, type KnexClient, type KnexContainer, type KnexStatement } from '../knex/knex-client'
 import { type Asker, askedBy, awaitWithin, currentFrame, type Frame, framesFrom, runWithin } from '../unit-of-work/context'
-import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type KnexStatement } from '../unit-of-work/knex-client'
 import type { Place } from '../unit-of-work/place'
 import { nativeClient } from '../unit-of-work/placed-knex'
 import { isRead, Scope, type ScopeRules } from '../unit-of-work/scope'
@@ -71,7 +71,7 @@ export class TestTransaction implements Place {
   }
 
   /** For statements that Knex does not see. Who has the connection has the turn until he gives it back. */
-  async acquireConnection(): Promise<KnexConnection> {
+  async acquireConnection(): Promise<Connection> {
     const root = await this.#open()
     await new Promise<void>((resolve) => {
       const turn = () => new Promise<void>((release) => resolve(void this.#releases.push(release)))

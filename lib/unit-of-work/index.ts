@@ -1,4 +1,4 @@
-export type { PreparedTransaction } from './dialects/work-dialect'
+export type { Isolation, PreparedTransaction } from '../dialects/work-dialect'
 export {
   AtomicSessionError,
   NestedStillOpenError,
@@ -16,6 +16,5 @@ export {
 export type { FastifyPlugin } from './fastify-plugin'
 export type { ErrorMiddleware, Middleware, Next } from './middleware'
 export type { DecidedResponse, JobOptions, SessionMode, UnitOfWorkOptions, UnitOptions } from './options'
-export type { Isolation } from './transaction'
 export type { Unit, UnitState } from './unit'
 export { type UnitOfWork, unitOfWork } from './unit-of-work'

@@ -1,9 +1,8 @@
 import type { Knex } from 'knex'
+import { detectWorkDialect } from '../dialects/detect-work'
+import type { Isolation, WorkDialect } from '../dialects/work-dialect'
 import { InvalidOptionError } from '../errors'
 import { refuseUnknown } from '../unknown-option'
-import { detectWorkDialect } from './dialects/detect'
-import type { WorkDialect } from './dialects/work-dialect'
-import type { Isolation } from './transaction'
 import { checkXid } from './two-phase'
 
 /** A response as `commitWhen` sees it: Node's, Express's or Fastify's. */

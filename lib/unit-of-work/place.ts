@@ -1,4 +1,4 @@
-import type { KnexClient, KnexConnection, KnexContainer, RowStream } from './knex-client'
+import type { Connection, KnexClient, KnexContainer, RowStream } from '../knex/knex-client'
 
 /** Where builders run: the pool, the transaction of a unit of work, that of a test. */
 export interface Place {
@@ -10,8 +10,8 @@ export interface Place {
   streamed(stream: RowStream): void
   /** What `knex.transaction()` means here. */
   transaction(container: KnexContainer, config: object | undefined): Promise<unknown>
-  acquireConnection(): Promise<KnexConnection>
-  releaseConnection(connection: KnexConnection): Promise<void>
+  acquireConnection(): Promise<Connection>
+  releaseConnection(connection: Connection): Promise<void>
 }
 
 /** The pool itself: everything as if nobody stood between. */
@@ -34,11 +34,11 @@ export class Pool implements Place {
     return this.client.transaction(container, config)
   }
 
-  acquireConnection(): Promise<KnexConnection> {
+  acquireConnection(): Promise<Connection> {
     return this.client.acquireConnection()
   }
 
-  releaseConnection(connection: KnexConnection): Promise<void> {
+  releaseConnection(connection: Connection): Promise<void> {
     return this.client.releaseConnection(connection)
   }
 }

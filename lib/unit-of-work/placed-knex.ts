@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
+import { type Connection, clientOf, type KnexClient, type KnexContainer, type KnexRunner, type RowStream } from '../knex/knex-client'
 import { currentFrame, emitWithin, sharedByCopies } from './context'
-import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type KnexRunner, type RowStream } from './knex-client'
 import type { Place } from './place'
 
 /** How a Knex made here presents itself. */
@@ -51,7 +51,7 @@ function placedClient(base: KnexClient, place: () => Place, transacting: boolean
     },
     transaction: ((container: KnexContainer, config?: object) => inPlace(place, (here) => here.transaction(container, config))) as never,
     acquireConnection: () => inPlace(place, (here) => here.acquireConnection()),
-    releaseConnection: (connection: KnexConnection) => inPlace(place, (here) => here.releaseConnection(connection))
+    releaseConnection: (connection: Connection) => inPlace(place, (here) => here.releaseConnection(connection))
   }
   const client: KnexClient = Object.assign(Object.create(base), bound(base, [...EMITTER, 'destroy', 'initialize', 'initializePool']), own)
   bases.set(client, nativeClient(base))

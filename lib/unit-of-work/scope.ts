@@ -1,7 +1,14 @@
 import type { Knex } from 'knex'
+import {
+  type Connection,
+  clientOf,
+  type KnexClient,
+  type KnexContainer,
+  type KnexStatement,
+  type KnexTransaction
+} from '../knex/knex-client'
 import { sharedByCopies } from './context'
 import { RollbackOnlyError, UndoneByNestedError } from './errors'
-import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type KnexStatement, type KnexTransaction } from './knex-client'
 import { Turns } from './turns'
 
 /** What holds for the statements of a scope. */
@@ -192,7 +199,7 @@ export class Scope {
   }
 
   /** BEGIN, COMMIT, SAVEPOINT and their kind, which Knex sends as strings. */
-  async #control(connection: KnexConnection, sql: string): Promise<unknown> {
+  async #control(connection: Connection, sql: string): Promise<unknown> {
     // Ended twice: Knex refuses, and nothing has gone wrong.
     if (this.trx.isCompleted()) return this.#query.call(this.#client, connection, sql)
     try {
@@ -272,7 +279,7 @@ export class Scope {
   }
 
   /** Also when the transaction is over for Knex. Best effort: what matters is the error that led here. */
-  async #base(connection: KnexConnection, sql: string): Promise<void> {
+  async #base(connection: Connection, sql: string): Promise<void> {
     const { query } = Object.getPrototypeOf(this.#client) as KnexClient
     await query.call(this.#client, connection, sql).catch(() => undefined)
   }

@@ -1,30 +1,6 @@
 import type { Knex } from 'knex'
-import { clientOf, type KnexConnection, type KnexTransaction } from './knex-client'
-
-/** How a transaction is to begin. */
-export interface Beginning {
-  readonly isolation?: Isolation | undefined
-  readonly readOnly?: boolean | undefined
-  /** Set for a transaction that may be prepared for a two-phase commit. */
-  readonly xid?: string | undefined
-  /** What its first statement does, as far as that is known. */
-  readonly intent?: Intent | undefined
-}
-
-/** `'any'`: not known. */
-export type Intent = 'write' | 'any'
-
-/** At least as strict as this, for databases know different ones. */
-export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'snapshot' | 'serializable'
-
-/** Statements that replace those of Knex. The last of each ends the transaction; what comes before prepares that. */
-export interface Wording {
-  readonly begin: readonly string[]
-  readonly commit: readonly string[]
-  readonly rollback: readonly string[]
-  /** Sends what begins it, where that may wait for others. */
-  readonly beginPatiently?: ((connection: KnexConnection, send: () => Promise<unknown>) => Promise<unknown>) | undefined
-}
+import type { Preparation, Wording } from '../dialects/work-dialect'
+import { clientOf, type KnexTransaction } from '../knex/knex-client'
 
 /** A transaction that was begun and has an end to come. */
 export interface OpenTransaction {
@@ -37,13 +13,6 @@ export interface OpenTransaction {
   rollback(): Promise<void>
   /** Ends it by other statements than COMMIT. */
   prepare(preparation: Preparation): Promise<void>
-}
-
-/** How a transaction is prepared for a two-phase commit. */
-export interface Preparation {
-  readonly statements: readonly string[]
-  /** Where the connection holds on to what it has prepared until it is closed. Gives what waits until the server has noticed. */
-  readonly detach?: ((trx: Knex.Transaction) => Promise<() => Promise<void>>) | undefined
 }
 
 /** Begins a transaction, or a savepoint where `knex` is a transaction itself. Without `wording` it is worded by Knex. */

@@ -1,9 +1,8 @@
 import type { Knex } from 'knex'
+import type { Preparation, PreparedTransaction, TwoPhase, WorkDialect } from '../dialects/work-dialect'
 import { InvalidOptionError } from '../errors'
-import type { PreparedTransaction, TwoPhase, WorkDialect } from './dialects/work-dialect'
+import { clientOf } from '../knex/knex-client'
 import { TwoPhaseDisabledError, TwoPhaseUnsupportedError, UnknownXidError, XidConflictError } from './errors'
-import { clientOf } from './knex-client'
-import type { Preparation } from './transaction'
 
 /** It stands in statements that take no bindings, and MySQL takes 64 bytes. */
 const XID = /^[A-Za-z0-9._:-]{1,64}$/

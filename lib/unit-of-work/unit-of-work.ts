@@ -1,11 +1,11 @@
 import type { Store } from 'express-session'
 import type { Knex } from 'knex'
+import type { PreparedTransaction } from '../dialects/work-dialect'
 import { InvalidOptionError } from '../errors'
+import { clientOf } from '../knex/knex-client'
 import { awaitWithin, currentFrame, type Frame, framesFrom } from './context'
-import type { PreparedTransaction } from './dialects/work-dialect'
 import { NoUnitError } from './errors'
 import { type FastifyPlugin, fastifyPlugin } from './fastify-plugin'
-import { clientOf } from './knex-client'
 import { type ErrorMiddleware, errorMiddleware, type Middleware, middleware } from './middleware'
 import {
   checkUnitOptions,

@@ -1,12 +1,12 @@
 import type { Knex } from 'knex'
-import { afterAnswers } from '../turns'
+import type { Intent } from '../dialects/work-dialect'
+import { type Connection, clientOf, type KnexClient, type KnexContainer, type RowStream } from '../knex/knex-client'
+import { afterAnswers } from '../runtime/after-answers'
 import { awaitWithin, type Frame } from './context'
 import { NestedStillOpenError } from './errors'
-import { clientOf, type KnexClient, type KnexConnection, type KnexContainer, type RowStream } from './knex-client'
 import type { Place } from './place'
 import { nativeClient } from './placed-knex'
 import { isWrite, type Scope } from './scope'
-import type { Intent } from './transaction'
 
 /** What the place of a unit asks of it. */
 export interface UnitOfPlace {
@@ -85,7 +85,7 @@ export class UnitPlace implements Place {
     return outcome
   }
 
-  async acquireConnection(): Promise<KnexConnection> {
+  async acquireConnection(): Promise<Connection> {
     this.unit.assertAdmits()
     return (await this.#client()).acquireConnection()
   }

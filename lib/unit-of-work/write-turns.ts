@@ -1,7 +1,7 @@
-import { getOrMake } from '../get-or-make'
-import { startAwaitedTimer } from '../natives'
+import type { KnexClient } from '../knex/knex-client'
+import { getOrMake } from '../runtime/get-or-make'
+import { startAwaitedTimer } from '../runtime/natives'
 import { type Frame, framesFrom, sharedByCopies } from './context'
-import type { KnexClient } from './knex-client'
 import { nativeClient } from './placed-knex'
 import { Turns } from './turns'
 

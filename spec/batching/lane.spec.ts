@@ -12,7 +12,7 @@ import {
   TransientDatabaseError
 } from '../../lib/database-errors'
 
-vi.mock('../../lib/natives', () => import('../support/movable-natives.ts'))
+vi.mock('../../lib/runtime/natives', () => import('../support/movable-natives.ts'))
 
 /** A statement that was sent, and answers when it is told to. */
 interface Sent {

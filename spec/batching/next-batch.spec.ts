@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { Entry } from '../../lib/batching/entry'
 import { type BatchRules, takeBatch } from '../../lib/batching/next-batch'
 import { Queue } from '../../lib/batching/queue'
-import { Caller } from '../../lib/caller'
+import { Caller } from '../../lib/calls/caller'
 
 class Somebody extends Caller {
   override expire(): void {

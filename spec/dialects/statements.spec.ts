@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type RecordToPut, type SessionRecord, UNKNOWN_REVISION } from '../../lib/dialects/dialect'
+import { UNKNOWN_REVISION } from '../../lib/dialects/dialect'
+import type { RecordToPut, SessionRecord } from '../../lib/record/session-record'
 import { databaseNamed, databasesAndPglite } from '../support/databases'
 import { runProcesses } from '../support/processes'
 import { type OpenedSetup, type OpenedStatements, openSetup, refusalOf, SETUPS, type Setup } from './opened-statements'

@@ -2,9 +2,10 @@ import type { Knex } from 'knex'
 import { expect } from 'vitest'
 import { createSessionsTable, dropSessionsTable, KnexSessionStore } from '../../lib'
 import { detectDialect } from '../../lib/dialects/detect'
-import { type RecordToPut, UNKNOWN_REVISION } from '../../lib/dialects/dialect'
+import { UNKNOWN_REVISION } from '../../lib/dialects/dialect'
 import { DEFAULT_COLUMNS } from '../../lib/dialects/table-definition'
 import { Database } from '../../lib/knex/database'
+import type { RecordToPut } from '../../lib/record/session-record'
 import { handMade } from '../support/stores'
 
 const HOUR = 3_600_000

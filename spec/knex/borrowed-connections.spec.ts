@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
 import { describe, expect, it } from 'vitest'
-import { Deadlines } from '../../lib/deadlines'
+import { Deadlines } from '../../lib/calls/deadlines'
 import { BorrowedConnections } from '../../lib/knex/borrowed-connections'
 import type { Connection, KnexClient } from '../../lib/knex/knex-client'
 import { describeDatabase } from '../support/databases'

@@ -18,39 +18,18 @@ export type Rule = (files: readonly SourceFile[]) => Violation[]
  * rooms on one floor do not know each other, but for the ground floor, where a cycle is all that is forbidden.
  */
 const FLOORS: readonly (readonly string[])[] = [
-  ['testing', 'cli'],
+  ['testing'],
   ['unit-of-work'],
   ['index'],
   ['store'],
   ['assemble'],
-  ['sessions', 'schema', 'pruner'],
+  ['sessions', 'schema'],
   ['batching'],
   ['table'],
   ['options'],
-  ['table-options'],
   ['dialects'],
   ['knex'],
-  [
-    'record',
-    'statistics',
-    'tracing',
-    'callbacks',
-    'caller',
-    'deadlines',
-    'natives',
-    'turns',
-    'soon',
-    'debug',
-    'events',
-    'counterparts',
-    'process-registry',
-    'get-or-make',
-    'ignore-rejection',
-    'unknown-option',
-    'errors',
-    'database-errors',
-    'pace'
-  ]
+  ['record', 'observe', 'calls', 'events', 'errors', 'database-errors', 'unknown-option', 'runtime']
 ]
 const GROUND_FLOOR = FLOORS.length - 1
 
@@ -94,16 +73,14 @@ export const importsLeadDown: Rule = (files) =>
       .map(({ target, line }) => `${file.path}:${line}: ${room} imports ${target}`)
   })
 
-/** What differs between databases is in dialects/, that of lib/ or that of a subpath, so nothing else can name one. Comments may. */
+/** What differs between databases is in dialects/, so nothing else can name one. Comments may. */
 export const noDatabaseName: Rule = (files) =>
-  files
-    .filter(({ path }) => !/^(unit-of-work\/)?dialects\//.test(path))
-    .flatMap((file) => tokensOf(file, ({ text }) => namesDatabase(text)))
+  files.filter(({ path }) => !/^dialects\//.test(path)).flatMap((file) => tokensOf(file, ({ text }) => namesDatabase(text)))
 
 /** Timers are started through natives.ts, which keeps them real under fake timers. */
 export const noTimer: Rule = (files) =>
   files
-    .filter(({ path }) => !['natives'].includes(roomOf(path)))
+    .filter(({ path }) => path !== 'runtime/natives.ts')
     .flatMap((file) =>
       tokensOf(
         file,
@@ -125,17 +102,15 @@ export const noBareError: Rule = (files) =>
     )
   )
 
-/** A library does not end the process, does not read its environment and does not print. The command line may. */
+/** A library does not end the process, does not read its environment and does not print. */
 export const noProcessNorConsole: Rule = (files) =>
-  files
-    .filter(({ path }) => roomOf(path) !== 'cli')
-    .flatMap((file) => [
-      ...tokensOf(file, ({ text, node }) => text === 'console' && ts.isIdentifier(node)),
-      ...nodesOf(file).flatMap(({ node, line }) => {
-        const member = memberOfProcess(node)
-        return member && ['exit', 'env', 'exitCode', 'abort', 'kill'].includes(member) ? [`${file.path}:${line}: process.${member}`] : []
-      })
-    ])
+  files.flatMap((file) => [
+    ...tokensOf(file, ({ text, node }) => text === 'console' && ts.isIdentifier(node)),
+    ...nodesOf(file).flatMap(({ node, line }) => {
+      const member = memberOfProcess(node)
+      return member && ['exit', 'env', 'exitCode', 'abort', 'kill'].includes(member) ? [`${file.path}:${line}: process.${member}`] : []
+    })
+  ])
 
 /** A file is read whole. */
 export const noLongFile: Rule = (files) =>

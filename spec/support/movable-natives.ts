@@ -1,9 +1,9 @@
-import type { Timer } from '../../lib/natives'
+import type { Timer } from '../../lib/runtime/natives'
 
 /**
- * Stands in for `lib/natives.ts` where a spec moves the clock of the package: it asks the globals at each call, so fake timers reach it.
+ * Stands in for `lib/runtime/natives.ts` where a spec moves the clock of the package: it asks the globals at each call, so fake timers reach it.
  *
- *     vi.mock('../lib/natives', () => import('./support/movable-natives.ts'))
+ *     vi.mock('../lib/runtime/natives', () => import('./support/movable-natives.ts'))
  */
 let stoodStillMs = 0
 
@@ -25,7 +25,7 @@ export function startTimer(work: () => void, ms: number): Timer {
   return { stop: () => clearTimeout(timer) }
 }
 
-export const afterTick: typeof import('../../lib/natives').afterTick = (work, ...args) => process.nextTick(work, ...args)
+export const afterTick: typeof import('../../lib/runtime/natives').afterTick = (work, ...args) => process.nextTick(work, ...args)
 
 export function afterPoll(work: () => void): void {
   setImmediate(work)

@@ -1,5 +1,5 @@
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../../lib/dialects/dialect'
-import type { SessionRecords } from '../../lib/table/session-records'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../../lib/record/session-record'
+import type { SessionRecords } from '../../lib/record/session-records'
 
 /** The contract in a few lines of JavaScript: what the databases have to be like. */
 export class MemorySessionRecords implements SessionRecords {

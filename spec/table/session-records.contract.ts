@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { RecordToPut } from '../../lib/dialects/dialect'
-import type { SessionRecords } from '../../lib/table/session-records'
+import type { RecordToPut } from '../../lib/record/session-record'
+import type { SessionRecords } from '../../lib/record/session-records'
 import type { Clock } from '../support/stores'
 
 /** Records to try, on the clock that decides what is alive. */

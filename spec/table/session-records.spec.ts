@@ -1,6 +1,6 @@
 import { createSessionsTable } from '../../lib'
 import { assemble } from '../../lib/assemble'
-import { resolveOptions } from '../../lib/options'
+import { resolveOptions } from '../../lib/options/store-options'
 import { SingleRecords } from '../../lib/table/single-records'
 import { databaseNamed, databasesAndPglite } from '../support/databases'
 import { Clock } from '../support/stores'

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
+import { clientOf } from '../../lib/knex/knex-client'
 import { unitOfWork } from '../../lib/unit-of-work'
-import { clientOf } from '../../lib/unit-of-work/knex-client'
 import { describeDatabases } from '../support/databases'
 import { namesIn, openNames, usedConnections } from './names'
 

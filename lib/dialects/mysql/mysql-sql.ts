@@ -1,4 +1,5 @@
-import type { Dialect, RecordToPut, RecordToTouch, RecordToUpdate } from '../dialect'
+import type { RecordToPut, RecordToTouch, RecordToUpdate } from '../../record/session-record'
+import type { Dialect } from '../dialect'
 import { type ColumnNames, quotedColumns, type TableDefinition } from '../table-definition'
 import { longText, type Sql, TEXT, text, textColumn } from './mysql-connection'
 

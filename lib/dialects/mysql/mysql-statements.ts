@@ -1,15 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Database } from '../../knex/database'
-import {
-  type Dialect,
-  type RecordToPut,
-  type RecordToTouch,
-  type RecordToUpdate,
-  type SessionRecord,
-  type SessionStatements,
-  toRecord,
-  UNKNOWN_REVISION
-} from '../dialect'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../../record/session-record'
+import { type Dialect, type SessionStatements, toRecord, UNKNOWN_REVISION } from '../dialect'
 import type { TableDefinition } from '../table-definition'
 import { hasOrdinarySettings, type Outcome, select, selectLocked, textOf, write } from './mysql-connection'
 import { type ExpiryBound, exactly, later, MysqlSql } from './mysql-sql'

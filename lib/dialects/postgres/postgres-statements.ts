@@ -1,14 +1,6 @@
 import type { Database } from '../../knex/database'
-import {
-  type Dialect,
-  type Durability,
-  type RecordToPut,
-  type RecordToTouch,
-  type RecordToUpdate,
-  type SessionRecord,
-  type SessionStatements,
-  toRecord
-} from '../dialect'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../../record/session-record'
+import { type Dialect, type Durability, type SessionStatements, toRecord } from '../dialect'
 import type { TableDefinition } from '../table-definition'
 import { int4Array, int8Array, textArray } from './binary-array'
 import { type RowStatement, type SessionSql, type SqlFlavour, sessionSql } from './postgres-sql'

@@ -1,4 +1,4 @@
-import { getOrMake } from '../../get-or-make'
+import { getOrMake } from '../../runtime/get-or-make'
 import { driverCode } from '../dialect'
 import type { PgConnection, Statement } from './prepared-query'
 

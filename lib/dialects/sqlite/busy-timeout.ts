@@ -1,5 +1,5 @@
-import { getOrMake } from '../../get-or-make'
-import { monotonicNow } from '../../natives'
+import { getOrMake } from '../../runtime/get-or-make'
+import { monotonicNow } from '../../runtime/natives'
 import { type DirectConnection, type DirectStatement, prepared } from './direct-connection'
 
 /** How long a journal mode is taken for known, in milliseconds. Only the application itself can leave WAL mode while the file is open. */

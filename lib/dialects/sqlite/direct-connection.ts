@@ -1,5 +1,5 @@
-import { getOrMake } from '../../get-or-make'
 import type { Connection } from '../../knex/knex-client'
+import { getOrMake } from '../../runtime/get-or-make'
 
 /** What better-sqlite3 offers, as far as it is used here. */
 export interface DirectConnection extends Connection {

@@ -1,7 +1,7 @@
 import { DatabaseLockedError, TimeoutError } from '../../database-errors'
 import type { Database } from '../../knex/database'
 import { Waits } from '../../knex/waits'
-import { monotonicNow, startAwaitedTimer } from '../../natives'
+import { monotonicNow, startAwaitedTimer } from '../../runtime/natives'
 import { driverCode } from '../dialect'
 
 /** Milliseconds between two tries. Most locks are held for a moment only; after the last pause it stays at that. */

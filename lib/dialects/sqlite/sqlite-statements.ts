@@ -1,14 +1,7 @@
 import type { Database } from '../../knex/database'
-import { passOn, type Soon } from '../../soon'
-import {
-  type Dialect,
-  type RecordToPut,
-  type RecordToTouch,
-  type RecordToUpdate,
-  type SessionRecord,
-  type SessionStatements,
-  toRecord
-} from '../dialect'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../../record/session-record'
+import { passOn, type Soon } from '../../runtime/soon'
+import { type Dialect, type SessionStatements, toRecord } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { PacedPruning } from './paced-pruning'
 import { type Outcome, readByKey, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'

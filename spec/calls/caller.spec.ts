@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { answerInTime, type Call } from '../lib/callbacks'
-import { CallDeadlines, type Caller, type Undertaking } from '../lib/caller'
-import { TimeoutError } from '../lib/database-errors'
-import { monotonicNow } from './support/movable-natives'
+import { answerInTime, type Call } from '../../lib/calls/callbacks'
+import { CallDeadlines, type Caller, type Undertaking } from '../../lib/calls/caller'
+import { TimeoutError } from '../../lib/database-errors'
+import { monotonicNow } from '../support/movable-natives'
 
-vi.mock('../lib/natives', () => import('./support/movable-natives.ts'))
+vi.mock('../../lib/runtime/natives', () => import('../support/movable-natives.ts'))
 
 class Work implements Undertaking {
   before: Undertaking | undefined

@@ -2,9 +2,9 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { tracingChannel } from 'node:diagnostics_channel'
 import { inspect } from 'node:util'
 import { expect, it } from 'vitest'
-import type { SessionTrace } from '../lib'
-import { describeDatabases } from './support/databases'
-import { handMade, openStore } from './support/stores'
+import type { SessionTrace } from '../../lib'
+import { describeDatabases } from '../support/databases'
+import { handMade, openStore } from '../support/stores'
 
 const SECRET = 'a secret that no subscriber may see'
 

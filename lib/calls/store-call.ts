@@ -1,8 +1,7 @@
-import type { Call } from '../callbacks'
-import type { CallDeadlines } from '../caller'
-import type { ResolvedOptions } from '../options'
-import type { Statistics } from '../statistics'
-import { Observation, operationChannel } from '../tracing'
+import type { Statistics } from '../observe/statistics'
+import { Observation, operationChannel } from '../observe/tracing'
+import type { Call } from './callbacks'
+import type { CallDeadlines } from './caller'
 
 /** A call as it is counted, bounded in time, and told to those who listen. */
 export class StoreCall extends Observation implements Call {
@@ -11,7 +10,7 @@ export class StoreCall extends Observation implements Call {
   constructor(
     operation: string,
     readonly deadlines: CallDeadlines | null,
-    { dialect, onError }: ResolvedOptions,
+    { dialect, onError }: { readonly dialect: { readonly name: string }; readonly onError: (error: unknown) => void },
     statistics: Statistics,
     private readonly ended: () => void
   ) {

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { InvalidOptionError, KnexSessionStore, type KnexSessionStoreOptions, UnknownOptionError, UnsupportedDatabaseError } from '../lib'
-import { memoryDatabase } from '../lib/testing'
-import { databaseNamed, describeDatabase } from './support/databases'
+import { InvalidOptionError, KnexSessionStore, type KnexSessionStoreOptions, UnknownOptionError, UnsupportedDatabaseError } from '../../lib'
+import { memoryDatabase } from '../../lib/testing'
+import { databaseNamed, describeDatabase } from '../support/databases'
 
 const MILLISECONDS = 'a positive number of milliseconds, at most 2147483647'
 const COUNT = 'a whole number, 1 or more'

@@ -1,10 +1,9 @@
-import { BusyTimeout } from '../../dialects/sqlite/busy-timeout'
-import type { DirectConnection } from '../../dialects/sqlite/direct-connection'
-import { isLockError, pauseAfter } from '../../dialects/sqlite/lock-queue'
-import { monotonicNow } from '../../natives'
-import type { KnexConnection } from '../knex-client'
-import type { Beginning, Wording } from '../transaction'
-import type { WorkDialect } from './work-dialect'
+import type { Connection } from '../../knex/knex-client'
+import { monotonicNow } from '../../runtime/natives'
+import type { Beginning, Wording, WorkDialect } from '../work-dialect'
+import { BusyTimeout } from './busy-timeout'
+import type { DirectConnection } from './direct-connection'
+import { isLockError, pauseAfter } from './lock-queue'
 
 /**
  * SQLite. Its transactions are serializable, so whatever isolation is asked for is given.
@@ -43,7 +42,7 @@ export const sqliteWork: WorkDialect = {
 }
 
 /** Sends again and again while another connection holds the lock, for as long as the application lets a statement wait for one. */
-async function withoutStopping(connection: KnexConnection, send: () => Promise<unknown>): Promise<unknown> {
+async function withoutStopping(connection: Connection, send: () => Promise<unknown>): Promise<unknown> {
   // Other drivers wait in a thread of their own.
   if (!isDirect(connection)) return send()
   const since = monotonicNow()
@@ -59,6 +58,6 @@ async function withoutStopping(connection: KnexConnection, send: () => Promise<u
   })
 }
 
-function isDirect(connection: KnexConnection): connection is DirectConnection {
+function isDirect(connection: Connection): connection is DirectConnection {
   return 'inTransaction' in connection
 }

@@ -1,7 +1,7 @@
+import { TimeoutError } from '../database-errors'
+import { afterTick, monotonicNow } from '../runtime/natives'
 import { CallDeadlines, Caller } from './caller'
-import { TimeoutError } from './database-errors'
 import type { Deadlines } from './deadlines'
-import { afterTick, monotonicNow } from './natives'
 
 /** A node-style callback. express-session's own types give it `any`, so the error is typed loosely here too. */
 // biome-ignore lint/suspicious/noExplicitAny: the type of express-session's callbacks

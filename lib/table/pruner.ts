@@ -1,5 +1,5 @@
-import { debug } from './debug'
-import { afterPoll, startTimer, type Timer } from './natives'
+import { debug } from '../observe/debug'
+import { afterPoll, startTimer, type Timer } from '../runtime/natives'
 
 /** What is pruned, and how. */
 export interface PrunerOptions {

@@ -1,7 +1,7 @@
-import type { Dialect } from './dialects/dialect'
-import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from './dialects/table-definition'
-import { InvalidOptionError } from './errors'
-import { refuseUnknown } from './unknown-option'
+import type { Dialect } from '../dialects/dialect'
+import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from '../dialects/table-definition'
+import { InvalidOptionError } from '../errors'
+import { refuseUnknown } from '../unknown-option'
 
 /** Which table. The same for the store, for {@link createSessionsTable} and {@link dropSessionsTable}. */
 export interface TableOptions {

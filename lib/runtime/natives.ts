@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
  *
  * A test under fake timers replaces the globals and drops what it has not run when it ends. What is captured here stays real, so that
  * answers, connections and time-outs never wait for somebody else's clock. Only what is meant to follow the application's clock asks
- * `Date.now()` (`systemClock` in `options.ts`).
+ * `Date.now()` (`systemClock` in `options/store-options.ts`).
  *
  * If the package is loaded while timers are faked, the captured functions are fakes. Then promises stand in for ticks, and
  * `Atomics.waitAsync` for timers: no library fakes either.

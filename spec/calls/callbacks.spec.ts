@@ -2,12 +2,12 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
-import { answer, withinTime } from '../lib/callbacks'
-import { TimeoutError } from '../lib/database-errors'
-import { Deadlines } from '../lib/deadlines'
+import { answer, withinTime } from '../../lib/calls/callbacks'
+import { Deadlines } from '../../lib/calls/deadlines'
+import { TimeoutError } from '../../lib/database-errors'
+import { runProcess } from '../support/processes'
+import { describeStores } from '../support/stores'
 import type { Input, Output } from './callbacks.worker.mts'
-import { runProcess } from './support/processes'
-import { describeStores } from './support/stores'
 
 const WORKER = join(__dirname, 'callbacks.worker.mts')
 const settle = () => new Promise((resolve) => setImmediate(resolve))

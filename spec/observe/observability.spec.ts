@@ -1,11 +1,11 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, it } from 'vitest'
-import type { KnexSessionStore } from '../lib'
-import { describeDatabases } from './support/databases'
-import { handMade, openStore } from './support/stores'
+import type { KnexSessionStore } from '../../lib'
+import { describeDatabases } from '../support/databases'
+import { handMade, openStore } from '../support/stores'
 
-const example = (file: string) => import(pathToFileURL(join(__dirname, '../examples/observability', file)).href)
+const example = (file: string) => import(pathToFileURL(join(__dirname, '../../examples/observability', file)).href)
 
 describeDatabases('the examples of observability', (database) => {
   it('give Prometheus what the store counts', async () => {

@@ -1,6 +1,5 @@
 import type { Knex } from 'knex'
-import type { Beginning, Preparation, Wording } from '../transaction'
-import type { PreparedTransaction, TwoPhase, WorkDialect } from './work-dialect'
+import type { Beginning, Preparation, PreparedTransaction, TwoPhase, Wording, WorkDialect } from '../work-dialect'
 
 /** Error numbers of MySQL and MariaDB. */
 const XAER_NOTA = 1397

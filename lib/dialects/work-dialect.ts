@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import type { Beginning, Preparation, Wording } from '../transaction'
+import type { Connection } from '../knex/knex-client'
 
 /** What differs between databases in a unit of work. */
 export interface WorkDialect {
@@ -38,4 +38,36 @@ export interface PreparedTransaction {
   readonly xid: string
   /** When it was prepared, where the server knows that. */
   readonly preparedAt: Date | undefined
+}
+
+/** How a transaction is to begin. */
+export interface Beginning {
+  readonly isolation?: Isolation | undefined
+  readonly readOnly?: boolean | undefined
+  /** Set for a transaction that may be prepared for a two-phase commit. */
+  readonly xid?: string | undefined
+  /** What its first statement does, as far as that is known. */
+  readonly intent?: Intent | undefined
+}
+
+/** `'any'`: not known. */
+export type Intent = 'write' | 'any'
+
+/** At least as strict as this, for databases know different ones. */
+export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'snapshot' | 'serializable'
+
+/** Statements that replace those of Knex. The last of each ends the transaction; what comes before prepares that. */
+export interface Wording {
+  readonly begin: readonly string[]
+  readonly commit: readonly string[]
+  readonly rollback: readonly string[]
+  /** Sends what begins it, where that may wait for others. */
+  readonly beginPatiently?: ((connection: Connection, send: () => Promise<unknown>) => Promise<unknown>) | undefined
+}
+
+/** How a transaction is prepared for a two-phase commit. */
+export interface Preparation {
+  readonly statements: readonly string[]
+  /** Where the connection holds on to what it has prepared until it is closed. Gives what waits until the server has noticed. */
+  readonly detach?: ((trx: Knex.Transaction) => Promise<() => Promise<void>>) | undefined
 }

@@ -1,9 +1,9 @@
 import type { Knex } from 'knex'
-import { InvalidOptionError, UnsupportedDatabaseError } from '../../errors'
-import { clientOf, type KnexClient } from '../knex-client'
-import { mysqlWork } from './mysql-work'
-import { postgresWork } from './postgres-work'
-import { sqliteWork } from './sqlite-work'
+import { InvalidOptionError, UnsupportedDatabaseError } from '../errors'
+import { clientOf, type KnexClient } from '../knex/knex-client'
+import { mysqlWork } from './mysql/mysql-work'
+import { postgresWork } from './postgres/postgres-work'
+import { sqliteWork } from './sqlite/sqlite-work'
 import type { WorkDialect } from './work-dialect'
 
 const BY_DRIVER: Readonly<Record<string, WorkDialect>> = {

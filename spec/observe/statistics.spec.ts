@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { describeDatabases } from './support/databases'
-import { handMade, openStore } from './support/stores'
+import { describeDatabases } from '../support/databases'
+import { handMade, openStore } from '../support/stores'
 
 describeDatabases('stats()', (database) => {
   it('counts calls, their errors and times, by operation and by statement', async () => {

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Bounded, Deadlines } from '../lib/deadlines'
-import { monotonicNow, standStill } from './support/movable-natives'
+import { Bounded, Deadlines } from '../../lib/calls/deadlines'
+import { monotonicNow, standStill } from '../support/movable-natives'
 
-vi.mock('../lib/natives', () => import('./support/movable-natives.ts'))
+vi.mock('../../lib/runtime/natives', () => import('../support/movable-natives.ts'))
 
 class Call extends Bounded {
   expiredAt: number | undefined

@@ -1,6 +1,5 @@
 import type { Knex } from 'knex'
-import type { Beginning, Wording } from '../transaction'
-import type { PreparedTransaction, TwoPhase, WorkDialect } from './work-dialect'
+import type { Beginning, PreparedTransaction, TwoPhase, Wording, WorkDialect } from '../work-dialect'
 
 /** Error codes of PostgreSQL. */
 const OBJECT_NOT_IN_PREREQUISITE_STATE = '55000'

@@ -1,5 +1,5 @@
 import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
-import { monotonicNow } from './natives'
+import { monotonicNow } from '../runtime/natives'
 import type { Statistics } from './statistics'
 
 /** What subscribers of `tracing:knex-session-store:operation:*` and `…:statement:*` are given. No session id and no data is in it. */

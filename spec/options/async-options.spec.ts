@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { KnexSessionStore, type KnexSessionStoreOptions } from '../lib'
-import { memoryDatabase } from '../lib/testing'
+import { KnexSessionStore, type KnexSessionStoreOptions } from '../../lib'
+import { memoryDatabase } from '../../lib/testing'
 
 const rejects = async (): Promise<never> => {
   throw new Error('of the application')

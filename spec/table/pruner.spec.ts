@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Pruner, type PrunerOptions, pruneAll } from '../lib/pruner'
-import { GRACE_MS } from '../lib/table/session-table'
-import { describeStores, handMade, openStore, StatementLog, shareDatabase } from './support/stores'
+import { Pruner, type PrunerOptions, pruneAll } from '../../lib/table/pruner'
+import { GRACE_MS } from '../../lib/table/session-table'
+import { describeStores, handMade, openStore, StatementLog, shareDatabase } from '../support/stores'
 
-vi.mock('../lib/natives', () => import('./support/movable-natives.ts'))
+vi.mock('../../lib/runtime/natives', () => import('../support/movable-natives.ts'))
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE

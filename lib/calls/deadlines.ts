@@ -1,6 +1,6 @@
-import type { SessionStoreError } from './errors'
-import { afterPoll, monotonicNow, startTimer, type Timer } from './natives'
-import { afterAnswers } from './turns'
+import type { SessionStoreError } from '../errors'
+import { afterAnswers } from '../runtime/after-answers'
+import { afterPoll, monotonicNow, startTimer, type Timer } from '../runtime/natives'
 
 /** Something that is to be answered within the time, and a link in the list of all that are. */
 export abstract class Bounded {

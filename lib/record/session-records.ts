@@ -1,5 +1,5 @@
-import type { Caller } from '../caller'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../dialects/dialect'
+import type { Caller } from '../calls/caller'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from './session-record'
 
 /**
  * The rows of one sessions table, one call a row. Every implementation passes `spec/table/session-records.contract.ts`.

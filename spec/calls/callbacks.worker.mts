@@ -1,7 +1,7 @@
 import type { SessionData } from 'express-session'
 import createKnex, { type Knex } from 'knex'
 import { KnexSessionStore } from 'knex-session-store'
-import type { Worker } from './support/processes.ts'
+import type { Worker } from '../support/processes.ts'
 
 export interface Input {
   readonly config: Knex.Config

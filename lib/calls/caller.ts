@@ -1,4 +1,4 @@
-import type { TimeoutOutcome } from './database-errors'
+import type { TimeoutOutcome } from '../database-errors'
 import { Bounded, Deadlines } from './deadlines'
 
 /** Work for a caller, which ends with the caller's patience. */
