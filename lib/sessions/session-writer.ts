@@ -8,9 +8,10 @@ import { isKnownText, type KnownRevision } from '../record/known-revision'
 import { mergeSessions } from '../record/merge'
 import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
+import { type PendingUpdate, type Version, verdictOn } from './verdict'
 
-/** Each try loses only to another request that wrote meanwhile, so this many in a row are a storm on one session. */
-const MAX_TRIES = 20
+/** Each round fails only because another request wrote meanwhile, so this many in a row are a storm on one session. */
+const MAX_ROUNDS = 20
 
 /** One write as it was asked for. */
 export interface Draft {
@@ -28,15 +29,6 @@ export interface Draft {
   readonly operation: 'set' | 'touch'
   /** Whose time bounds it. */
   readonly caller: Caller | undefined
-}
-
-/** What is to be in the row. */
-interface Version {
-  readonly data: string
-  readonly expiresAt: number
-  readonly ownerId: string | null
-  /** Names of the keys that another request changed too, to something else. */
-  readonly contested: readonly string[]
 }
 
 /** Decides how a session is written: inserted, updated at its revision, merged, renewed or dropped. */
@@ -91,53 +83,66 @@ export class SessionWriter {
 
   /** A loaded session: written if it is still at the revision that was loaded, else by the conflict policy; never if it is dead. */
   private async update(draft: Draft, encoded: EncodedSession, known: KnownRevision): Promise<void> {
-    const { records, announce, options } = this.parts
-    let { revision } = known
+    const { records, options } = this.parts
     // After an earlier merge the row holds more than the object does.
     const holdsMore = known.base !== known.data && known.compact === undefined
-    let version = holdsMore ? await this.merge(draft, encoded, known, known.data) : asDrafted(draft, encoded)
-    // What was known in a transaction may have been rolled back: then the row is looked at first.
-    const isKnown = known.revision !== UNKNOWN_REVISION && (known.compact === undefined || known.base === known.data)
-    let isCertain = isKnown && (known.transaction === undefined || known.transaction === this.parts.transaction)
-    for (let tries = 1; tries <= MAX_TRIES; tries++) {
-      if (isCertain && (await this.updateAt(revision, draft, version))) return this.written(draft, encoded, known, version, revision + 1)
-      const current = await records.load(draft.storedId, draft.caller)
-      if (current === null || current.expiresAt <= options.clock()) {
-        return known.byHand && draft.operation === 'set' ? this.put(draft, encoded) : announce('dropped', { operation: draft.operation })
+    const version = holdsMore ? await this.merge(draft, encoded, known, known.data) : asDrafted(draft, encoded)
+    let update = this.begin(draft, known, version)
+    for (let round = 1; round <= MAX_ROUNDS; round++) {
+      if (update.isCertain && (await this.attempt(draft, update))) return this.written(draft, encoded, update, update.revision + 1)
+      const row = await records.load(draft.storedId, draft.caller)
+      const revision = row?.revision ?? update.revision
+      switch (verdictOn(update, row, options.clock())) {
+        case 'dead':
+          return this.refuseDead(draft, encoded, known)
+        case 'already-written':
+          return this.written(draft, encoded, update, revision)
+        case 'as-loaded':
+          update = { ...update, revision, isCertain: true }
+          break
+        case 'changed':
+          update = { ...update, revision, isCertain: true, version: await this.reconcile(draft, encoded, update, row?.data ?? '') }
       }
-      const wasCertain = isCertain
-      isCertain = true
-      if (!wasCertain && (current.revision === revision || !isKnown) && isKnownText(current.data, 'data', known)) {
-        revision = current.revision
-        continue
-      }
-      // An earlier try of ours whose answer was lost on the way, or the same written by another.
-      const isAsLate = draft.deliberate ? current.expiresAt === version.expiresAt : current.expiresAt >= version.expiresAt
-      const isAsOurs = current.revision === revision + 1 && current.data === version.data && isAsLate
-      if (isAsOurs && version.contested.length === 0) return this.written(draft, encoded, known, version, current.revision)
-      if (options.conflict === 'error') {
-        announce('conflict', { policy: 'error', keys: [] })
-        throw new SessionConflictError("conflict is 'error'")
-      }
-      if (options.conflict === 'merge') version = await this.merge(draft, encoded, known, current.data)
-      else announce('conflict', { policy: 'overwrite', keys: [] })
-      revision = current.revision
     }
-    throw new SessionConflictError(`${MAX_TRIES} tries in a row`)
+    throw new SessionConflictError(`${MAX_ROUNDS} tries in a row`)
   }
 
-  private written(draft: Draft, encoded: EncodedSession, known: KnownRevision, { data, contested }: Version, revision: number): void {
+  private begin({ deliberate }: Draft, known: KnownRevision, version: Version): PendingUpdate {
+    const isRevisionUnknown = known.revision === UNKNOWN_REVISION || (known.compact !== undefined && known.base !== known.data)
+    const isOfTransaction = known.transaction !== undefined && known.transaction !== this.parts.transaction
+    const isCertain = !isRevisionUnknown && !isOfTransaction
+    return { known, version, revision: known.revision, isRevisionUnknown, isCertain, isExpiryExact: deliberate }
+  }
+
+  /** Writes the row if it is alive and at the revision. Returns whether it was. */
+  private attempt(draft: Draft, { revision, version: { data, expiresAt, ownerId }, isExpiryExact }: PendingUpdate): Promise<boolean> {
+    const record = { id: draft.storedId, revision, data, expiresAt, ownerId }
+    const { records } = this.parts
+    return isExpiryExact ? records.updateWithExpiry(record, draft.caller) : records.update(record, draft.caller)
+  }
+
+  /** Drops the write. A session that was set by hand is no request's copy of a dead one, and is written anew. */
+  private refuseDead(draft: Draft, encoded: EncodedSession, known: KnownRevision): Promise<void> | void {
+    if (known.byHand && draft.operation === 'set') return this.put(draft, encoded)
+    this.parts.announce('dropped', { operation: draft.operation })
+  }
+
+  /** What to write where another request has changed the row, by the conflict policy. */
+  private async reconcile(draft: Draft, encoded: EncodedSession, { known, version }: PendingUpdate, current: string): Promise<Version> {
+    const { announce, options } = this.parts
+    if (options.conflict === 'merge') return this.merge(draft, encoded, known, current)
+    announce('conflict', { policy: options.conflict, keys: [] })
+    if (options.conflict === 'error') throw new SessionConflictError("conflict is 'error'")
+    return version
+  }
+
+  private written(draft: Draft, encoded: EncodedSession, { known, version }: PendingUpdate, revision: number): void {
+    const { contested, data } = version
     if (contested.length > 0) this.parts.announce('conflict', { policy: 'merge', keys: contested })
     this.remember(draft, encoded, { revision, data, createdAt: known.createdAt, byHand: known.byHand })
   }
 
-  private updateAt(revision: number, draft: Draft, { data, expiresAt, ownerId }: Version): Promise<boolean> {
-    const record = { id: draft.storedId, revision, data, expiresAt, ownerId }
-    const { records } = this.parts
-    return draft.deliberate ? records.updateWithExpiry(record, draft.caller) : records.update(record, draft.caller)
-  }
-
-  /** Our changes since the session was loaded, put over what the row holds now. */
+  /** Merges the changes since the session was loaded with what the row holds now. */
   private async merge(draft: Draft, encoded: EncodedSession, known: KnownRevision, current: string): Promise<Version> {
     const { options } = this.parts
     const open = (data: string) => decode(options.codec, data, draft.storedId)
