@@ -1,9 +1,7 @@
 import type { SessionData } from 'express-session'
 import { describeValue, Hidden, InvalidOptionError } from '../errors'
 import { ignoreRejection } from '../runtime/ignore-rejection'
-
-/** The last moment that fits the column of hours, a 32-bit integer, and JavaScript's Date: in the year 246953. */
-const LAST_MOMENT = 2_147_483_647 * 3_600_000
+import { EARLIEST_EXPIRY, LATEST_EXPIRY } from './expiry-columns'
 
 /** How long a session lives in the store where its cookie does not say: seconds, or a function of the session. */
 export type TtlSeconds = number | ((session: SessionData) => number)
@@ -89,8 +87,8 @@ export function touchThreshold(touchAfterMs: number | undefined, lifeMs: number)
   return lifeMs < 600_000 ? 0 : Math.min(lifeMs / 100, 60_000)
 }
 
-/** Never 0, which marks a destroyed session, and never more than the columns hold. */
+/** The moment as the columns can hold it. A session that ended in 1970 has expired, and was not destroyed. */
 function inRange(moment: number): number {
-  if (Number.isNaN(moment)) return 1
-  return Math.min(Math.max(Math.round(moment), 1), LAST_MOMENT)
+  if (Number.isNaN(moment)) return EARLIEST_EXPIRY
+  return Math.min(Math.max(Math.round(moment), EARLIEST_EXPIRY), LATEST_EXPIRY)
 }

@@ -2,7 +2,7 @@
 export interface SessionRecord {
   readonly id: string
   readonly data: string
-  /** Milliseconds since the epoch; 0 for a session that was destroyed. */
+  /** Milliseconds since the epoch; what 0 and negative numbers mean is in expiry-columns.ts. */
   readonly expiresAt: number
   readonly revision: number
   readonly createdAt: number

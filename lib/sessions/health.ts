@@ -1,3 +1,4 @@
+import { EARLIEST_EXPIRY } from '../record/expiry-columns'
 import type { SessionRecords } from '../record/session-records'
 import { monotonicNow } from '../runtime/natives'
 
@@ -19,7 +20,7 @@ const PROBE_ID = 'knex-session-store:health'
  */
 export async function probe(records: SessionRecords, isTransaction: boolean): Promise<void> {
   await records.load(PROBE_ID)
-  if (!isTransaction) await records.touch({ id: PROBE_ID, expiresAt: 0 })
+  if (!isTransaction) await records.touch({ id: PROBE_ID, expiresAt: EARLIEST_EXPIRY })
 }
 
 /** How the probe went. Never rejects. */

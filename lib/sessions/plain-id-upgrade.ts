@@ -1,6 +1,7 @@
 import type { Caller } from '../calls/caller'
 import { SessionConflictError } from '../errors'
 import { decode, encode } from '../record/codec'
+import { DESTROYED, EARLIEST_EXPIRY, isMoving, moving } from '../record/expiry-columns'
 import type { SessionRecord } from '../record/session-record'
 import { looksHashed, plainIdRefusal } from '../record/stored-id'
 import { ownerOf } from './owner-of'
@@ -10,7 +11,7 @@ import type { SessionsParts } from './sessions-parts'
 const MAX_TRIES = 20
 
 /** In a row that is dead from the beginning, which is all it is for. The data is JSON, as in every row that ended. */
-const TOMBSTONE = { data: '{}', expiresAt: 1, ownerId: null }
+const TOMBSTONE = { data: '{}', expiresAt: EARLIEST_EXPIRY, ownerId: null }
 
 /**
  * The way from plain ids to hashed ones: a session that is not found under its hash is looked for under its plain id, and moved.
@@ -38,7 +39,7 @@ export class PlainIdUpgrade {
       const session = await decode(options.codec, plain.data, plainId)
       const { data } = await encode(options.codec, session, storedId)
       const ownerId = ownerOf(options, session)
-      const isClaimed = plain.expiresAt < 0 || (await this.claim(plain, caller))
+      const isClaimed = isMoving(plain.expiresAt) || (await this.claim(plain, caller))
       if (!isClaimed) continue
       await records.insert({ id: storedId, data, expiresAt, createdAt: plain.createdAt, ownerId }, caller)
       return records.load(storedId, caller)
@@ -52,13 +53,13 @@ export class PlainIdUpgrade {
     const plainId = this.plainId(sessionId)
     if (plainId === undefined) return
     const plain = await records.load(plainId, caller)
-    if (plain === null || plain.expiresAt === 0) return
+    if (plain === null || plain.expiresAt === DESTROYED) return
     await records.insert({ id: storedId, createdAt: options.clock(), ...TOMBSTONE }, caller)
     await records.remove(plainId, caller)
   }
 
   private claim({ id, revision, data, expiresAt }: SessionRecord, caller: Caller): Promise<boolean> {
-    return this.parts.records.updateWithExpiry({ id, revision, data, expiresAt: -expiresAt, ownerId: null }, caller)
+    return this.parts.records.updateWithExpiry({ id, revision, data, expiresAt: moving(expiresAt), ownerId: null }, caller)
   }
 
   private plainId(sessionId: string): string | undefined {

@@ -6,6 +6,7 @@ import type { Database } from '../knex/database'
 import type { StatementBounds } from '../knex/statement-bounds'
 import { Statistics } from '../observe/statistics'
 import { Observation, statementChannel } from '../observe/tracing'
+import { hourOf } from '../record/expiry-columns'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../record/session-record'
 import { isPromiseLike, passOn, type Soon } from '../runtime/soon'
 import { type Page, type ScanRange, TableScan } from './table-scan'
@@ -13,7 +14,6 @@ import { type Page, type ScanRange, TableScan } from './table-scan'
 /** How long a dead row stays: longer than a request lives that may still hold its session and try to write it back. */
 export const GRACE_MS = 600_000
 
-const HOUR = 3_600_000
 /** No session can have it: after the colon, a stored id goes on. */
 const LEASE_ID = 'knex-session-store:prune-lease:'
 
@@ -86,7 +86,7 @@ export class SessionTable {
 
   remove(ids: readonly string[], bounds?: StatementBounds): Soon<void> {
     // One hour more than the grace needs, because an hour is as exact as the column is.
-    const pruneHour = Math.ceil((this.now() + GRACE_MS) / HOUR) + 1
+    const pruneHour = hourOf(this.now() + GRACE_MS) + 1
     return this.run('destroy', ids.length, () => this.statements.remove(this.on(bounds), ids, pruneHour))
   }
 

@@ -1,11 +1,11 @@
 import type { Knex } from 'knex'
 import { type Connection, clientOf, type KnexClient, type KnexContainer, type KnexStatement } from '../knex/knex-client'
+import { Mutex } from '../runtime/mutex'
 import { type Asker, askedBy, awaitWithin, currentFrame, type Frame, framesFrom, runWithin } from '../unit-of-work/context'
 import type { Place } from '../unit-of-work/place'
 import { nativeClient } from '../unit-of-work/placed-knex'
 import { isRead, Scope, type ScopeRules } from '../unit-of-work/scope'
 import { beginTransaction, type OpenTransaction } from '../unit-of-work/transaction'
-import { Turns } from '../unit-of-work/turns'
 import { unitOf } from '../unit-of-work/unit'
 
 /** What a test's transaction is made with. */
@@ -39,7 +39,7 @@ class ScopeFrame implements Frame {
 export class TestTransaction implements Place {
   isOver = false
   readonly #scopes = new WeakMap<Frame, Scope>()
-  readonly #turns = new WeakMap<Scope, Turns>()
+  readonly #mutexes = new WeakMap<Scope, Mutex>()
   readonly #held: Held[] = []
   readonly #releases: (() => void)[] = []
   #opening: Promise<Scope> | undefined
@@ -53,7 +53,7 @@ export class TestTransaction implements Place {
   async run<T>(work: (client: KnexClient) => Promise<T>, method?: string): Promise<T> {
     const root = await this.#open()
     const run = () => work(clientOf(root.trx))
-    return isRead(method) ? run() : this.#turnsIn(this.#around(currentFrame(), 'application') ?? root).take(run)
+    return isRead(method) ? run() : this.#mutexOf(this.#around(currentFrame(), 'application') ?? root).run(run)
   }
 
   streamClient(): KnexClient {
@@ -75,7 +75,7 @@ export class TestTransaction implements Place {
     const root = await this.#open()
     await new Promise<void>((resolve) => {
       const turn = () => new Promise<void>((release) => resolve(void this.#releases.push(release)))
-      this.#turnsIn(this.#around(currentFrame(), 'application') ?? root).take(turn)
+      this.#mutexOf(this.#around(currentFrame(), 'application') ?? root).run(turn)
     })
     return clientOf(root.trx).acquireConnection()
   }
@@ -114,7 +114,7 @@ export class TestTransaction implements Place {
   async #nest({ frame, within }: Asker, holder: Holder, config: object | undefined, container: KnexContainer): Promise<unknown> {
     const root = await this.#open()
     const parent = this.#around(within, holder) ?? root
-    return this.#turnsIn(parent).take(async () => {
+    return this.#mutexOf(parent).run(async () => {
       // Ended while this one waited for its turn there.
       if (parent !== root && parent.trx.isCompleted()) return this.#nest({ frame, within }, holder, config, container)
       // By the client: by the transaction, one that ends before those inside would end them too.
@@ -136,13 +136,13 @@ export class TestTransaction implements Place {
     return this.#held.findLast((held) => held.holder === 'handle' || (held.holder === 'test' && holder === 'application'))?.scope
   }
 
-  #turnsIn(scope: Scope): Turns {
-    let turns = this.#turns.get(scope)
-    if (turns === undefined) {
-      turns = new Turns()
-      this.#turns.set(scope, turns)
+  #mutexOf(scope: Scope): Mutex {
+    let mutex = this.#mutexes.get(scope)
+    if (mutex === undefined) {
+      mutex = new Mutex()
+      this.#mutexes.set(scope, mutex)
     }
-    return turns
+    return mutex
   }
 
   #hold(held: Held): void {

@@ -7,9 +7,9 @@ import {
   type KnexStatement,
   type KnexTransaction
 } from '../knex/knex-client'
+import { Mutex } from '../runtime/mutex'
 import { sharedByCopies } from './context'
 import { RollbackOnlyError, UndoneByNestedError } from './errors'
-import { Turns } from './turns'
 
 /** What holds for the statements of a scope. */
 export interface ScopeRules {
@@ -51,8 +51,9 @@ interface OpenSavepoint {
 }
 
 /** What the scopes on one connection share. */
-interface Wire {
-  readonly turns: Turns
+interface SharedByScopes {
+  /** Sends one statement at a time. */
+  readonly mutex: Mutex
   /** The innermost last. */
   readonly savepoints: OpenSavepoint[]
 }
@@ -89,7 +90,7 @@ export class Scope {
     readonly trx: Knex.Transaction,
     readonly rules: ScopeRules,
     private readonly undo?: string,
-    private readonly wire: Wire = { turns: new Turns(), savepoints: [] },
+    private readonly shared: SharedByScopes = { mutex: new Mutex(), savepoints: [] },
     readonly parent?: Scope,
     private readonly savepoint?: string
   ) {
@@ -162,21 +163,21 @@ export class Scope {
   }
 
   #nest(begin: (container: KnexContainer) => KnexTransaction, container: KnexContainer): KnexTransaction {
-    const { turns, savepoints } = this.wire
+    const { mutex, savepoints } = this.shared
     let child: Scope | undefined
     const transaction = begin((trx) => {
-      child = new Scope(trx, this.rules.nested, undefined, this.wire, this, transaction.txid)
+      child = new Scope(trx, this.rules.nested, undefined, this.shared, this, transaction.txid)
       savepoints.push({ scope: child, bystanders: new Set() })
       return container(trx)
     })
     const { savepoint, release, rollbackTo } = transaction
-    transaction.savepoint = (connection) => turns.take(() => this.#allow().then(() => savepoint.call(transaction, connection)))
+    transaction.savepoint = (connection) => mutex.run(() => this.#allow().then(() => savepoint.call(transaction, connection)))
     transaction.release = async (connection, value) => {
       const failure = child?.failure
       if (failure && this.rules.nested.commitAfterFailure === 'refused') {
         return transaction.rollbackTo(connection, new RollbackOnlyError(failure.cause))
       }
-      return turns.take(async () => {
+      return mutex.run(async () => {
         // Releasing it would release those inside with it.
         if (child?.mustWait) return transaction.query(connection, 'SELECT 1', 1, value)
         child?.close()
@@ -185,7 +186,7 @@ export class Scope {
     }
     transaction.rollbackTo = async (connection, error) => {
       while (child?.mustWait) await Promise.allSettled(child.#nested)
-      return turns.take(async () => {
+      return mutex.run(async () => {
         const result = await rollbackTo.call(transaction, connection, error)
         await child?.undone()
         child?.close()
@@ -213,7 +214,7 @@ export class Scope {
   }
 
   #inTurn<T>(statement: KnexStatement, send: () => Promise<T>): Promise<T> {
-    return this.wire.turns.take(async () => {
+    return this.shared.mutex.run(async () => {
       await this.#allow()
       this.rules.admit?.(statement)
       // Knex's own answer to that, which is no failure of the statement.
@@ -248,7 +249,7 @@ export class Scope {
 
   #noteBystander({ method }: KnexStatement): void {
     if (isRead(method)) return
-    for (const { scope, bystanders } of this.wire.savepoints) if (!this.isWithin(scope)) bystanders.add(this)
+    for (const { scope, bystanders } of this.shared.savepoints) if (!this.isWithin(scope)) bystanders.add(this)
   }
 
   private isWithin(other: Scope): boolean {
@@ -257,7 +258,7 @@ export class Scope {
 
   /** After a rollback to this scope's savepoint. */
   private async undone(): Promise<void> {
-    const open = this.wire.savepoints.find(({ scope }) => scope === this)
+    const open = this.shared.savepoints.find(({ scope }) => scope === this)
     const bystanders = [...(open?.bystanders ?? [])]
     open?.bystanders.clear()
     for (const scope of bystanders) if (scope.rules.bystandersFail) await scope.fail(new UndoneByNestedError())
@@ -265,7 +266,7 @@ export class Scope {
 
   /** The savepoint is gone, and with it those inside. */
   private close(): void {
-    const { savepoints } = this.wire
+    const { savepoints } = this.shared
     const position = savepoints.findIndex(({ scope }) => scope === this)
     if (position < 0) return
     for (const { bystanders } of savepoints.splice(position + 1))

@@ -1,14 +1,14 @@
 import type { KnexClient } from '../knex/knex-client'
 import { getOrMake } from '../runtime/get-or-make'
+import { Mutex } from '../runtime/mutex'
 import { startAwaitedTimer } from '../runtime/natives'
 import { type Frame, framesFrom, sharedByCopies } from './context'
 import { nativeClient } from './placed-knex'
-import { Turns } from './turns'
 
 /** Knex's own default, in milliseconds. */
 const ACQUIRE_MS = 60_000
 
-const turnsOf = sharedByCopies('write turns', () => new WeakMap<object, Turns>())
+const mutexes = sharedByCopies('write mutexes', () => new WeakMap<object, Mutex>())
 const holders = sharedByCopies('holders of write turns', () => new WeakSet<Frame>())
 
 /**
@@ -25,7 +25,7 @@ export async function takeWriteTurn(client: KnexClient, frame: Frame, within: Fr
   // The pool itself is the queue, or a test's transaction.
   if (client.pool?.max === 1 || nativeClient(client) !== client) return nothing
   for (const outer of framesFrom(within)) if (holders.has(outer)) return nothing
-  const turns = getOrMake(turnsOf, client, () => new Turns())
+  const mutex = getOrMake(mutexes, client, () => new Mutex())
   return new Promise((resolve) => {
     let giveBack = nothing
     const timer = startAwaitedTimer(() => resolve(giveUp), client.config.acquireConnectionTimeout ?? ACQUIRE_MS)
@@ -34,7 +34,7 @@ export async function takeWriteTurn(client: KnexClient, frame: Frame, within: Fr
       isGivenUp = true
       giveBack()
     }
-    void turns.take(() => {
+    void mutex.run(() => {
       timer.stop()
       if (isGivenUp) return Promise.resolve()
       return new Promise<void>((done) => {

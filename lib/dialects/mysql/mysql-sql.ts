@@ -1,9 +1,9 @@
+import { DESTROYED, HOUR_MS, hourOf, NEVER_PRUNED } from '../../record/expiry-columns'
 import type { RecordToPut, RecordToTouch, RecordToUpdate } from '../../record/session-record'
 import type { Dialect } from '../dialect'
 import { type ColumnNames, quotedColumns, type TableDefinition } from '../table-definition'
 import { longText, type Sql, TEXT, text, textColumn } from './mysql-connection'
 
-const HOUR = 3_600_000
 /** So many numbers are not told apart one by one any more. */
 const MANY_NUMBERS = 8
 
@@ -135,7 +135,7 @@ WHERE ${this.among(records)} AND (${id}, ${revision}) IN (${list(records.length,
     const { data, expiresAt, expiresHour, revision, ownerId } = this.columns
     return {
       sql: `UPDATE ${this.name} FORCE INDEX (PRIMARY)
-SET ${data} = '{}', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
+SET ${data} = '{}', ${expiresAt} = ${DESTROYED}, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
 WHERE ${this.among(ids)} AND ${expiresAt} <> 0`,
       bindings: [pruneHour, ...ids.map(text)]
     }
@@ -149,7 +149,7 @@ WHERE ${this.among(ids)} AND ${expiresAt} <> 0`,
     const endedBindings = [graceMs, Math.max(0, now - graceMs)]
     return {
       sql: `${OF_MANY_ROWS.statement} DELETE ${OF_MANY_ROWS.hint} s FROM (
-  SELECT ${id} FROM ${this.name} WHERE ${expiresHour} <= (${ended} + ${HOUR - 1}) DIV ${HOUR} AND ${expiresAt} <= ${ended}
+  SELECT ${id} FROM ${this.name} WHERE ${expiresHour} <= (${ended} + ${HOUR_MS - 1}) DIV ${HOUR_MS} AND ${expiresAt} <= ${ended}
   ORDER BY ${expiresHour} LIMIT ? FOR UPDATE SKIP LOCKED) AS w STRAIGHT_JOIN ${this.name} AS s ON s.${id} = w.${id}`,
       bindings: [...endedBindings, ...endedBindings, limit]
     }
@@ -168,7 +168,7 @@ WHERE ${this.among(ids)} AND ${expiresAt} <> 0`,
     const { id, data, expiresAt, expiresHour, revision, createdAt, lastSeenAt } = this.columns
     return {
       sql: `INSERT IGNORE INTO ${this.name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt})
-VALUES (${TEXT}, '{}', 0, 2147483647, 1, ${NOW} + ?, 0)`,
+VALUES (${TEXT}, '{}', ${DESTROYED}, ${NEVER_PRUNED}, 1, ${NOW} + ?, 0)`,
       bindings: [text(lease), leaseMs]
     }
   }
@@ -185,7 +185,7 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
           idText(record),
           longText(record.data),
           record.expiresAt,
-          hourOf(record),
+          hourOf(record.expiresAt),
           ...(record.ownerId === null ? [] : [text(record.ownerId)]),
           record.createdAt,
           now
@@ -198,7 +198,7 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
   /** The assignments of each row's new expiry and its hour, and of when it was seen. */
   private renewal(records: readonly RecordToTouch[], now: number, bound: ExpiryBound): Sql {
     const { expiresAt, expiresHour, lastSeenAt } = this.columns
-    const hour = this.pickNumber(records, hourOf)
+    const hour = this.pickNumber(records, (record) => hourOf(record.expiresAt))
     const moment = this.pickNumber(records, (record) => record.expiresAt)
     return {
       sql: `${lastSeenAt} = ?, ${expiresHour} = ${bound(expiresHour, hour.sql)}, ${expiresAt} = ${bound(expiresAt, moment.sql)}`,
@@ -265,10 +265,6 @@ function byFrequency<T>(records: readonly T[], numberOf: (record: T) => number):
     else group.push(record)
   }
   return [...groups].sort(([, a], [, b]) => b.length - a.length)
-}
-
-function hourOf({ expiresAt }: { readonly expiresAt: number }): number {
-  return Math.ceil(expiresAt / HOUR)
 }
 
 /** Without it, the application's sql_select_limit would hold, and rows be missing. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { DESTROYED, HOUR_MS, NEVER_PRUNED } from '../../record/expiry-columns'
 import type { Dialect, Durability } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import type { Statement } from './prepared-query'
@@ -56,7 +57,6 @@ const TOUCH_COLUMNS: GivenColumns = [
 ]
 
 const NOW = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
-const HOUR = 3_600_000
 /**
  * Settings that end with the statement. Inside a transaction of the caller they would end with that, so there they must not be used. As a
  * sub-query they are made before the first row is found, at half the cost of a common table expression.
@@ -83,7 +83,7 @@ export function sessionSql(
   const name = quote(table.schemaName, table.tableName)
   const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, quote)
   const statement = (sql: string) => toStatement(sql, prepare)
-  const hourOf = (moment: string) => flavour.quotient(`${moment} + ${HOUR - 1}`, HOUR)
+  const hourAt = (moment: string) => flavour.quotient(`${moment} + ${HOUR_MS - 1}`, HOUR_MS)
   const lockWait = boundsLockWaits ? [LOCK_WAIT] : []
   const settingUp = (keyword: 'WHERE' | 'AND', settings: readonly string[]) =>
     settings.length === 0 ? '' : ` ${keyword} (SELECT ${settings.join(' || ')}) IS NOT NULL`
@@ -110,7 +110,7 @@ export function sessionSql(
 
   const insert = (rows: string) => `
     INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}, ${lastSeenAt})
-    SELECT w.id, w.data, w.expires_at, ${hourOf('w.expires_at')}, 1, w.owner_id, w.created_at, ?::bigint FROM ${rows}${settingUp('WHERE', ofSet)}
+    SELECT w.id, w.data, w.expires_at, ${hourAt('w.expires_at')}, 1, w.owner_id, w.created_at, ?::bigint FROM ${rows}${settingUp('WHERE', ofSet)}
     ON CONFLICT (${id})`
   const overwrite = (rows: string, condition = '') => `${insert(rows)} DO UPDATE SET
       ${data} = excluded.${data},
@@ -130,7 +130,7 @@ export function sessionSql(
     UPDATE ${name} AS s SET
       ${data} = w.data,
       ${expiresAt} = ${expiry},
-      ${expiresHour} = ${hourOf(expiry)},
+      ${expiresHour} = ${hourAt(expiry)},
       ${revision} = s.${revision} + 1,
       ${ownerId} = w.owner_id,
       ${lastSeenAt} = ?::bigint
@@ -142,13 +142,13 @@ export function sessionSql(
   const updateRowsWithExpiry = rowStatement(UPDATE_COLUMNS, (rows) => update(rows, 'w.expires_at'))
 
   const touch = (rows: string) => `
-    UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourOf(later)}, ${lastSeenAt} = ?::bigint FROM ${rows}
+    UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourAt(later)}, ${lastSeenAt} = ?::bigint FROM ${rows}
      WHERE s.${id} = w.id AND s.${expiresAt} > ?${settingUp('AND', ofTouch)}`
   const touchRows = rowStatement(TOUCH_COLUMNS, touch)
 
   const removeRows = idStatement(
     (matching) => `
-    UPDATE ${name} SET ${data} = '{}', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
+    UPDATE ${name} SET ${data} = '{}', ${expiresAt} = ${DESTROYED}, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
      WHERE ${id} ${matching} AND ${expiresAt} <> 0${settingUp('AND', lockWait)}`
   )
 
@@ -157,12 +157,12 @@ export function sessionSql(
   const pruneRows = statement(`
     DELETE FROM ${name} WHERE ${id} IN (
       SELECT ${id} FROM ${name}
-       WHERE ${expiresHour} <= ${hourOf(ended)} AND ${expiresAt} <= ${ended}
+       WHERE ${expiresHour} <= ${hourAt(ended)} AND ${expiresAt} <= ${ended}
        ORDER BY ${expiresHour} LIMIT ? FOR UPDATE SKIP LOCKED)`)
 
   const claimLease = statement(`
     INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt})
-    VALUES (?, '{}', 0, 2147483647, 1, ${NOW} + ?::bigint, 0)
+    VALUES (?, '{}', ${DESTROYED}, ${NEVER_PRUNED}, 1, ${NOW} + ?::bigint, 0)
     ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE s.${createdAt} <= ${NOW}`)
 
   return { loadRows, insertRows, putRows, putLiveRows, updateRows, updateRowsWithExpiry, touchRows, removeRows, pruneRows, claimLease }

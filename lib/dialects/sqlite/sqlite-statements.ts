@@ -1,11 +1,12 @@
 import type { Database } from '../../knex/database'
+import { DESTROYED, hourOf, NEVER_PRUNED } from '../../record/expiry-columns'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../../record/session-record'
 import { passOn, type Soon } from '../../runtime/soon'
 import { type Dialect, type SessionStatements, toRecord } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { PacedPruning } from './paced-pruning'
 import { type Outcome, readByKey, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
-import { GIVEN, HOUR, hourAt, NOW } from './sqlite-time'
+import { GIVEN, hourAt, NOW } from './sqlite-time'
 
 /**
  * One row a statement, many statements a transaction: here the database is in the process, and a statement costs no journey.
@@ -78,11 +79,11 @@ UPDATE ${name} SET ${expiresAt} = ${later}, ${expiresHour} = ${hour(later)}, ${l
 UPDATE ${name} SET ${expiresAt} = ${later}, ${lastSeenAt} = ? WHERE ${id} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? RETURNING 1`
 
     this.removeRow = `
-UPDATE ${name} SET ${data} = '{}', ${expiresAt} = 0, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
+UPDATE ${name} SET ${data} = '{}', ${expiresAt} = ${DESTROYED}, ${expiresHour} = ?, ${revision} = ${revision} + 1, ${ownerId} = NULL
 WHERE ${id} = ? AND ${expiresAt} <> 0`
 
     this.claimLease = `
-INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt}) VALUES (?, '{}', 0, 2147483647, 1, ${NOW} + ?, 0)
+INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt}) VALUES (?, '{}', ${DESTROYED}, ${NEVER_PRUNED}, 1, ${NOW} + ?, 0)
 ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${createdAt} <= ${NOW} RETURNING 1`
   }
 
@@ -175,10 +176,6 @@ function putBindings(record: RecordToPut, now: number): unknown[] {
 
 function updateBindings({ id, revision, data, expiresAt, ownerId }: RecordToUpdate, now: number): unknown[] {
   return [data, expiresAt, expiresAt, ownerId, now, id, revision, now]
-}
-
-function hourOf(moment: number): number {
-  return Math.ceil(moment / HOUR)
 }
 
 /** Each conditional statement returns a row where it hit one: a count of changes is not to be had on every path. */
