@@ -7,34 +7,24 @@ import type { ConnectionBudget, Waiting } from './connection-budget'
 import { Entry } from './entry'
 import { Flights } from './flights'
 import { type BatchRules, takeBatch } from './next-batch'
+import { areStragglers, chooseNext, HOLD_MS, type RowLimits, rowsOfNext } from './next-statement'
 import { Queue } from './queue'
 import { Sender, type SenderOptions } from './sender'
 
-/** Two statements keep both sides busy; more of them are smaller, and cost more than they gain. */
-const WORTH_SPLITTING_FOR = 2
-/** While a statement is under way, fewer than this part of its rows wait for it, or for more to come … */
-const STRAGGLERS = 1 / 4
-/** … but no longer than this: it may take long. */
-const HOLD_MS = 3
-
-/** What a lane needs to know. */
-export interface LaneOptions<Item, Result> extends SenderOptions<Item, Result>, Omit<BatchRules<Item>, 'maxRows' | 'maxBytes'> {
+/** What a lane is made with. */
+export interface LaneOptions<Item, Result> extends SenderOptions<Item, Result>, Omit<BatchRules<Item>, 'maxRows' | 'maxBytes'>, RowLimits {
   readonly idOf: (item: Item) => string
-  readonly maxBatch: number
   readonly maxBatchBytes: number
-  /** Fewer rows are not worth a statement of their own where others wait. */
-  readonly smallBatch: number
-  /** Statements in flight at once, … */
-  readonly maxInFlight: number
-  /** … not counting so many slow ones. */
+  /** How many slow statements may be in flight in addition to `maxInFlight`. */
   readonly spare: number
   readonly budget: ConnectionBudget
 }
 
 /**
- * Calls of one kind, many in one statement. At most `maxInFlight` statements, not counting slow ones, are under way; what
- * arrives meanwhile goes in the next one.
- * Alone, a call leaves at once. Each caller gets its own promise, so that what follows runs in the caller's own async context.
+ * Calls of one kind, many in one statement. At most `maxInFlight` statements are in flight, not counting slow ones. Calls that arrive
+ * meanwhile go in the next statement. A call that is alone is sent at once.
+ *
+ * Each caller gets its own promise, so that the code after its `await` runs in the caller's own async context.
  */
 export class Lane<Item, Result> implements Waiting {
   private readonly queue = new Queue<Entry<Item, Result>>()
@@ -56,7 +46,7 @@ export class Lane<Item, Result> implements Waiting {
     return this.queue.length
   }
 
-  /** @param caller with whom the call is given up; without one the lane gives it a caller's time */
+  /** @param caller the call is given up when this caller gives up; without one, after the time of a caller */
   submit(item: Item, caller?: Caller): Promise<Result> {
     if (caller === undefined) return this.submitAlone(item)
     if (caller.hasGivenUp) {
@@ -85,7 +75,7 @@ export class Lane<Item, Result> implements Waiting {
     this.pump()
   }
 
-  /** Not in this tick: the callers that one result woke up all ask within the same tick, and belong in one statement. */
+  /** Pumps after this tick: the callers that one statement woke up all call within the same tick, and belong in one statement. */
   private schedule(): void {
     if (this.scheduled || this.flights.isFull) return
     this.scheduled = true
@@ -95,33 +85,30 @@ export class Lane<Item, Result> implements Waiting {
     })
   }
 
-  /** Sends what is worth a statement now. */
+  /** Sends statements as long as {@link chooseNext} says so. */
   private pump(): void {
-    // A database in this process answers before `sendNext` returns; that must not pump again, deeper and deeper.
+    // A database in this process has its result before `sendNext` returns; that must not pump again, deeper and deeper.
     if (this.pumping) return
     this.pumping = true
-    while (this.queue.length > 0 && !this.flights.isFull) {
-      if (this.queue.length < this.flights.rows * STRAGGLERS) {
-        this.holding ??= startAwaitedTimer(() => this.sendHeld(), HOLD_MS)
-        break
-      }
-      if (!this.sendNext()) break
-    }
+    let choice = chooseNext(this.queue.length, this.flights)
+    while (choice === 'send' && this.sendNext()) choice = chooseNext(this.queue.length, this.flights)
+    if (choice === 'hold') this.holding ??= startAwaitedTimer(() => this.sendHeld(), HOLD_MS)
     this.pumping = false
   }
 
   private sendHeld(): void {
     this.holding = undefined
-    if (this.queue.length > 0 && !this.flights.isFull) this.sendNext()
+    if (chooseNext(this.queue.length, this.flights) !== 'wait') this.sendNext()
   }
 
-  /** False if no connection may be had now. */
+  /** Returns false if no connection is free now. The budget calls {@link proceed} when one is. */
   private sendNext(): boolean {
     const { budget } = this.options
-    // What goes beside slow ones leaves a connection to other lanes, which would wait for the same otherwise.
+    // A statement beside slow ones leaves a connection to the other lanes, which would wait for the same locks otherwise.
     if (!budget.take(this, this.flights.hasSlow ? 1 : 0)) return false
     const { maxBatchBytes: maxBytes, sizeOf, sameId } = this.options
-    const batch = takeBatch(this.queue, { maxRows: this.fairShare(), maxBytes, sizeOf, sameId })
+    const maxRows = rowsOfNext(this.queue.length, this.flights, this.options)
+    const batch = takeBatch(this.queue, { maxRows, maxBytes, sizeOf, sameId })
     if (this.queue.length === 0 && this.holding !== undefined) {
       this.holding.stop()
       this.holding = undefined
@@ -135,25 +122,15 @@ export class Lane<Item, Result> implements Waiting {
     return true
   }
 
-  /** A few who wait while many are about to be answered go together with what those will ask next. */
+  /** @param rows those of the statement that has just ended */
   private continueAfter(rows: number): void {
     if (this.queue.length === 0) return
-    if (this.queue.length >= rows * STRAGGLERS) this.pump()
-    else afterThisTurn(() => this.pump())
-  }
-
-  /**
-   * How many of those who wait go in the next statement. Not all of them while another statement may go at the same time: then this
-   * process and the database would take turns at being idle. Nor many more than are under way: uneven statements stay uneven.
-   */
-  private fairShare(): number {
-    const { maxBatch, smallBatch, maxInFlight } = this.options
-    if (maxInFlight === 1) return maxBatch
-    return Math.min(maxBatch, Math.max(smallBatch, Math.ceil((this.queue.length + this.flights.rows) / WORTH_SPLITTING_FOR)))
+    if (areStragglers(this.queue.length, rows)) afterThisTurn(() => this.pump())
+    else this.pump()
   }
 }
 
-/** Stands for a caller of whom the lane does not know. */
+/** The caller of a call that was submitted without one. */
 class Nobody extends Caller {
   override expire(): void {
     this.giveUp()

@@ -7,7 +7,14 @@ import {
   TransientDatabaseError
 } from '../database-errors'
 
-/** What is done after a statement failed, with the calls that still wait. */
+/**
+ * What is done with the calls of a statement that failed, as far as they still wait. This is the only place that decides whether, how often
+ * and when the lane sends a statement again.
+ *
+ * Two retries are below it, because they need what only the layer below knows: `SessionTable` makes a missing table and runs the statement once
+ * more, and `Database.use` leaves a connection to a read-only server. One is above it: `SessionWriter` reads a row that another request has
+ * changed, and updates it again.
+ */
 export type Step =
   /** All of them fail. */
   | 'fail'
@@ -18,10 +25,17 @@ export type Step =
   /** The row is locked: it waits for that alone. */
   | 'wait-for-lock'
 
-/** How often a statement is tried that others made fail, whose connection broke, or that the server was told to end. */
-const MAX_TRIES = { conflict: 5, unreachable: 3, ended: 2 }
+/** How often a statement is sent, by the reason that it failed for: the server's choice of a victim, … */
+const SENDS_WITH_CONFLICTS = 5
+/** … a connection that broke, … */
+const SENDS_OVER_BROKEN_CONNECTIONS = 3
+/** … or a server that was told to end it, by this process or another. */
+const SENDS_OF_ENDED = 2
 
-/** A statement that failed: for so many rows, tried so many times, and whether it locks rows for which its calls may wait. */
+/** The pause before the second try, in milliseconds. The pause before each further one is longer by as much. */
+const BACKOFF_MS = 10
+
+/** A statement that failed: its rows, how often it was sent, and whether it locks rows that its calls may wait for. */
 export interface Failed {
   readonly rows: number
   readonly tries: number
@@ -29,13 +43,18 @@ export interface Failed {
 }
 
 export function nextStep(error: unknown, { rows, tries, locksRows }: Failed): Step {
-  // It has waited for as long as its callers do.
+  // It has waited for as long as its callers wait.
   if (error instanceof DatabaseLockedError || error instanceof PoolExhaustedError) return 'fail'
   if (error instanceof TransientDatabaseError) {
     if (error.reason === 'locked' && locksRows) return rows > 1 ? 'split' : 'wait-for-lock'
-    return tries < (error.reason === 'ended' ? MAX_TRIES.ended : MAX_TRIES.conflict) ? 'again' : 'fail'
+    return tries < (error.reason === 'ended' ? SENDS_OF_ENDED : SENDS_WITH_CONFLICTS) ? 'again' : 'fail'
   }
-  if (error instanceof DatabaseUnreachableError) return tries < MAX_TRIES.unreachable ? 'again' : 'fail'
+  if (error instanceof DatabaseUnreachableError) return tries < SENDS_OVER_BROKEN_CONNECTIONS ? 'again' : 'fail'
   if (error instanceof ReadOnlyDatabaseError) return 'fail'
   return error instanceof DatabaseError && rows > 1 ? 'split' : 'fail'
+}
+
+/** How long to wait before the next try, in milliseconds. Random, because statements that collided must not meet again. */
+export function pauseAfter(tries: number): number {
+  return BACKOFF_MS * tries * (0.5 + Math.random())
 }

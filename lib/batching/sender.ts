@@ -4,9 +4,7 @@ import { startAwaitedTimer } from '../runtime/natives'
 import { isPromiseLike, type Soon } from '../runtime/soon'
 import type { Entry, LaneOfEntry } from './entry'
 import { LOCK_WAIT_MS, type LockedRows, SPLIT_LOCK_WAIT_MS } from './locked-rows'
-import { nextStep } from './next-step'
-
-const BACKOFF_MS = 10
+import { nextStep, pauseAfter } from './next-step'
 
 /** What is needed to send the calls of a lane. */
 export interface SenderOptions<Item, Result> {
@@ -94,11 +92,7 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
     const { tries, lockWaitMs } = attempt
     switch (nextStep(error, { rows: waiting.length, tries, locksRows: lockedRows !== undefined })) {
       case 'again':
-        // Jitter: those who collided must not meet again.
-        startAwaitedTimer(
-          () => this.attemptForRest(waiting, { tries: tries + 1, lockWaitMs }, ended),
-          BACKOFF_MS * tries * (0.5 + Math.random())
-        )
+        startAwaitedTimer(() => this.attemptForRest(waiting, { tries: tries + 1, lockWaitMs }, ended), pauseAfter(tries))
         return
       case 'split': {
         const isLocked = error instanceof TransientDatabaseError

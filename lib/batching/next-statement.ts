@@ -1,0 +1,58 @@
+/*
+ * When the lane sends its next statement, and with how many rows. This choice is what earns the speed of batching: with the plain rule
+ * "send what waits when a statement has ended", throughput is 0.57 to 0.79 of what it is.
+ */
+
+/** The statements of a lane that are in flight, without the slow ones. */
+export interface InFlight {
+  /** True if no other statement may be sent now. */
+  readonly isFull: boolean
+  readonly rows: number
+}
+
+/** How many rows go in a statement. */
+export interface RowLimits {
+  readonly maxBatch: number
+  /** Fewer rows are not worth a statement of their own while others wait. */
+  readonly smallBatch: number
+  readonly maxInFlight: number
+}
+
+export type Choice =
+  /** Send a statement now. */
+  | 'send'
+  /** Too few calls wait: let them wait for more calls, at most {@link HOLD_MS}. */
+  | 'hold'
+  /** Nothing waits, or nothing may be sent before a statement in flight has ended. */
+  | 'wait'
+
+/** While a statement is in flight, calls are stragglers if they are fewer than this part of its rows. */
+const STRAGGLERS = 1 / 4
+/** Stragglers wait for more calls for so many milliseconds: the statement in flight may take long. */
+export const HOLD_MS = 3
+/** Two statements in flight keep this process and the database busy. More of them are smaller, and cost more than they gain. */
+const WORTH_SPLITTING_FOR = 2
+
+/** What the lane does with the calls that wait now. */
+export function chooseNext(waiting: number, inFlight: InFlight): Choice {
+  if (waiting === 0 || inFlight.isFull) return 'wait'
+  return areStragglers(waiting, inFlight.rows) ? 'hold' : 'send'
+}
+
+/**
+ * Whether the calls that wait are too few for a statement of their own. When a statement of `rows` rows has just ended, its callers are about
+ * to ask again, and stragglers go together with what they ask.
+ */
+export function areStragglers(waiting: number, rows: number): boolean {
+  return waiting < rows * STRAGGLERS
+}
+
+/**
+ * The most rows of the next statement. If another statement may be in flight with it, it takes half of all rows: with all of them in one, this
+ * process and the database would take turns at being idle. It takes not many more rows than are in flight, because uneven statements stay
+ * uneven.
+ */
+export function rowsOfNext(waiting: number, inFlight: InFlight, { maxBatch, smallBatch, maxInFlight }: RowLimits): number {
+  if (maxInFlight === 1) return maxBatch
+  return Math.min(maxBatch, Math.max(smallBatch, Math.ceil((waiting + inFlight.rows) / WORTH_SPLITTING_FOR)))
+}
