@@ -18,7 +18,7 @@ import { Pruner } from './table/pruner'
 import { SessionTable } from './table/session-table'
 import { SingleRecords } from './table/single-records'
 
-/** What stores of one Knex and table share, so that a store itself is cheap. */
+/** The parts that the stores of one Knex and table share, so that each store is cheap. */
 export interface Parts {
   readonly entry: RegisteredTable
   readonly table: SessionTable
@@ -26,9 +26,27 @@ export interface Parts {
   readonly order: WriteOrder
   readonly budget: ConnectionBudget
   readonly pruner: Pruner | undefined
-  /** Deletes at most `limit` rows that are long dead, within the time, and answers how many. */
+  /** Deletes at most `limit` rows that are long dead, within `timeoutMs`, and returns how many. */
   readonly prune: (limit: number) => Promise<number>
 }
+
+/** The options that the parts are built from. Stores that differ in one of them do not share their parts. */
+const SHARED_BY = [
+  'table',
+  'createTable',
+  'timeoutMs',
+  'prepare',
+  'durability',
+  'batch',
+  'pruneIntervalMs',
+  'pruneBatchSize'
+] as const satisfies readonly (keyof ResolvedOptions)[]
+
+/**
+ * What the parts may be built from: another option here would not compile. The dialect is made of `knex`, `prepare` and `durability`, the
+ * clock is the system's where parts are shared, and of all `maxConnections` the least one holds.
+ */
+type BuildingOptions = Pick<ResolvedOptions, (typeof SHARED_BY)[number] | 'knex' | 'dialect' | 'clock' | 'maxConnections'>
 
 const partsOfClient = new WeakMap<object, Map<string, Parts>>()
 const budgetOfClient = new WeakMap<object, ConnectionBudget>()
@@ -40,9 +58,7 @@ export function assemble(options: ResolvedOptions): Parts {
   // A store with a clock or a transaction of its own shares nothing that depends on it.
   if (options.clock !== systemClock || options.knex.isTransaction) return build(options, entry)
   const parts = getOrMake(partsOfClient, options.knex.client, () => new Map<string, Parts>())
-  // All that the parts are built from: stores that differ in any of it must not share them.
-  const { table, createTable, timeoutMs, prepare, durability, batch, pruneIntervalMs, pruneBatchSize } = options
-  const key = JSON.stringify([table, createTable, timeoutMs, prepare, durability, batch, pruneIntervalMs, pruneBatchSize])
+  const key = JSON.stringify(SHARED_BY.map((name) => options[name]))
   let shared = parts.get(key)
   if (shared === undefined) {
     shared = build(options, entry)
@@ -52,7 +68,7 @@ export function assemble(options: ResolvedOptions): Parts {
   return shared
 }
 
-function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
+function build(options: BuildingOptions, entry: RegisteredTable): Parts {
   const { knex, dialect, timeoutMs, pruneIntervalMs, pruneBatchSize } = options
   const db = Database.of(knex, timeoutMs, driverOf(dialect))
   const readiness = new Readiness(knex, db, dialect, entry, options.createTable)
@@ -65,7 +81,7 @@ function build(options: ResolvedOptions, entry: RegisteredTable): Parts {
     : { maxBatch: 1, inFlight: { reads: options.maxConnections, writes: options.maxConnections, spare: 0 } }
   const records = db.isTransaction ? new SingleRecords(table) : new CoalescedRecords(table, limits, { budget, lockedRows }, timeoutMs)
   const order = new WriteOrder(entry.lastWrites)
-  // Who closes a store waits for the round under way.
+  // `close()` waits for the round of pruning that is under way.
   const deadlines = new Deadlines(timeoutMs, (operation, waitedMs) => Waits.of(knex.client).explain(operation, dialect.name, waitedMs))
   const inTime = <T>(statement: () => Soon<T>) => withinTime(budget.use(statement), 'prune', deadlines)
   const prune = (limit: number) => inTime(() => table.prune(limit))

@@ -1,13 +1,15 @@
 import { SessionStoreError } from './errors'
 
-/** What the driver reported, without its bindings or its text: those may hold session ids and data. */
+/** What the driver reported, without its text and bindings, which may contain session ids and data. */
 export interface DriverFailure {
+  /** The driver's own code, if it gave one. */
   readonly driverCode: string | undefined
 }
 
 /** A statement failed in the database or on the way to it. `driverCode` is the driver's own code, if it gave one. */
 export class DatabaseError extends SessionStoreError {
   readonly code: string = 'ERR_SESSION_DATABASE'
+  /** The driver's own code, if it gave one: `42501`, `SQLITE_FULL`, `ECONNREFUSED`. */
   readonly driverCode: string | undefined
 
   constructor(
@@ -22,7 +24,7 @@ export class DatabaseError extends SessionStoreError {
   }
 }
 
-/** The database answers reads only: a standby, a read-only transaction or a read-only file. */
+/** The database only takes reads: it is a standby, or a read-only transaction or file. */
 export class ReadOnlyDatabaseError extends DatabaseError {
   override readonly code = 'ERR_SESSION_READ_ONLY'
 
@@ -151,11 +153,13 @@ export class DatabaseLockedError extends TransientDatabaseError {
 
 /** How full a pool is. */
 export interface PoolUsage {
+  /** How many connections are in use. */
   readonly used: number
+  /** How many connections the pool may have: `pool.max`. */
   readonly max: number
-  /** How many wait for a connection. */
+  /** How many calls wait for a connection. */
   readonly waiting: number
-  /** How many of those in use are lent to statements of this package. */
+  /** How many of the connections in use are lent to statements of this package. */
   readonly own: number
   /** True if the only connection is known to be inside a transaction. */
   readonly isInTransaction: boolean

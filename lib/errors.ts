@@ -1,7 +1,8 @@
 /**
- * Every error this package gives. Catch {@link SessionStoreError} for all of them, or compare `code`, which is stable.
- * No message carries a session id, session data or a secret, and no error of a database driver leaves unwrapped:
- * Knex puts bound values into `message`, and express-session takes the driver code `ENOENT` for "no such session".
+ * The class of every error of this package. Compare `code`, which is stable, or use `instanceof`.
+ *
+ * No message contains a session id, session data or a secret. Errors of a database driver are wrapped: Knex puts bound values into their
+ * messages, and express-session takes the driver code `ENOENT` for "no such session".
  */
 export abstract class SessionStoreError extends Error {
   /** Stable identifier, `ERR_SESSION_…`. */
@@ -53,8 +54,11 @@ export class UnsupportedDatabaseError extends SessionStoreError {
 
 /** One field in which two definitions of the same sessions table differ. */
 export interface DefinitionDifference {
+  /** The name of the field: `columns.data`, say. */
   readonly field: string
+  /** Its value in the definition that was registered first. */
   readonly registered: unknown
+  /** Its value in the definition that was refused. */
   readonly given: unknown
 }
 
@@ -87,14 +91,15 @@ export class TableMissingError extends SessionStoreError {
 
 /** A column of the sessions table that cannot hold what it has to. */
 export interface WrongColumn {
+  /** The name of the column in the database. */
   readonly name: string
-  /** Its type, as the database writes it. */
+  /** The type that it has, as the database writes it. */
   readonly type: string
-  /** What it has to be, in words. */
+  /** The type that it needs, in words. */
   readonly needed: string
 }
 
-/** In which way a table is not a sessions table. */
+/** Why a table is not a sessions table. */
 export interface ForeignTable {
   readonly missing: readonly string[]
   readonly wrong?: readonly WrongColumn[]
@@ -114,7 +119,9 @@ export interface ForeignTable {
  */
 export class ForeignTableError extends SessionStoreError {
   readonly code = 'ERR_SESSION_FOREIGN_TABLE'
+  /** The names of the columns that the table lacks. */
   readonly missingColumns: readonly string[]
+  /** The columns whose type cannot hold what the store writes. */
   readonly wrongColumns: readonly WrongColumn[]
 
   constructor(table: string, { missing, wrong = [], faults = [], found, maker, schema }: ForeignTable) {
@@ -236,17 +243,17 @@ export class OptionFunctionError extends SessionStoreError {
   }
 }
 
-/** True for an error whose message was written here, so that it is safe to show. Another copy of this module counts too. */
+/** True for an error of this package, whose message is safe to show. Errors of another copy of this module count too. */
 export function isOurs(error: unknown): error is SessionStoreError {
   return error instanceof SessionStoreError || /^ERR_SESSION_/.test(String((error as { code?: unknown } | null)?.code))
 }
 
-/** A given value of which a message may tell the kind alone: a key, a session. */
+/** A value that must not be shown in a message, such as a key or a session: the message shows only its kind. */
 export class Hidden {
   constructor(readonly value: unknown) {}
 }
 
-/** A value of an option as a message may show it: its kind, and its content only where that is short and harmless. */
+/** The value of an option as a message may show it: its kind, and its content if that is short and harmless. */
 export function describeValue(value: unknown): string {
   if (value instanceof Hidden) return describeKind(value.value)
   // A connection string given in place of a Knex has a password in it.

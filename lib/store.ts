@@ -1,6 +1,7 @@
 import { type Session, type SessionData, Store } from 'express-session'
 import type { Knex } from 'knex'
 import { assemble, type Parts } from './assemble'
+import { bindMethods } from './calls/bind-methods'
 import { answerInTime, type Callback, withinTime } from './calls/callbacks'
 import { CallDeadlines, type Caller } from './calls/caller'
 import { Deadlines } from './calls/deadlines'
@@ -20,10 +21,15 @@ import { SessionScan } from './sessions/session-scan'
 import { Sessions } from './sessions/sessions'
 import { pruneAll } from './table/pruner'
 
+/** The methods that clients take off their store. */
+const DETACHED = ['get', 'set', 'touch', 'destroy', 'all', 'ids', 'length', 'clear'] as const
+
 export interface KnexSessionStore {
+  /** Adds a listener for an event of {@link SessionStoreEvents}. */
   on<Name extends keyof SessionStoreEvents>(event: Name, listener: (...event: SessionStoreEvents[Name]) => void): this
   // biome-ignore lint/suspicious/noExplicitAny: the signature of EventEmitter
   on(event: string | symbol, listener: (...args: any[]) => void): this
+  /** The same for the next event alone. */
   once<Name extends keyof SessionStoreEvents>(event: Name, listener: (...event: SessionStoreEvents[Name]) => void): this
   // biome-ignore lint/suspicious/noExplicitAny: the signature of EventEmitter
   once(event: string | symbol, listener: (...args: any[]) => void): this
@@ -32,13 +38,18 @@ export interface KnexSessionStore {
 /**
  * A store for express-session (and its relatives) in a SQL database, through the application's own Knex.
  *
- * The constructor checks its options and does nothing else: no I/O, no timer. The table is made on first use, if it is missing. Make as
- * many stores as you like, one an application: stores of one Knex and table share what is costly.
+ * The constructor checks its options and does nothing else: no I/O, no timer. The store makes the table on first use if it is missing. Make one
+ * store for each application, as often as you like: stores of one Knex and table share what is costly.
  *
- * Every method answers once and within `timeoutMs`: by the callback, if one is given, else by the promise it returns.
+ * Each method gives one result within `timeoutMs`: to the callback if there is one, else by the promise that it returns. Every error extends
+ * {@link SessionStoreError}.
  *
  * @example
- * const db = knex({ client: 'pg', connection: process.env.DATABASE_URL })
+ * import session from 'express-session'
+ * import knex from 'knex'
+ * import { KnexSessionStore } from 'knex-session-store'
+ *
+ * const db = knex({ client: 'pg', connection: process.env.DATABASE_URL ?? 'postgres://localhost/app' })
  * app.use(session({ store: new KnexSessionStore({ knex: db }), secret, resave: false, saveUninitialized: false }))
  */
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: see above
@@ -69,7 +80,7 @@ export class KnexSessionStore extends Store {
   constructor(options: KnexSessionStoreOptions, parent?: KnexSessionStore)
   constructor(options: KnexSessionStoreOptions, parent?: KnexSessionStore) {
     super()
-    bindMethods(this)
+    bindMethods(this, DETACHED)
     // express-session adds listeners for each session() that is given this store.
     this.setMaxListeners(0)
     this.options = resolveOptions(options)
@@ -95,7 +106,7 @@ export class KnexSessionStore extends Store {
     this.scan = new SessionScan(this.parts, range, (operation, step) => withinTime(step, operation, this.stepDeadlines))
   }
 
-  /** Gives the session, or null if there is none, or none that is alive and can be read. */
+  /** Returns the session, or null if there is none, if it has expired, or if it cannot be read (see the option `unreadable`). */
   override get(sessionId: string): Promise<SessionData | null>
   override get(sessionId: string, callback: Callback<SessionData | null>): void
   override get(sessionId: string, callback?: Callback<SessionData | null>): Promise<SessionData | null> | undefined {
@@ -103,8 +114,9 @@ export class KnexSessionStore extends Store {
   }
 
   /**
-   * Writes the session. A session that was loaded from here and was destroyed or has expired since then stays dead: the write is
-   * dropped, without error, and the event `dropped` is emitted.
+   * Writes the session. If another request has changed it since it was loaded, the option `conflict` decides. If it was destroyed or has expired
+   * since it was loaded, it stays dead: the write is dropped without an error, and the event `dropped` is emitted.
+   * @throws {UnserializableSessionError} {@link SessionTooLargeError} {@link SessionConflictError}
    */
   override set(sessionId: string, session: SessionData): Promise<void>
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): void
@@ -112,21 +124,24 @@ export class KnexSessionStore extends Store {
     return this.perform('set', (caller) => this.sessions.save(sessionId, session, caller), callback)
   }
 
-  /** Renews the session's expiry; costs no statement where that moves it by less than `touchAfterMs`. Never brings a session back. */
+  /**
+   * Renews the expiry of the session. It sends no statement if the expiry would move by less than `touchAfterMs`. A dead session stays dead.
+   * @throws {UnserializableSessionError} if the cookie's `expires` is not a moment, or its `maxAge` not a number
+   */
   override touch(sessionId: string, session: SessionData): Promise<void>
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
     return this.perform('touch', (caller) => this.sessions.touch(sessionId, session, caller), callback)
   }
 
-  /** Ends the session, also for requests that hold it now. Without error if there is none. */
+  /** Ends the session, also for requests that hold it now. If there is none, nothing happens. */
   override destroy(sessionId: string): Promise<void>
   override destroy(sessionId: string, callback?: Callback<void>): void
   override destroy(sessionId: string, callback?: Callback<void>): Promise<void> | undefined {
     return this.perform('destroy', (caller) => this.sessions.destroy(sessionId, caller), callback)
   }
 
-  /** express-session's own: makes the session object of a request from what `get` gave. It stands for the same revision. */
+  /** Called by express-session: makes the session object of a request from what `get` returned. */
   override createSession(request: Parameters<Store['createSession']>[0], session: SessionData): Session & SessionData {
     this.createsSessions = true
     const made = super.createSession(request, session)
@@ -134,50 +149,55 @@ export class KnexSessionStore extends Store {
     return made
   }
 
-  /** Gives all live sessions with this store's prefix. They do not carry their ids: the table does not hold them. */
+  /** Returns all live sessions with the prefix of this store, without their ids, which the table does not hold. */
   override all(): Promise<SessionData[]>
   override all(callback: Callback<SessionData[]>): void
   override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> | undefined {
     return this.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, null)
   }
 
-  /** Gives the stored ids, without prefix, of all live sessions: hashes, or with `storedId: 'plain'` the session ids. */
+  /** Returns the stored ids of all live sessions, without the prefix: hashes, or with `storedId: 'plain'` the session ids. */
   ids(): Promise<string[]>
   ids(callback: Callback<string[]>): void
   ids(callback?: Callback<string[]>): Promise<string[]> | undefined {
     return this.perform('ids', () => this.scan.ids(), callback, null)
   }
 
-  /** Gives the number of live sessions with this store's prefix. */
+  /** Returns the number of live sessions with the prefix of this store. */
   override length(): Promise<number>
   override length(callback: Callback<number>): void
   override length(callback?: Callback<number>): Promise<number> | undefined {
     return this.perform('length', () => this.scan.count(), callback)
   }
 
-  /** Ends all sessions with this store's prefix. */
+  /** Ends all sessions with the prefix of this store. */
   override clear(): Promise<void>
   override clear(callback?: Callback<void>): void
   override clear(callback?: Callback<void>): Promise<void> | undefined {
     return this.perform('clear', () => this.sessions.clear(this.scan), callback, null)
   }
 
-  /** Resolves when the table is there: for an application that wants to know at its start. */
+  /**
+   * Resolves when the table exists. For an application that wants to fail at its start.
+   * @throws {TableMissingError} {@link ForeignTableError} {@link DatabaseError}
+   * @example
+   * await store.ready()
+   * app.listen(3000)
+   */
   ready(): Promise<void> {
     return this.perform('ready', () => this.parts.budget.use(() => this.parts.table.ready()), undefined) as Promise<void>
   }
 
   /**
-   * Deletes the rows of sessions that ended more than ten minutes ago, by the clock of the database and by the store's, in batches of
-   * at most `pruneBatchSize`.
-   * Gives how many went. For cron and serverless; otherwise it is done every `pruneIntervalMs`.
+   * Deletes the rows of sessions that ended more than ten minutes ago, by the clock of the database and by the clock of the store, in batches of
+   * `pruneBatchSize`. Returns how many rows were deleted. For cron and serverless: otherwise the store does it every `pruneIntervalMs`.
    */
   prune(): Promise<number> {
     const { prune } = this.parts
     return this.perform('prune', () => pruneAll(prune, this.options.pruneBatchSize), undefined, null) as Promise<number>
   }
 
-  /** Ends pruning and refuses new calls; resolves when the calls under way are answered. The application's Knex stays open. */
+  /** Ends pruning and refuses new calls. Resolves when the calls in flight have their results. The application's Knex stays open. */
   async close(): Promise<void> {
     this.closed = true
     await this.parts.pruner?.leave(this.options)
@@ -189,8 +209,8 @@ export class KnexSessionStore extends Store {
   }
 
   /**
-   * This store inside a transaction: what it writes is committed or rolled back with everything else there. It knows the sessions that
-   * this store loaded. After the transaction has ended, each call is refused with a {@link TransactionEndedError}.
+   * Returns this store inside a transaction: its writes are committed or rolled back with everything else there. It knows the sessions that this
+   * store has loaded. After the transaction has ended, each call fails with a {@link TransactionEndedError}.
    *
    * @example
    * await db.transaction(async (trx) => {
@@ -205,7 +225,7 @@ export class KnexSessionStore extends Store {
     return new KnexSessionStore({ ...this.given, knex: trx }, this)
   }
 
-  /** Counts and times since the start: a copy, cheap enough to be asked every second. */
+  /** Returns counts and times since the start. It is cheap enough to be called every second. */
   stats(): SessionStoreStatistics {
     const { table, records } = this.parts
     return {
@@ -217,9 +237,9 @@ export class KnexSessionStore extends Store {
   }
 
   /**
-   * Whether the store can do its work now: looks for a session that is not there and renews its expiry, which changes nothing. On a standby, or
-   * where only writing is refused, it is not ok, and `error` says why. In a transaction it only looks, because a write that is refused would
-   * abort the transaction. Never fails.
+   * Returns whether the store can read and write now. It reads a session that does not exist and touches it, which changes nothing. On a standby,
+   * or if writing is refused, `ok` is false, and `error` says why. In a transaction it only reads, because a refused write would abort the
+   * transaction. Never fails.
    */
   health(): Promise<SessionStoreHealth> {
     const { knex, dialect } = this.options
@@ -235,14 +255,14 @@ export class KnexSessionStore extends Store {
     return this.perform('reset', () => forgetAll(this.parts), undefined) as Promise<void>
   }
 
-  /** True once express-session uses this store: `session()` puts `generate` on it, before anything is loaded. */
+  /** True if express-session uses this store: `session()` puts `generate` on it before anything is loaded. */
   private isOfExpress(): boolean {
     return this.createsSessions || 'generate' in this
   }
 
   private announce<Name extends keyof SessionStoreEvents>(name: Name, ...event: SessionStoreEvents[Name]): void {
     this.eventCounts.set(name, (this.eventCounts.get(name) ?? 0) + 1)
-    // A listener's throw is the listener's: it must not turn a session that was saved into one that failed.
+    // In a tick of its own: an error of the listener must not become the result of a call that succeeded.
     afterTick(() => this.emit(name, ...event))
   }
 
@@ -256,7 +276,7 @@ export class KnexSessionStore extends Store {
     if (!this.joined) this.join()
     const call = new StoreCall(operation, deadlines, this.options, this.statistics, this.ended)
     this.underWay++
-    // What it throws is the answer too.
+    // An error that it throws is the result of the call.
     const begin = (caller: Caller) => {
       if (this.closed) throw new StoreClosedError(operation)
       refuseEnded(this.options.knex)
@@ -275,12 +295,4 @@ export class KnexSessionStore extends Store {
     this.joined = true
     if (!this.closed) this.parts.pruner?.join(this.options)
   }
-}
-
-const DETACHED = ['get', 'set', 'touch', 'destroy', 'all', 'ids', 'length', 'clear'] as const
-
-/** Clients take methods off their store: `const { get, set } = store`, `promisify(store.get)`. */
-function bindMethods(store: KnexSessionStore): void {
-  const methods = store as unknown as Record<(typeof DETACHED)[number], () => unknown>
-  for (const name of DETACHED) methods[name] = methods[name].bind(store)
 }

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { access, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, resolve, sep } from 'node:path'
 import { createInterface } from 'node:readline'
 import ts from 'typescript'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -56,7 +56,7 @@ describe('the first example of README.md', () => {
   })
 })
 
-describe('the examples of the guides', () => {
+describe('the examples of the guides and of doc comments', () => {
   // Those of docs/testing.md and docs/migrations.md are run, by spec/testing/docs.spec.ts and spec/migrations/docs.spec.ts.
   const GUIDES = ['README.md', 'docs/clients.md', 'docs/concurrency.md', 'docs/security.md', 'docs/unit-of-work.md']
   const MISTAKE: Block = {
@@ -66,7 +66,9 @@ describe('the examples of the guides', () => {
     line: 3,
     code: "await store.prun()\n\nstore.on('conflict', ({ kys }) => log.info({ kys }, 'conflict'))\nnew KnexSessionStore({ knex: db, tablename: 'web' })\n"
   }
-  const blocks = GUIDES.flatMap(blocksOf)
+  const SOURCES = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+  const examples = SOURCES.flatMap((file) => examplesOf(`lib/${file.split(sep).join('/')}`))
+  const blocks = [...GUIDES.flatMap(blocksOf), ...examples]
   let mistakes: ReadonlyMap<Block, readonly string[]>
 
   beforeAll(() => {
@@ -75,6 +77,10 @@ describe('the examples of the guides', () => {
 
   it.each(GUIDES)('are found in %s', (guide) => {
     expect(blocks.filter((block) => block.guide === guide)).not.toEqual([])
+  })
+
+  it('are found in doc comments', () => {
+    expect(examples.length).toBeGreaterThan(10)
   })
 
   it.each(blocks)('have the right types at $place', (block) => {
@@ -126,6 +132,12 @@ declare global {
   const fastifyCookie: typeof import('@fastify/cookie').default
   const fastifySession: typeof import('@fastify/session').default
   const order: { total: number }
+  const req: import('express').Request
+  const beforeEach: (work: () => unknown) => void
+  const it: (title: string, work: () => Promise<void>) => void
+  const expect: (value: unknown) => { toEqual(expected: unknown): void }
+  const makeApp: (knex: Knex) => Express
+  const signIn: (app: Express, name: string) => Promise<void>
 }
 `
 
@@ -138,6 +150,18 @@ function blocksOf(guide: string): Block[] {
     if (language !== 'js' && language !== 'ts') throw new Error(`${guide}: is a block of "${language}" an example to check?`)
     const line = text.slice(0, match.index).split('\n').length + 1
     blocks.push({ place: `${guide}:${line}`, guide, language, line, code })
+  }
+  return blocks
+}
+
+/** The examples of the doc comments in a file. */
+function examplesOf(file: string): Block[] {
+  const text = readFileSync(join(ROOT, file), 'utf8')
+  const blocks: Block[] = []
+  for (const match of text.matchAll(/^ *\* @example\n(.*?)(?=^ *\* @|^ *\*\/)/gms)) {
+    const code = (match[1] ?? '').replace(/^ *\* ?/gm, '').replace(/^```\w*$/gm, '')
+    const line = text.slice(0, match.index).split('\n').length + 1
+    blocks.push({ place: `${file}:${line}`, guide: file, language: 'ts', line, code })
   }
   return blocks
 }

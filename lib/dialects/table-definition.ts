@@ -34,9 +34,13 @@ export const DEFAULT_COLUMNS: ColumnNames = Object.freeze({
 
 /** Which table, and how it is laid out. Two definitions of one table must be equal in everything but the first two fields. */
 export interface TableDefinition {
+  /** The name of the table. */
   readonly tableName: string
+  /** Its schema, or undefined for the one that the connection uses. */
   readonly schemaName: string | undefined
+  /** The version of its layout. */
   readonly version: number
+  /** The names of its columns in the database. */
   readonly columns: ColumnNames
 }
 

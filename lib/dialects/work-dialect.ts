@@ -35,6 +35,7 @@ export interface TwoPhase {
 
 /** A transaction that was prepared and is neither committed nor rolled back yet. */
 export interface PreparedTransaction {
+  /** The id that it was prepared under. */
   readonly xid: string
   /** When it was prepared, where the server knows that. */
   readonly preparedAt: Date | undefined

@@ -1,25 +1,30 @@
 /** Counts and times of one kind of call, since the start. */
 export interface CallStatistics {
+  /** How many calls have ended. */
   readonly calls: number
+  /** How many of them failed. */
   readonly errors: number
+  /** The sum of their times, in milliseconds. */
   readonly totalMs: number
+  /** The longest time, in milliseconds. */
   readonly maxMs: number
 }
 
 /** Counts and times of one kind of statement, since the start. `rows` over `calls` is the mean batch size. */
 export interface StatementStatistics extends CallStatistics {
+  /** How many rows the statements were for. */
   readonly rows: number
 }
 
-/** What `store.stats()` gives: plain numbers, a copy of its own. */
+/** What `store.stats()` returns: plain numbers, which do not change afterwards. */
 export interface SessionStoreStatistics {
-  /** By method of the store. */
+  /** By method of the store: `get`, `set`, … */
   readonly operations: Readonly<Record<string, CallStatistics>>
-  /** By kind of statement; shared by all stores of the same Knex and table. */
+  /** By kind of statement. Stores of the same Knex and table share these numbers. */
   readonly statements: Readonly<Record<string, StatementStatistics>>
-  /** Calls that wait for a statement at this moment. */
+  /** How many calls wait for a statement at this moment. */
   readonly waiting: number
-  /** How often each event happened. */
+  /** How often each event was emitted, by its name. */
   readonly events: Readonly<Record<string, number>>
 }
 

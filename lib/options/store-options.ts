@@ -62,7 +62,7 @@ export interface KnexSessionStoreOptions extends TableOptions {
   /** The time, in milliseconds since the epoch. For tests. @default Date.now */
   clock?: () => number
   /** Whose session it is, for `owner_id`. The column is a text: 7 and 7n are stored as '7', and SQL asks for `owner_id = '7'`. @default none */
-  owner?: (session: SessionData) => string | number | bigint | null | undefined
+  owner?: (session: Partial<SessionData>) => string | number | bigint | null | undefined
   /** When another request changed the session meanwhile: merge by key, overwrite, or fail with SessionConflictError. @default 'merge' */
   conflict?: ConflictPolicy
   /** How a session becomes text; see {@link encrypted}. @default JSON */
@@ -110,7 +110,7 @@ export interface ResolvedOptions {
   readonly storedId: StoredIdForm
   readonly onError: (error: unknown) => void
   readonly clock: () => number
-  readonly owner: (session: SessionData) => string | number | bigint | null | undefined
+  readonly owner: (session: Partial<SessionData>) => string | number | bigint | null | undefined
   readonly conflict: ConflictPolicy
   readonly codec: SessionCodec
   readonly trackLoads: 'auto' | false

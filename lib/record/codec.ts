@@ -5,26 +5,32 @@ import { isNoLife } from './expiry'
 import { snapshot } from './snapshot'
 
 /**
- * How a session becomes text and text a session. Both may be async. `storedId` is the key of the row, for codecs that bind the two together.
+ * Turns a session into text, and text into a session. Both functions may be async. `storedId` is the key of the row, for codecs that bind the
+ * text to it.
  *
  * @example
- * const codec: SessionCodec = { encode: (session) => superjson.stringify(session), decode: (text) => superjson.parse(text) }
+ * import type { SessionCodec } from 'knex-session-store'
+ *
+ * const base64: SessionCodec = {
+ *   encode: (session) => Buffer.from(JSON.stringify(session)).toString('base64'),
+ *   decode: (text) => JSON.parse(Buffer.from(text, 'base64').toString())
+ * }
  */
 export interface SessionCodec {
-  /** Throws where the session cannot be written. The text must not be empty, nor contain U+0000 or half of a surrogate pair. */
+  /** Returns the text. It must not be empty, nor contain U+0000 or half of a surrogate pair. Throws if the session cannot be written. */
   encode(session: SessionData, storedId: string): string | Promise<string>
-  /** Throws where the text is not one of its own. What it answers is checked: only an object with a `cookie` is a session. */
+  /** Returns the session, an object with a `cookie`. Throws if the text is not one of its own. */
   decode(text: string, storedId: string): unknown
   /**
-   * A text that is equal for equal sessions: how a change is noticed. Only for a codec that encodes the same session
-   * differently each time, as encryption does. Default: what `encode` gives.
+   * Returns a text that is equal for equal sessions; the store notices a change by it. Only for a codec that encodes the same session
+   * differently each time, as encryption does. Default: the text of `encode`.
    */
   comparable?(session: SessionData): string
-  /** Whether a text of the past should be written anew, because `encode` would write it otherwise today. Default: `'not'`. */
+  /** Returns whether a stored text should be written anew, because `encode` would write it differently today. Default: `'not'`. */
   rewrite?(text: string): Rewrite
 }
 
-/** When a stored text is to be written anew: when it is read, with the next write of the session, or not at all. */
+/** When a stored text is written anew: when it is read, with the next write of the session, or not at all. */
 export type Rewrite = 'at-once' | 'at-next-write' | 'not'
 
 /** JSON, the default codec. */

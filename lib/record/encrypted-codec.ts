@@ -40,14 +40,17 @@ const IV_BYTES = 12
 const TAG_BYTES = 16
 
 /**
- * A codec that encrypts with AES-256-GCM. A row is `e1.<key id>.<iv, text, tag>`. Each row has a key of its own, derived from yours, the
- * context and the stored id: a row that is copied under another id does not open, and no key encrypts more than the writes of one session,
- * for which random nonces last.
+ * A codec that encrypts with AES-256-GCM. A row is `e1.<key id>.<iv, text, tag>`. Each row has a key of its own, derived from your key, the
+ * context and the stored id. So a row that is copied under another id cannot be decrypted, and no key encrypts more than the writes of one
+ * session, for which random nonces are enough.
  *
  * @throws {InvalidOptionError} if there is no key, or a key is too short or has too few different characters
  * @throws {UnknownOptionError} if an option is misspelt
  * @example
- * new KnexSessionStore({ knex: db, codec: encrypted({ keys: [newKey, oldKey] }) })
+ * import { encrypted } from 'knex-session-store'
+ *
+ * // The first key encrypts; the others only decrypt, until all sessions of their time have expired.
+ * new KnexSessionStore({ knex: db, codec: encrypted({ keys: [process.env.SESSION_KEY, 'the key before this one, of 32 characters'] }) })
  */
 export function encrypted(options: EncryptedOptions): SessionCodec {
   // A key is never shown, wherever it was put by mistake.

@@ -3,8 +3,11 @@ import { describeValue, Hidden, InvalidOptionError } from '../errors'
 import { ignoreRejection } from '../runtime/ignore-rejection'
 import { EARLIEST_EXPIRY, LATEST_EXPIRY } from './expiry-columns'
 
-/** How long a session lives in the store where its cookie does not say: seconds, or a function of the session. */
-export type TtlSeconds = number | ((session: SessionData) => number)
+/**
+ * How long a session lives in the store if its cookie has no expiry: seconds, or a function of the session that returns seconds. The function
+ * also gets sessions of visitors who are not signed in, so each property may be missing.
+ */
+export type TtlSeconds = number | ((session: Partial<SessionData>) => number)
 
 /** How long sessions live. */
 export interface Lifetimes {
@@ -24,7 +27,7 @@ export function expiryOf(session: SessionData, { ttlSeconds, maxLifetimeSeconds 
 }
 
 /** Not a number would be an expiry in the past, and log everybody out. */
-function asked(ttlSeconds: (session: SessionData) => number, session: SessionData): number {
+function asked(ttlSeconds: (session: Partial<SessionData>) => number, session: SessionData): number {
   const seconds = ttlSeconds(session)
   if (typeof seconds === 'number' && !Number.isNaN(seconds)) return seconds
   ignoreRejection(seconds)

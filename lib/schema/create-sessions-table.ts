@@ -13,11 +13,11 @@ import { type RegisteredTable, register } from './registry'
 
 /** Options of {@link createSessionsTable} and {@link dropSessionsTable}. */
 export interface SessionsTableOptions extends TableOptions {
-  /** The layout of the table, so that a migration written today means the same tomorrow. @default 1, the only one there is */
+  /** The version of the layout, so that a migration keeps its meaning. @default 1, the only version so far */
   version?: 1
   /**
-   * PostgreSQL only: keep the table out of the write-ahead log. Every write is about three times as fast, and all sessions are lost when
-   * the server crashes; a standby has none. For {@link createSessionsTable}. @default false
+   * PostgreSQL only, for {@link createSessionsTable}: keeps the table out of the write-ahead log. Writes are about three times as fast. If the
+   * server crashes, all sessions are lost, and a standby has none. @default false
    */
   unlogged?: boolean
 }
@@ -26,11 +26,14 @@ export interface SessionsTableOptions extends TableOptions {
 const SCHEMA_TIMEOUT_MS = 600_000
 
 /**
- * Registers the sessions table and answers its definition. The same table may be registered again and again, from anywhere in the
- * process: the first registration is answered. No I/O.
+ * Registers the sessions table in this process and returns its definition. The same table may be registered any number of times, from anywhere
+ * in the process: each call returns the definition of the first one. No I/O. The store does this by itself.
  *
- * @throws {SchemaConflictError} if it was registered with another definition
+ * @param knex the Knex of the table's database
+ * @throws {SchemaConflictError} if the table was registered with another definition
  * @example
+ * import { registerSessionsTable } from 'knex-session-store'
+ *
  * registerSessionsTable(db, { tableName: 'web_sessions' }) === registerSessionsTable(db, { tableName: 'web_sessions' }) // true
  */
 export function registerSessionsTable(knex: Knex, options: SessionsTableOptions = {}): RegisteredTable['definition'] {
@@ -38,13 +41,17 @@ export function registerSessionsTable(knex: Knex, options: SessionsTableOptions 
 }
 
 /**
- * Makes the sessions table, if it is not there, with the columns and indexes the store expects. For your own migration; may be called
+ * Makes the sessions table if it does not exist, with the columns and indexes that the store needs. For a migration of your own. It may be called
  * any number of times, by any number of processes at once.
  *
- * @throws {ForeignTableError} if a table of that name is not ours
+ * @param knex a Knex or a transaction
+ * @throws {ForeignTableError} if a table of that name was not made by this package
  * @throws {TableMissingError} if the database user may not create it
  * @example
- * exports.up = (knex) => createSessionsTable(knex, { version: 1, tableName: 'web_sessions' })
+ * import type { Knex } from 'knex'
+ * import { createSessionsTable } from 'knex-session-store'
+ *
+ * export const up = (knex: Knex) => createSessionsTable(knex, { version: 1, tableName: 'web_sessions' })
  */
 export async function createSessionsTable(knex: Knex, options: SessionsTableOptions = {}): Promise<void> {
   const { db, dialect, entry, unlogged } = resolve(knex, options)
@@ -57,11 +64,15 @@ export async function createSessionsTable(knex: Knex, options: SessionsTableOpti
 }
 
 /**
- * Drops the sessions table, if it is there. A table of that name that is not ours stays as it is.
+ * Drops the sessions table if it exists, with all sessions.
  *
- * @throws {ForeignTableError} if a table of that name is not ours
+ * @param knex a Knex or a transaction
+ * @throws {ForeignTableError} if a table of that name was not made by this package; it stays as it is
  * @example
- * exports.down = (knex) => dropSessionsTable(knex, { version: 1, tableName: 'web_sessions' })
+ * import type { Knex } from 'knex'
+ * import { dropSessionsTable } from 'knex-session-store'
+ *
+ * export const down = (knex: Knex) => dropSessionsTable(knex, { version: 1, tableName: 'web_sessions' })
  */
 export async function dropSessionsTable(knex: Knex, options: SessionsTableOptions = {}): Promise<void> {
   const { db, dialect, entry } = resolve(knex, options)

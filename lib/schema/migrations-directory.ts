@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { SessionStoreError } from '../errors'
 
-/** The folder of the packaged migrations is not where this package is: a bundler has put the package into a file of the application. */
+/** The folder of the migrations is not beside this package, because a bundler has put the package into a file of the application. */
 export class MigrationsDirectoryError extends SessionStoreError {
   readonly code = 'ERR_SESSION_MIGRATIONS_DIRECTORY'
 
@@ -18,15 +18,17 @@ export class MigrationsDirectoryError extends SessionStoreError {
 const FIRST_MIGRATION = '20261122000000_create_sessions_table.js'
 
 /**
- * The folder of the migrations in this package, for `knex migrate`. Their options come from `userParams.sessionsTable`.
- * Name it before your own folder: `knex migrate:make` writes into the last one.
+ * The folder of the migrations in this package, for `knex migrate`. The migrations take their options from `userParams.sessionsTable`. Name this
+ * folder before your own: `knex migrate:make` writes into the last one.
  *
- * It is looked for when it is read, not when the package is loaded, so that a bundle which does not read it loads without it.
+ * The folder is looked for when this property is read, so a bundle that does not read it works without the folder.
  *
- * @throws {MigrationsDirectoryError} when it is read in a bundle, which has no such folder beside it
+ * @throws {MigrationsDirectoryError} if it is read in a bundle, which has no such folder beside it
  * @example
- * // knexfile.js
- * module.exports = {
+ * // knexfile.ts
+ * import { migrationsDirectory } from 'knex-session-store'
+ *
+ * export default {
  *   client: 'pg',
  *   connection: process.env.DATABASE_URL,
  *   migrations: { directory: [migrationsDirectory, './migrations'] },

@@ -2,12 +2,15 @@ import { EARLIEST_EXPIRY } from '../record/expiry-columns'
 import type { SessionRecords } from '../record/session-records'
 import { monotonicNow } from '../runtime/natives'
 
-/** What `store.health()` gives. */
+/** What `store.health()` returns. */
 export interface SessionStoreHealth {
+  /** Whether sessions can be read and written now. */
   readonly ok: boolean
+  /** The name of the database system. */
   readonly dialect: string
+  /** How long the check took, in milliseconds. */
   readonly latencyMs: number
-  /** Why not, if it is not. */
+  /** Why `ok` is false. */
   readonly error?: Error
 }
 
@@ -23,7 +26,7 @@ export async function probe(records: SessionRecords, isTransaction: boolean): Pr
   if (!isTransaction) await records.touch({ id: PROBE_ID, expiresAt: EARLIEST_EXPIRY })
 }
 
-/** How the probe went. Never rejects. */
+/** Turns the result of the probe into what `store.health()` returns. Never rejects. */
 export async function healthOf(dialect: string, probing: () => Promise<void>): Promise<SessionStoreHealth> {
   const start = monotonicNow()
   try {

@@ -14,6 +14,7 @@ import type { KnexSessionStore } from '../store'
  * @example
  * import { reset } from 'knex-session-store/testing'
  *
+ * const store = new KnexSessionStore({ knex })
  * beforeEach(() => reset(store))
  */
 export function reset(store: KnexSessionStore): Promise<void> {

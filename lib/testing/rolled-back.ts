@@ -51,7 +51,7 @@ export class SchemaChangeCommitsError extends SessionStoreError {
  * it('registers a visitor', async () => {
  *   await using test = rolledBack(knex)
  *   const app = makeApp(test.knex)
- *   await request(app).post('/register').send({ name: 'ada' }).expect(302)
+ *   await signIn(app, 'ada')
  *   expect(await test.knex('users').pluck('name')).toEqual(['ada'])
  * })
  */

@@ -24,16 +24,19 @@ type NamesOf<Group> = Group extends unknown ? keyof Group : never
 /** The title of one spec of {@link sessionStoreContract}. */
 export type ContractSpecName = NamesOf<(typeof groups)[keyof typeof groups]>
 
-/** What of a test runner the contract needs. Vitest, Jest and node:test have it, and so have Mocha and others. */
+/** The functions of a test runner that the contract uses. Vitest, Jest, node:test, Mocha and others have them. */
 export interface ContractRunner {
+  /** Declares a group of specs. */
   describe: (title: string, body: () => void) => unknown
+  /** Declares one spec. */
   it: ContractIt
 }
 
-/** Declares one spec. `skip` declares one that is shown and not run. */
+/** Declares one spec. */
 export interface ContractIt {
   // biome-ignore lint/suspicious/noExplicitAny: each runner hands its specs another context
   (title: string, body: (...context: any[]) => Promise<void>): unknown
+  /** Declares a spec that is shown and not run. */
   // biome-ignore lint/suspicious/noExplicitAny: as above
   skip: (title: string, body: (...context: any[]) => Promise<void>) => unknown
 }

@@ -7,6 +7,7 @@ import { checkXid } from './two-phase'
 
 /** A response as `commitWhen` sees it: Node's, Express's or Fastify's. */
 export interface DecidedResponse {
+  /** The status of the response: 200, 302, 500. */
   readonly statusCode: number
 }
 

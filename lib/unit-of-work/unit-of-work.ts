@@ -36,6 +36,8 @@ class Outside implements Frame {
  * @param knex a Knex instance; in tests that of `rolledBack(knex)`, or a transaction, then a unit is a savepoint in it.
  * @throws {InvalidOptionError} or {@link UnknownOptionError} where an option is wrong.
  * @example
+ * import { unitOfWork } from 'knex-session-store/unit-of-work'
+ *
  * const work = unitOfWork(knex)
  * app.use(session({ store, secret, resave: false, saveUninitialized: false }))
  * app.use(work.middleware())
@@ -118,7 +120,7 @@ export class UnitOfWork {
    * @example
    * await work.run(async () => {
    *   const [{ id }] = await work.db('orders').insert(order).returning('id')
-   *   await work.db('lines').insert(lines.map((line) => ({ ...line, order_id: id })))
+   *   await work.db('payments').insert({ order_id: id })
    * })
    */
   async run<T>(work: (unit: Unit) => T | PromiseLike<T>, options: UnitOptions = {}): Promise<T> {

@@ -302,7 +302,7 @@ describeDatabases('a session that was written before encryption was on', (databa
   })
 
   it('keeps its life and its owner', async () => {
-    const owner = (session: SessionData) => (session as { user?: string }).user
+    const owner = (session: Partial<SessionData>) => (session as { user?: string }).user
     await using opened = await openStore(database, { owner })
     await opened.store.set('id', handMade({ user: 'ada' }))
     const columns = ['expires_at', 'expires_hour', 'owner_id', 'created_at']

@@ -46,7 +46,7 @@ describeDatabases('a session under its plain id', (database) => {
   })
 
   it('keeps its life, its beginning, its owner and its data, and its plain row goes with the next pruning', async () => {
-    const owner = (session: SessionData) => (session as { user?: string }).user
+    const owner = (session: Partial<SessionData>) => (session as { user?: string }).user
     await using opened = await openUpgrade(database, { owner, prefix: 'app:' })
     const { store, plain, knex } = opened
     await plain.set('id', handMade({ user: 'ada' }))
