@@ -13,7 +13,7 @@ import { refuseUnknown } from '../unknown-option'
 import { COUNTERPARTS } from './counterparts'
 import { resolveTable, TABLE_OPTIONS, type TableOptions } from './table-options'
 
-/** What to do when another request changed the session since this one loaded it. */
+/** What happens if another request has changed the session since this one loaded it. */
 export type ConflictPolicy = 'merge' | 'overwrite' | 'error'
 
 /**
@@ -23,78 +23,85 @@ export type ConflictPolicy = 'merge' | 'overwrite' | 'error'
  * new KnexSessionStore({ knex: db, tableName: 'web_sessions', ttlSeconds: 3600 })
  */
 export interface KnexSessionStoreOptions extends TableOptions {
-  /** A Knex instance, or a transaction: then all the store does is part of it. The store never destroys it. */
+  /** A Knex instance or a transaction. In a transaction, everything the store does is part of it. The store never destroys it. */
   knex: Knex
-  /** Make the table on first use if it is missing. With false, a missing table is an error that names the command to run. @default true */
+  /** Whether the store makes the table on first use if it is missing. If not, a missing table is an error that names the command to run. @default true */
   createTable?: boolean
   /**
-   * Put before every stored id, so that several applications can share a table. At most 212 characters. With plain ids it ends with a colon:
-   * `'shop:'`. @default ''
+   * A text before each stored id, so that several applications can share a table. At most 212 characters. With `storedId: 'plain'` it ends with a
+   * colon: `'shop:'`. @default ''
    */
   prefix?: string
   /**
-   * How many seconds a session lives whose cookie has no expiry (`maxAge` null). A function is asked for every session and decides over
-   * the cookie too. @default 86400
+   * The life of a session whose cookie has no expiry (`maxAge` null), in seconds. A function is called for every session, and decides also for
+   * sessions whose cookie has an expiry. @default 86400
    */
   ttlSeconds?: TtlSeconds
   /**
-   * A touch that would move the expiry by less than this many milliseconds costs no statement.
+   * A touch is skipped if it would extend the expiry by less than this, in milliseconds.
    * @default a hundredth of the session's life, at most 60000; 0 for a life under 10 minutes
    */
   touchAfterMs?: number
   /**
-   * Every call is answered within this many milliseconds, with a `TimeoutError` if need be. Its statement is ended on the server a moment
-   * before (a tenth of the time, at most half a second); where that cannot be done, the error says so: `outcome` is `'unknown'`.
+   * The time in which each call has its result, in milliseconds. If it is over, the call fails with a `TimeoutError`. Its statement is ended on the
+   * server a moment before, after nine tenths of the time or half a second before its end. If that is not possible, the error's `outcome` is
+   * `'unknown'`.
    *
    * @default 10000
    */
   timeoutMs?: number
-  /** Never more than this many connections of the Knex pool at once. @default 4 */
+  /** The maximum number of connections of the Knex pool that the store uses at once. @default 4 */
   maxConnections?: number
-  /** How often expired rows are deleted, in milliseconds, by one process at a time; false: only by `prune()`. @default 900000 */
+  /** How often one of the processes deletes expired rows, in milliseconds. With false, only `prune()` does. @default 900000 */
   pruneIntervalMs?: number | false
-  /** At most this many rows are deleted by one statement. @default 1000 */
+  /** The maximum number of rows that one statement deletes. @default 1000 */
   pruneBatchSize?: number
-  /** `'hashed'`: the table holds SHA-256 of the session id, of no use to a thief. `'plain'`: the id itself. @default 'hashed' */
+  /** `'hashed'`: the table holds the SHA-256 of the session id, which is useless to a thief. `'plain'`: the id itself. @default 'hashed' */
   storedId?: StoredIdForm
-  /** Told of errors that perhaps nobody waits for: of pruning, and of each call without callback, awaited or not. @default none */
+  /** Called with errors that perhaps nothing else receives: of pruning, and of each call without a callback, awaited or not. @default none */
   onError?: (error: unknown) => void
-  /** The time, in milliseconds since the epoch. For tests. @default Date.now */
+  /** Returns the time, in milliseconds since the epoch. For tests. @default Date.now */
   clock?: () => number
-  /** Whose session it is, for `owner_id`. The column is a text: 7 and 7n are stored as '7', and SQL asks for `owner_id = '7'`. @default none */
+  /**
+   * Returns whose session it is, for the column `owner_id`. The column is text: 7 and 7n are stored as '7', so query `owner_id = '7'`. It is also
+   * called with sessions of visitors who are not signed in, so each property may be missing. @default none
+   *
+   * @example
+   * new KnexSessionStore({ knex: db, owner: (session) => session.name })
+   */
   owner?: (session: Partial<SessionData>) => string | number | bigint | null | undefined
-  /** When another request changed the session meanwhile: merge by key, overwrite, or fail with SessionConflictError. @default 'merge' */
+  /** What happens if another request has changed the session since it was loaded: merge by key, overwrite, or fail with SessionConflictError. @default 'merge' */
   conflict?: ConflictPolicy
-  /** How a session becomes text; see {@link encrypted}. @default JSON */
+  /** Turns sessions into text and back; see {@link encrypted}. @default JSON */
   codec?: SessionCodec
   /**
-   * `'auto'`: a copy of what `get` gave is known to have been loaded, so that clients which set copies, as `@fastify/session` does, lose no
-   * update and revive no session. False: only the objects themselves are known. docs/concurrency.md says how, and what it costs. @default 'auto'
+   * `'auto'`: copies of what `get` returned are recognised, so that clients which set copies, as `@fastify/session` does, lose no update and revive
+   * no session. False: only the objects themselves are recognised. docs/concurrency.md says how, and what it costs. @default 'auto'
    */
   trackLoads?: 'auto' | false
-  /** A stored session that cannot be decoded is answered as no session (and the event `unreadable`), or as an error. @default 'no-session' */
+  /** What `get` returns for a row that cannot be decoded: no session (and the event `unreadable`), or an error. @default 'no-session' */
   unreadable?: UnreadablePolicy
-  /** A session whose encoded data is larger than this many bytes is refused with SessionTooLargeError. @default no limit but the database's */
+  /** The maximum size of the encoded data of a session, in bytes. A larger session is refused with SessionTooLargeError. @default no limit but the database's */
   maxDataBytes?: number
-  /** A session ends this many seconds after it began, however often it is touched. @default no limit */
+  /** The maximum life of a session from its beginning, in seconds, even if it is touched. @default no limit */
   maxLifetimeSeconds?: number
-  /** With `storedId: 'hashed'`: find sessions that were stored under their plain id, too, and store them hashed at their first use. @default false */
+  /** With `storedId: 'hashed'`: whether sessions that were stored under their plain id are found, and moved to their hash at their first use. @default false */
   upgradePlainIds?: boolean
   /**
-   * PostgreSQL only: what waits until it is on disk. `'all'`: every write. `'sets'`: all but a renewed expiry, of which a crash of the server
-   * may lose the last fraction of a second. `'none'`: only destroyed sessions. @default 'sets'
+   * PostgreSQL only: which writes wait until they are on disk. `'all'`: every write. `'sets'`: all but touches; if the server crashes, the touches of
+   * the last fraction of a second are lost. `'none'`: only the destroying of sessions. @default 'sets'
    */
   durability?: Durability
-  /** False where named prepared statements cannot be used: PostgreSQL behind pgbouncer before 1.21 in transaction mode. @default true */
+  /** PostgreSQL only: whether statements are prepared by name. False behind pgbouncer before 1.21 in transaction mode. @default true */
   prepare?: boolean
-  /** False: each call is a statement of its own. @default true */
+  /** Whether calls share statements. With false, each call is a statement of its own. @default true */
   batch?: boolean
 }
 
-/** What to answer for a stored session that cannot be decoded. */
+/** What `get` returns for a row that cannot be decoded. */
 export type UnreadablePolicy = 'no-session' | 'error'
 
-/** What the rest of the code sees: every field present, checked, frozen. */
+/** The options as the rest of the code sees them: every field present, checked, frozen. */
 export interface ResolvedOptions {
   readonly knex: Knex
   readonly dialect: Dialect
@@ -218,7 +225,7 @@ function option<Key extends keyof KnexSessionStoreOptions, Value>(
 ): Exclude<KnexSessionStoreOptions[Key], undefined> | Value {
   const value = options[key]
   if (value === undefined) return fallback
-  // A key for encryption that is given as the codec itself must not be shown.
+  // An encryption key that was given as the codec by mistake must not be shown.
   if (!isAllowed(value)) throw new InvalidOptionError(key, allowed, key === 'codec' ? new Hidden(value) : value)
   return value as Exclude<KnexSessionStoreOptions[Key], undefined>
 }
@@ -239,7 +246,7 @@ const isCodec = (value: unknown) =>
 const isPrefix = (value: unknown) =>
   typeof value === 'string' && value.length <= MAX_PREFIX && value.isWellFormed() && [...value].every((character) => character >= ' ')
 
-/** What the application's `onError` throws must not come out where nobody can catch it. */
+/** An error that the application's `onError` throws must not become an uncaught exception. */
 function guarded(onError: (error: unknown) => void): (error: unknown) => void {
   const ignoreThrown = (thrown: unknown) => debug('onError threw %s', (thrown as Error | undefined)?.name)
   return (error) => {
@@ -251,7 +258,7 @@ function guarded(onError: (error: unknown) => void): (error: unknown) => void {
   }
 }
 
-/** The same function, but what it throws says which option threw. Anything else than a function is returned as it is. */
+/** The same function, but its errors name the option. A value that is no function is returned as it is. */
 function named<Value>(name: string, value: Value): Value {
   if (typeof value !== 'function' || value === nobody) return value
   const named = (...args: unknown[]) => {
@@ -264,7 +271,7 @@ function named<Value>(name: string, value: Value): Value {
   return named as Value
 }
 
-/** A moment that is no number would be stored as one in the past, and end the session. */
+/** A clock that returns no number would put the expiry in the past, and end the session. */
 function checkedClock(clock: () => number): () => number {
   if (clock === systemClock) return clock
   const ask = named('clock', clock)
@@ -276,10 +283,10 @@ function checkedClock(clock: () => number): () => number {
   }
 }
 
-/** Asked of `Date` at each call, so that a test's fake timers are seen by a store that was made before them. */
+/** Calls `Date.now` each time, so that a store which was made before a test's fake timers follows them. */
 export const systemClock = (): number => Date.now()
 
-/** A library does not log by itself: who wants to see these gives `onError`. */
+/** A library does not log by itself: give `onError` to see these errors. */
 function ignore(): void {}
 
 function nobody(): null {
