@@ -12,15 +12,15 @@ import type { LockedRows } from './locked-rows'
 /** Enough for a full statement of ordinary sessions; a few huge ones go in statements of their own. */
 const MAX_BATCH_BYTES = 1_048_576
 
-/** Reads are split down to so many in a statement: the database looks for some while this process looks at others. */
+/** The smallest number of rows that reads are split down to: the database works on one statement while this process works on the other. */
 const SMALL_READ = 2
-/** The same of writes, of which a statement costs more, with its commit. */
+/** The same for writes. A statement of writes costs more, because of its commit. */
 const SMALL_WRITE = 16
 
 /** How much goes together, and how much at once. */
 export type BatchLimits = Pick<Dialect, 'maxBatch' | 'inFlight'>
 
-/** What the lanes of one Knex share. */
+/** The parts that the lanes of one Knex share. */
 export interface SharedConnections {
   readonly budget: ConnectionBudget
   readonly lockedRows: LockedRows
@@ -50,7 +50,7 @@ export class CoalescedRecords implements SessionRecords {
       ...shared,
       ...bareId,
       operation: 'get',
-      // Of those who wait; a load that is under way is not joined, since its answer may already be out of date.
+      // Only calls that wait are joined. A load in flight is not, because its result may already be out of date.
       sameId: 'shared',
       smallBatch: SMALL_READ,
       maxInFlight: inFlight.reads,
@@ -119,7 +119,7 @@ export class CoalescedRecords implements SessionRecords {
   }
 }
 
-/** The same answer, nothing, for each. */
+/** Gives each item the same result, nothing. */
 function each(items: readonly unknown[], work: Soon<void>): Soon<undefined[]> {
   return passOn(work, () => items.map(() => undefined))
 }

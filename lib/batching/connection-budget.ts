@@ -1,13 +1,15 @@
 import { type PoolShare, poolShareOf } from '../runtime/process-registry'
 import type { Soon } from '../runtime/soon'
 
-/** Whoever waits for a connection of the budget. */
+/** Something that waits for a connection of the budget. */
 export interface Waiting {
   /** Called when a connection may be had. */
   proceed(): void
 }
 
-/** How many of the user's connections may be in use at once, shared by all lanes of one Knex. Those who wait are served in turn. */
+/**
+ * The number of the user's connections that may be in use at once, shared by all lanes of one Knex. What waits for one is served in turn.
+ */
 export class ConnectionBudget {
   /** @param share the pool's, if stores and copies of this module share it */
   constructor(
@@ -44,7 +46,7 @@ export class ConnectionBudget {
   giveBack(): void {
     const { share } = this
     share.used--
-    // One who is called may have nothing left to send; then the next may have the connection.
+    // One that is called may have nothing left to send. Then the next may have the connection.
     for (const [waiting, toLeave] of share.waiting) {
       if (share.used >= share.maxConnections) return
       if (!this.isFree(toLeave)) continue

@@ -4,7 +4,7 @@ import type { StatementBounds } from '../knex/statement-bounds'
 import type { LockedCall } from './locked-rows'
 import type { Queue, Queued } from './queue'
 
-/** What an entry knows of the lane it is of. */
+/** The lane of an entry, as the entry sees it. */
 export interface LaneOfEntry<Item, Result> {
   /** For messages. */
   readonly operation: string
@@ -17,11 +17,11 @@ export interface LaneOfEntry<Item, Result> {
 export class Entry<Item, Result> implements Undertaking, LockedCall {
   isOver = false
   before: Undertaking | undefined = undefined
-  /** Where it waits, and between which others. */
+  /** The queue that it waits in, and its neighbours there. */
   queue: Queue<Queued> | undefined = undefined
   previous: Queued | undefined = undefined
   next: Queued | undefined = undefined
-  /** Those who share its answer. */
+  /** Entries that share its result. */
   twins: Entry<Item, Result>[] | undefined = undefined
   private bounds: StatementBounds | undefined = undefined
   /** True once it was in a statement whose connection was lost. */
@@ -81,7 +81,7 @@ export class Entry<Item, Result> implements Undertaking, LockedCall {
     this.rejectLate()
   }
 
-  /** False once its caller has given it up, who then has the error. */
+  /** Returns false if its caller has given it up. The caller has its error then. */
   isStillWanted(): boolean {
     if (!this.isOver && this.caller.hasGivenUp) this.rejectLate()
     return !this.isOver

@@ -1,7 +1,7 @@
 import { Bounded, Deadlines } from '../calls/deadlines'
 import { monotonicNow } from '../runtime/natives'
 
-/** What is under way for this long, in milliseconds, waits for a lock, for the disk or for the network. */
+/** A statement that is in flight for this long, in milliseconds, waits for a lock, for the disk or for the network. */
 const SLOW_MS = 20
 
 /** A statement that is under way. */
@@ -21,18 +21,18 @@ export class Flight extends Bounded {
   }
 }
 
-/** The statements of a lane that are under way, of which slow ones do not count: one that waits for a locked row must not stop the rest. */
+/** The statements of a lane that are in flight. Slow ones do not count: a statement that waits for a locked row must not stop the rest. */
 export class Flights {
   private count = 0
   private slow = 0
   private readonly deadlines = new Deadlines(SLOW_MS)
-  /** Of those that are not slow. */
+  /** The rows of the statements that are not slow. */
   rows = 0
 
   /**
-   * @param max how many may be under way, …
-   * @param spare … not counting so many slow ones
-   * @param becameSlow told where another may go because of that
+   * @param max how many statements may be in flight
+   * @param spare how many slow ones may be in flight in addition
+   * @param becameSlow called when another statement may go because one became slow
    */
   constructor(
     private readonly max: number,

@@ -122,7 +122,7 @@ export class Lane<Item, Result> implements Waiting {
     return true
   }
 
-  /** @param rows those of the statement that has just ended */
+  /** @param rows the rows of the statement that has just ended */
   private continueAfter(rows: number): void {
     if (this.queue.length === 0) return
     if (areStragglers(this.queue.length, rows)) afterThisTurn(() => this.pump())

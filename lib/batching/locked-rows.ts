@@ -11,19 +11,19 @@ export const SPLIT_LOCK_WAIT_MS = 2
 const TURN_MS = 250
 /** The same where the store may have one connection only, which the others wait for. */
 const SHORT_TURN_MS = 60
-/** Milliseconds before a caller gives up, in which no turn may end: the server, not this process, ends what waits. */
+/** No turn ends in the last milliseconds before a caller gives up: then the server, and not this process, ends the statement that waits. */
 const TOO_LATE_MS = 50
 
 /** A call whose row is locked. */
 export interface LockedCall extends Queued {
   readonly caller: Caller
-  /** Tries once more, alone, with so many milliseconds to wait for the row; `ended` is called before anybody is answered. */
+  /** Tries once more, alone, and waits for the row for at most `lockWaitMs`. `ended` is called before any caller has its result. */
   waitForLock(lockWaitMs: number, ended: () => void): void
 }
 
 /**
- * The calls whose rows other transactions have locked. One connection of a Knex waits for them, in turns; so however many rows are locked,
- * the other connections are there for the rest.
+ * The calls whose rows other transactions have locked. One connection of a Knex waits for them, in turns. So however many rows are locked,
+ * the other connections are free for the other calls.
  */
 export class LockedRows implements Waiting {
   private readonly queue = new Queue<LockedCall>()
@@ -63,7 +63,7 @@ export class LockedRows implements Waiting {
     })
   }
 
-  /** Leaves out those whose callers will soon give them up. */
+  /** Leaves out calls whose callers will give up soon. */
   private nextInTime(): LockedCall | undefined {
     for (let call = this.queue.shift(); call !== undefined; call = this.queue.shift()) {
       if (call.caller.due - monotonicNow() > SHORT_TURN_MS + TOO_LATE_MS) return call

@@ -1,20 +1,23 @@
 import type { Entry } from './entry'
 import type { Queue } from './queue'
 
-/** What goes together in a statement. */
+/** The rules for the entries of one statement. */
 export interface BatchRules<Item> {
   readonly maxRows: number
   readonly maxBytes: number
   /** Bytes, about: so that a few large rows make a statement of their own. */
   readonly sizeOf: (item: Item) => number
-  /** What of those that have the same id goes in one statement: the first, and the others later; or one for all, who share its answer. */
+  /**
+   * How entries with the same id are combined in one statement. `'in-turn'`: the first goes, the others go later. `'shared'`: one goes for
+   * all of them, and they share its result.
+   */
   readonly sameId: 'in-turn' | 'shared'
 }
 
 /** So many times as many as go in a statement are looked at: more that wait for their turn behind the same id would be looked at each time. */
 const LOOK_AHEAD = 4
 
-/** Takes what goes in the next statement out of the queue. */
+/** Takes the entries of the next statement out of the queue. */
 export function takeBatch<Item, Result>(queue: Queue<Entry<Item, Result>>, rules: BatchRules<Item>): Entry<Item, Result>[] {
   const { maxRows, maxBytes, sizeOf, sameId } = rules
   const batch: Entry<Item, Result>[] = []
@@ -23,7 +26,8 @@ export function takeBatch<Item, Result>(queue: Queue<Entry<Item, Result>>, rules
     if (alone !== undefined) batch.push(alone)
     return batch
   }
-  // A map for each batch. One that lived on, through whose buckets all calls pass, would keep old answers from being collected early.
+  // A new map for each batch. All calls would pass through one that lives long, and its buckets would keep old results from being collected
+  // early.
   const firstOf = new Map<string, Entry<Item, Result>>()
   let bytes = 0
   let lookedAt = 0

@@ -28,12 +28,12 @@ export type Choice =
 
 /** While a statement is in flight, calls are stragglers if they are fewer than this part of its rows. */
 const STRAGGLERS = 1 / 4
-/** Stragglers wait for more calls for so many milliseconds: the statement in flight may take long. */
+/** The milliseconds that stragglers wait for more calls. The statement in flight may take long. */
 export const HOLD_MS = 3
 /** Two statements in flight keep this process and the database busy. More of them are smaller, and cost more than they gain. */
 const WORTH_SPLITTING_FOR = 2
 
-/** What the lane does with the calls that wait now. */
+/** Returns what the lane does with the calls that wait now. */
 export function chooseNext(waiting: number, inFlight: InFlight): Choice {
   if (waiting === 0 || inFlight.isFull) return 'wait'
   return areStragglers(waiting, inFlight.rows) ? 'hold' : 'send'

@@ -8,12 +8,12 @@ import {
 } from '../database-errors'
 
 /**
- * What is done with the calls of a statement that failed, as far as they still wait. This is the only place that decides whether, how often
- * and when the lane sends a statement again.
+ * What the lane does with the calls of a statement that failed, as far as they still wait. This is the only place that decides whether, how
+ * often and when the lane sends a statement again.
  *
- * Two retries are below it, because they need what only the layer below knows: `SessionTable` makes a missing table and runs the statement once
- * more, and `Database.use` leaves a connection to a read-only server. One is above it: `SessionWriter` reads a row that another request has
- * changed, and updates it again.
+ * Two retries are below it, because they need what only the layer below knows: `SessionTable` makes a missing table and runs the statement
+ * once more, and `Database.use` leaves a connection to a read-only server. One retry is above it: `SessionWriter` reads a row that another
+ * request has changed, and updates it again.
  */
 export type Step =
   /** All of them fail. */

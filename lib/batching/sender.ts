@@ -6,15 +6,15 @@ import type { Entry, LaneOfEntry } from './entry'
 import { LOCK_WAIT_MS, type LockedRows, SPLIT_LOCK_WAIT_MS } from './locked-rows'
 import { nextStep, pauseAfter } from './next-step'
 
-/** What is needed to send the calls of a lane. */
+/** What a sender is made with. */
 export interface SenderOptions<Item, Result> {
   /** For messages. */
   readonly operation: string
   /** A caller's time, for messages. */
   readonly timeoutMs: number
-  /** Runs one statement for all items and answers for each, in order. No two items have the same id. */
+  /** Runs one statement for all items and returns a result for each, in order. No two items have the same id. */
   readonly run: (items: Item[], bounds: StatementBounds) => Soon<readonly Result[]>
-  /** Where calls wait whose rows are locked; none for statements that lock none. */
+  /** Where calls wait whose rows are locked. Undefined for statements that lock no rows. */
   readonly lockedRows?: LockedRows
 }
 
@@ -26,7 +26,10 @@ interface Attempt {
 
 const FIRST: Attempt = { tries: 1, lockWaitMs: LOCK_WAIT_MS }
 
-/** Sends calls in one statement, and sees each through to its answer: tries again, splits, and lets the locked ones wait alone. */
+/**
+ * Sends calls in one statement and gives each call its result. It sends failed statements again, splits them, and lets calls with locked
+ * rows wait alone.
+ */
 export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
   readonly operation: string
   readonly timeoutMs: number
@@ -36,7 +39,7 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
     this.timeoutMs = options.timeoutMs
   }
 
-  /** @param ended called before anybody is answered: what waits may be sent while they look at their answers */
+  /** @param ended called before any caller has its result, so that the next statement can be sent while callers use their results */
   send(batch: Entry<Item, Result>[], ended: () => void): void {
     this.attempt(batch, FIRST, ended)
   }
@@ -120,7 +123,10 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
   }
 }
 
-/** The calls whose callers still wait; a twin takes the place of one that does not. The others have their error then. */
+/**
+ * The entries whose callers still wait. If the caller of an entry does not, one of its twins takes its place. Callers that do not wait have
+ * their error already.
+ */
 function stillWaiting<Item, Result>(batch: Entry<Item, Result>[]): Entry<Item, Result>[] {
   return batch.flatMap((entry) => {
     const [first, ...twins] = withTwins(entry).filter((one) => one.isStillWanted())

@@ -1,6 +1,6 @@
 /**
- * The writes of one session in the order they were asked for, and reads after the writes that were asked for before them. So the request
- * after a redirect sees the login, although express-session sends the redirect before its write has answered.
+ * Runs the writes of one session in the order of their calls, and each read after the writes that were called before it. So the request
+ * after a redirect sees the login, although express-session sends the redirect before its write has a result.
  */
 export class WriteOrder {
   /** @param last the last write in flight of each session, shared with every copy of this module that writes to the same table */
@@ -18,7 +18,7 @@ export class WriteOrder {
     return write
   }
 
-  /** Runs `work` when the session's writes in flight have settled; nobody waits for it. */
+  /** Runs `work` when the session's writes in flight have settled. Nothing waits for `work`. */
   read<T>(storedId: string, work: () => Promise<T>): Promise<T> {
     // Mostly nothing is in flight, and to look up a text that was never looked up before, its hash is needed.
     const previous = this.last.size === 0 ? undefined : this.last.get(storedId)

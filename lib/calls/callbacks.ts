@@ -7,10 +7,13 @@ import type { Deadlines } from './deadlines'
 // biome-ignore lint/suspicious/noExplicitAny: the type of express-session's callbacks
 export type Callback<T> = (error?: any, value?: T) => void
 
-/** What a call needs to be answered. */
+/** One call of the store, as far as its result depends on it. */
 export interface Call {
   readonly operation: string
-  /** Null for a call that is bounded step by step, or otherwise. With {@link CallDeadlines} what is done for it is given up in time. */
+  /**
+   * The deadlines of the call; null for a call that is bounded step by step. With {@link CallDeadlines}, work that is done for the call is
+   * given up in time.
+   */
   readonly deadlines: Deadlines | null
   /** When it began, as `monotonicNow()` has it. */
   readonly startedAt: number
@@ -21,11 +24,13 @@ export interface Call {
 }
 
 /**
- * Does the work and answers once, within the time: by the callback if there is one, else by the promise that is returned.
+ * Does the work and gives its result once, within the time: to the callback if there is one, else by the promise that is returned.
  *
- * The callback runs in its own tick, so a throw inside it stays its caller's and never comes back into our chain; and in its caller's
- * async context, which the `then` here takes along. The promise already carries a catch: express-session calls `store.destroy(sid)` bare
- * and drops what it returns, and that must not end the process. Who awaits it gets the error all the same.
+ * The callback runs in its own tick, so an error that it throws stays its caller's and never comes back into our chain. It runs in its
+ * caller's async context, which the `then` here takes along.
+ *
+ * The promise already has a catch: express-session calls `store.destroy(sid)` bare and drops what it returns, and that must not end the
+ * process. Code that awaits the promise gets the error all the same.
  */
 export function answerInTime<T>(
   work: (caller: Caller) => Promise<T>,
@@ -46,7 +51,7 @@ export function answer<T>(work: Promise<T>, callback: Callback<T> | undefined, o
   return answerInTime(() => work, { operation: '', deadlines: null, startedAt: 0, settled: ignore, onError }, callback)
 }
 
-/** One answer that is still to be given. */
+/** A result that is still to be given. */
 abstract class PendingAnswer<T> extends Caller {
   private open = true
 
@@ -152,5 +157,5 @@ export function withinTime<T>(work: Promise<T>, operation: string, deadlines: De
 }
 
 function ignore(): void {
-  // Whoever awaits the promise is told.
+  // The code that awaits the promise has the error.
 }

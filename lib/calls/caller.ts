@@ -5,16 +5,16 @@ import { Bounded, Deadlines } from './deadlines'
 export interface Undertaking {
   /** True once it has its outcome. */
   readonly isOver: boolean
-  /** What the same caller has begun before, if that is not over. */
+  /** The work that the same caller began before, if it is not over. */
   before: Undertaking | undefined
   /** Called once, when the caller's time is up. */
   giveUp(): void
 }
 
-/** Somebody who waits for an answer. `due` is the moment at which it gives up what is done for it. */
+/** Something that waits for a result. At the moment `due`, it gives up the work that is done for it. */
 export abstract class Caller extends Bounded {
   hasGivenUp = false
-  /** What a TimeoutError would have to say now. */
+  /** The outcome that a TimeoutError would have now. */
   outcome: TimeoutOutcome = 'not-written'
   /** True once a statement for it was on its way: then it did not only wait for a connection or a lock of the file. */
   wasSent = false
@@ -37,20 +37,20 @@ export abstract class Caller extends Bounded {
   }
 }
 
-/** This part of a caller's time, but no more milliseconds than that, is kept for learning what became of what was given up. */
+/** The part of a caller's time that is kept for learning what became of the work that was given up; at most so many milliseconds. */
 const RESERVE = 1 / 10
 const MAX_RESERVE_MS = 500
 
 /**
- * The deadlines of callers, who give up a moment before they have to be answered: so a statement can be ended on the server, and the caller
- * told that it was.
+ * The deadlines of callers. A caller gives up a moment before it has to have its result. So a statement can be ended on the server, and the
+ * caller told of it.
  */
 export class CallDeadlines extends Deadlines {
-  /** For the answers of those who have given up. */
+  /** The deadlines of callers that have given up. */
   readonly reserve: Deadlines
 
   /**
-   * @param callMs milliseconds within which each is answered
+   * @param callMs the time within which each caller has its result, in milliseconds
    * @param explain see {@link Deadlines}
    */
   constructor(

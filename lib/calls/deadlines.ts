@@ -2,7 +2,7 @@ import type { SessionStoreError } from '../errors'
 import { afterAnswers } from '../runtime/after-answers'
 import { afterPoll, monotonicNow, startTimer, type Timer } from '../runtime/natives'
 
-/** Something that is to be answered within the time, and a link in the list of all that are. */
+/** Something that has to have its result within the time, and a link in the list of all of them. */
 export abstract class Bounded {
   due = 0
   /** True once it was given more time because this process stood still. */
@@ -17,19 +17,19 @@ export abstract class Bounded {
 /** A timer that is later than this, in milliseconds, says that this process stood still: a breakpoint, SIGSTOP, a long computation. */
 const STOOD_STILL_MS = 50
 /**
- * What becomes due within so many milliseconds of another expires with it. Calls that began together end together, so that none of them is
- * sent for a moment after the one before it has been given up.
+ * Whatever becomes due within so many milliseconds of another expires with it. Calls that began together end together, so that none of them
+ * is sent for a moment after the one before it was given up.
  */
 const TOGETHER_MS = 2
-/** The most time, in milliseconds, that is given once to what became due meanwhile. The answers may have arrived. */
+/** The most milliseconds that are added once to what became due while the process stood still. The results may have arrived meanwhile. */
 const SPARED_MS = 1000
 
 /**
- * The deadlines of many calls that all have the same time, in the order they began: one timer for all of them, because one a call costs as
- * much as the rest of what bounds it. The timer never keeps the process alive, and a moment after the last answer there is none.
+ * The deadlines of many calls that all have the same time, in the order of their beginning. All of them share one timer, because a timer
+ * for each call costs as much as everything else here. The timer never keeps the process alive, and ends a moment after the last result.
  *
- * The slowness of this process is not the database's. Before anything expires, the event loop reads what has arrived. After the process
- * stood still, all that became due meanwhile is given a little more time, once.
+ * A slow process must not look like a slow database. Before anything expires, the event loop reads what has arrived. After the process
+ * stood still, everything that became due meanwhile gets a little more time, once.
  */
 export class Deadlines {
   private first: Bounded | undefined
@@ -38,8 +38,8 @@ export class Deadlines {
   private disarming = false
 
   /**
-   * @param timeoutMs milliseconds that each has
-   * @param explain gives the error of a call whose time is over, if it knows the reason
+   * @param timeoutMs the time of each, in milliseconds
+   * @param explain returns the error of a call whose time is over, if it knows the reason
    */
   constructor(
     readonly timeoutMs: number,
@@ -80,12 +80,12 @@ export class Deadlines {
     })
   }
 
-  /** For the first one. If that is answered in time, the timer comes too early for the next, and is set again. */
+  /** Sets the timer for the first one. If that has its result in time, the timer comes too early for the next, and is set again. */
   private arm(due: number, ms: number): void {
     const timer = startTimer(() => {
       const lateMs = monotonicNow() - due
       if (lateMs > STOOD_STILL_MS) this.spare(Math.min(lateMs, SPARED_MS))
-      // Two rounds of the event loop: an answer that is read in the first may need the second to be passed on by its driver.
+      // Two rounds of the event loop: if a result is read in the first, its driver may need the second to pass it on.
       afterPoll(() =>
         afterPoll(() => {
           if (this.timer !== timer) return
@@ -97,7 +97,7 @@ export class Deadlines {
     this.timer = timer
   }
 
-  /** Gives all that has not been spared before at least so many milliseconds from now on. */
+  /** Gives each that was not spared before at least so many milliseconds from now. */
   private spare(ms: number): void {
     const due = monotonicNow() + ms
     for (let bounded = this.first; bounded !== undefined; bounded = bounded.next) {

@@ -3,7 +3,7 @@ import { Observation, operationChannel } from '../observe/tracing'
 import type { Call } from './callbacks'
 import type { CallDeadlines } from './caller'
 
-/** A call as it is counted, bounded in time, and told to those who listen. */
+/** A call of the store that is counted, bounded in time, and reported to the subscribers of its channel. */
 export class StoreCall extends Observation implements Call {
   readonly onError: (error: unknown) => void
 

@@ -28,7 +28,7 @@ export const statementChannel: TracingChannel = tracingChannel('knex-session-sto
  */
 export class Observation {
   readonly startedAt = monotonicNow()
-  /** What the subscribers are given; none where nobody listens. */
+  /** The message for the subscribers. Undefined if there are none. */
   private readonly trace: SessionTrace | undefined
 
   constructor(

@@ -46,17 +46,17 @@ export interface EncodedSession {
 }
 
 /**
- * Encodes the session as it is now, and turns whatever the codec or the session's own `toJSON` throws into one clear error that shows none
- * of the session. A promise only where the codec gives one: the default codec must not pay for a turn of the promise queue.
+ * Encodes the session as it is now. Errors of the codec, or of a `toJSON` in the session, become one clear error that shows nothing of the
+ * session. Returns a promise only if the codec does: the default codec must not cost a turn of the promise queue.
  *
- * @param session is nobody else's: only the values in it may be changed meanwhile
+ * @param session an object of our own; only the values in it may be changed by the application meanwhile
  */
 export function encode(codec: SessionCodec, session: SessionData, storedId: string): Soon<EncodedSession> {
   try {
     const encoded = codec.encode(session, storedId)
     const comparable = codec.comparable?.(session)
     if (!isPromiseLike(encoded)) return checked(codec, encoded, comparable)
-    // The codec goes on with the same object after what it awaits, and the application with the values in it.
+    // The codec goes on with this object after an await, and the application goes on with the values in it.
     snapshot(session)
     return Promise.resolve(encoded)
       .then((data) => checked(codec, data, comparable))

@@ -17,8 +17,8 @@ export interface EncryptedOptions {
   /** Read rows that were written before encryption was on, and encrypt each at its first use. @default false */
   readonly acceptPlain?: boolean
   /**
-   * What the sessions are for: an application, a table. Data that was written under another context does not open, even with the same key
-   * and under the same session id. Changing it ends all sessions. @default ''
+   * The purpose of the sessions: an application, a table. Data that was written under another context cannot be decrypted, even with the
+   * same key and under the same session id. A new context ends all sessions. @default ''
    */
   readonly context?: string
 }
@@ -82,7 +82,7 @@ export function encrypted(options: EncryptedOptions): SessionCodec {
   })
 }
 
-/** Encryption differs each time; this is what is the same for the same session. */
+/** Encryption gives another text each time. This text is the same for the same session. */
 function comparable(session: SessionData): string {
   return JSON.stringify(session)
 }

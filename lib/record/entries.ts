@@ -1,7 +1,7 @@
 /** A session as merges see it: by key, with the keys inside an envelope one by one. */
 export type Entries = ReadonlyMap<string, unknown>
 
-/** What stands before a key inside the `data` of an envelope; no key of an envelope itself begins so. */
+/** The text before each key inside the `data` of an envelope. No key of an envelope itself begins with it. */
 const INSIDE = 'data.'
 const ENVELOPE_KEYS = ['cookie', 'data', 'header']
 

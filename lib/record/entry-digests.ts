@@ -13,8 +13,8 @@ const LENGTH = KEY_LENGTH + VALUE_LENGTH
 const MAX_KEYS = 256
 
 /**
- * What is left of a large session that a request has loaded: enough to tell which keys have changed since, which is all that a merge asks of
- * it. 24 bytes a key.
+ * The rest of a large session that a request has loaded: 24 bytes a key, enough to tell which keys have changed since. That is all a merge
+ * needs.
  */
 export class EntryDigests {
   private constructor(private readonly digests: string) {}

@@ -35,7 +35,7 @@ function asked(ttlSeconds: (session: Partial<SessionData>) => number, session: S
   throw new InvalidOptionError('ttlSeconds', 'a function that returns a number of seconds', given)
 }
 
-/** The cookie's own expiry, or undefined if it has none that can be read as a moment. */
+/** The expiry of the cookie itself, or undefined if it has none that is a moment. */
 function cookieExpiry({ cookie }: SessionData, now: number): number | undefined {
   const { expires, maxAge } = cookie as { expires?: unknown; maxAge?: unknown }
   if (!hasExpiry(cookie)) return undefined
@@ -52,8 +52,8 @@ export function hasExpiry(cookie: object): boolean {
 }
 
 /**
- * Why a session with this cookie could not be loaded again, or would end at a moment that nobody meant; undefined for a cookie that is right.
- * express-session throws at a life that is no number; what is false in any way, as `expires: false` makes it, is no life at all.
+ * Returns why a session with this cookie could not be loaded again, or would end at a moment that nobody meant; undefined for a proper
+ * cookie. express-session throws at a `maxAge` that is no number. A falsy `maxAge`, as `expires: false` makes it, means a browser session.
  */
 export function cookieRefusal(cookie: object): string | undefined {
   const { expires, maxAge, originalMaxAge } = cookie as Partial<Record<'expires' | 'maxAge' | 'originalMaxAge', unknown>>

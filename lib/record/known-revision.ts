@@ -9,7 +9,10 @@ export interface KnownRevision {
   readonly revision: number
   /** The data of the row at this revision. */
   readonly data: string
-  /** The data as the session object had it. Differs from `data` after a merge: what others changed is in the row, not in the object. */
+  /**
+   * The data as the session object had it. After a merge it differs from `data`: the changes of other requests are in the row, not in the
+   * object.
+   */
   readonly base: string
   /** The text of the session object by which a change is noticed. */
   readonly comparable: string
@@ -36,9 +39,10 @@ export function isKnownText(text: string, field: 'data' | 'comparable', known: K
 }
 
 /**
- * Gives `use` the same revision, of a large session in a few hundred bytes; later, if the codec has to be waited for.
+ * Calls `use` with the same revision; that of a large session is reduced to a few hundred bytes. If the codec is async, `use` is called
+ * later.
  *
- * @param session what the codec made of `base`, if that is there
+ * @param session the session that the codec made of `base`, if it is there
  */
 export function useCompacted(
   known: KnownRevision,
@@ -56,7 +60,7 @@ export function useCompacted(
 }
 
 function ignore(): void {
-  // The text is kept: what it holds is found out when it is needed.
+  // The whole text is kept. An error in it shows when it is needed.
 }
 
 function compacted(known: KnownRevision, base: object): KnownRevision {

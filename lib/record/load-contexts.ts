@@ -4,7 +4,7 @@ import { type KnownRevision, useCompacted } from './known-revision'
 
 /** One load, as the async context in which it was asked for knows it. */
 interface Load {
-  /** What the store that was asked keeps its revisions by. */
+  /** The object that the store's revisions are kept by. */
   readonly by: object
   readonly storedId: string
   readonly era: number
@@ -12,14 +12,14 @@ interface Load {
   known: KnownRevision | undefined
 }
 
-/** A request asks for one session, seldom for two. What an async context keeps alive must not grow with what is asked in it. */
+/** A request loads one session, seldom two. An async context must not keep more alive the more is loaded in it. */
 const MOST = 2
 
 const contexts = new AsyncLocalStorage<readonly Load[]>()
 
 /**
- * What the code that runs now has loaded: for clients that set a copy of a session in which nothing is left of what `get` gave. Each load
- * enters a context of its own, so that of two requests with one beginning neither sees what the other has loaded since.
+ * What the running code has loaded. It is for clients that set a copy of a session which shares no object with what `get` returned. Each
+ * load enters an async context of its own, so of two requests that began together, neither sees what the other has loaded since.
  */
 export class LoadContexts {
   /** @param era grows when all that is known is forgotten */
@@ -38,18 +38,18 @@ export class LoadContexts {
     contexts.enterWith(before === undefined ? [load] : this.withLatest(load, before))
   }
 
-  /** What was loaded, unless it was ended here since. */
+  /** The session that was loaded, unless it was ended here since. */
   find(storedId: string): KnownRevision | undefined {
     return this.load(storedId)?.known
   }
 
-  /** @param session what the codec gave */
+  /** @param session the session that the codec returned */
   loaded(known: KnownRevision, codec: SessionCodec, session: object): void {
     const load = this.load(known.storedId)
     if (load !== undefined) useCompacted(known, codec, session, (small) => (load.known = small))
   }
 
-  /** The session was written here: what comes after goes by that, if what came before was loaded. */
+  /** The session was written here. A later write goes by this one, if the one before went by a load. */
   saved(known: KnownRevision, codec: SessionCodec): void {
     const load = this.load(known.storedId)
     if (load?.known === undefined) return
@@ -59,7 +59,7 @@ export class LoadContexts {
     })
   }
 
-  /** The session was ended here: what is set under its id after that is another. */
+  /** The session was ended here. A session that is set under its id later is another one. */
   ended(storedId: string): void {
     const load = this.load(storedId)
     if (load !== undefined) load.known = undefined

@@ -7,11 +7,11 @@ class Given {
 }
 
 /**
- * What is known of an object, kept on the object itself: nobody can see, copy, serialize or compare it.
+ * What is known of an object, kept on the object itself: no code can see, copy, serialize or compare it.
  *
- * A private field of a class that the object was not made by. It costs a third of a property that is not enumerable, and a tenth of a
- * WeakMap, whose price is garbage collection. A WeakMap keeps what is known of an object that the application has frozen, to which a
- * later JavaScript adds no private field.
+ * It is a private field of a class that did not make the object. It costs a third of a property that is not enumerable, and a tenth of a
+ * WeakMap, whose price is garbage collection. A WeakMap is used for objects that the application has frozen, because later versions of
+ * JavaScript add no private field to them.
  */
 class Mark extends Given {
   static #frozen: WeakMap<object, unknown> | undefined
@@ -36,8 +36,8 @@ class Mark extends Given {
   }
 }
 
-/** What was last put on the object. */
+/** Returns what was last put on the object. */
 export const markOf: (object: object) => unknown = Mark.of
 
-/** Puts it on the object, in place of what was there. */
+/** Puts it on the object, and replaces what was there. */
 export const putMark: (object: object, known: unknown) => void = Mark.put

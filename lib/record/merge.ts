@@ -12,8 +12,8 @@ export interface Merge {
 }
 
 /**
- * Three-way merge over top-level keys: what we changed since `base` wins, what only they changed is kept, what we deleted stays deleted
- * unless they changed it. Values are whole: nothing is merged inside an array or object, but for the envelope of {@link entriesOf}. All
+ * Three-way merge over top-level keys. What we changed since `base` wins. What only they changed is kept. What we deleted stays deleted,
+ * unless they changed it. Values are whole: nothing is merged inside an array or object, except the envelope of {@link entriesOf}. All
  * three sides must come from the codec, so that equal values are equal.
  */
 export function mergeSessions(base: object | EntryDigests, ours: object, theirs: object): Merge {
@@ -42,7 +42,7 @@ function differs(left: Entries, right: Entries, key: string): boolean {
   try {
     return !isDeepStrictEqual(left.get(key), right.get(key))
   } catch (error) {
-    // The stack is used up, or a getter in what a codec made has thrown.
+    // The stack is used up, or a getter in an object of the codec has thrown.
     throw new UnserializableSessionError(
       error instanceof RangeError
         ? `it cannot be merged with what another request wrote: ${TOO_DEEP}`

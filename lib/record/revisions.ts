@@ -4,7 +4,7 @@ import type { KnownRevision } from './known-revision'
 import { LoadContexts } from './load-contexts'
 import { markOf, putMark } from './marks'
 
-/** What is known of one load, shared by the objects that came out of it. */
+/** What is known of one load, shared by the objects that came from it. */
 class Known {
   constructor(
     readonly by: Revisions,
@@ -36,11 +36,11 @@ const MARKED_PARTS = 2
 let loads = 0
 
 /**
- * Which revision a session object came from: by the object itself, by an object in it, by what was loaded in the same async context, in
- * this order.
+ * Tells which revision a session object came from: by the object itself, then by an object inside it, then by the loads of the same async
+ * context.
  *
- * express-session hands the very object that `get` gave to `createSession`, and the one made there to `set` and `touch`. Other clients copy
- * it: what a copy shares with its original are the objects inside. Where it shares none, the async context is left; each request has its own.
+ * express-session passes the very object of `get` to `createSession`, and the object made there to `set` and `touch`. Other clients copy
+ * it. A copy shares the objects inside with its original. If it shares none, the async context is left, and each request has its own.
  */
 export class Revisions {
   private readonly contexts: LoadContexts | undefined
@@ -51,7 +51,7 @@ export class Revisions {
 
   /** By the object itself alone: for what does not replace the whole session, and so need not be given all of it. */
   of(session: object, storedId: string): KnownRevision | undefined {
-    // What is given as a session may be anything, even null: that is refused where it is encoded.
+    // Anything may be given as a session, even null. It is refused when it is encoded.
     if (typeof session !== 'object' || session === null) return undefined
     const own = this.knownOf(session)
     return own?.revision.storedId === storedId ? own.revision : undefined

@@ -1,6 +1,6 @@
 /**
- * Puts copies in the place of the session's values, so that what the application changes in them from now on is not seen. Plain objects,
- * arrays, dates, maps and sets are copied, at any depth; an object of a class is nobody's to copy, and stays.
+ * Replaces the values of the session by copies, so that later changes of the application in them have no effect. Plain objects, arrays,
+ * dates, maps and sets are copied, at any depth. Instances of other classes cannot be copied, and stay.
  */
 export function snapshot(session: object): void {
   const copies = new Map<object, unknown>()

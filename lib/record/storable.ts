@@ -9,8 +9,9 @@ const DRIFT_MS = 1000
 export type MaxAge = number | null | undefined
 
 /**
- * The session as it is encoded: its own properties in their order, and its cookie without the moment of expiry. That moment is in the
- * row, where a touch can move it alone; `expires: null` says that the cookie has none. So two requests that changed nothing encode the same.
+ * The session as it is encoded: its own properties in their order, and its cookie without the moment of expiry. That moment is in the row,
+ * where a touch can move it alone. `expires: null` says that the cookie has none. So two requests that changed nothing encode the same
+ * text.
  */
 export function toStorable(session: SessionData, loaded?: { readonly maxAge: MaxAge }): SessionData {
   if (typeof session !== 'object' || session === null) {
@@ -32,7 +33,7 @@ export function requireLife(cookie: object): void {
   if (refusal !== undefined) throw new UnserializableSessionError(refusal)
 }
 
-/** The session's cookie. Throws {@link UnserializableSessionError} where there is none. */
+/** Returns the cookie of the session. Throws {@link UnserializableSessionError} if there is none. */
 export function cookieOf(session: Partial<SessionData> | null | undefined): { readonly originalMaxAge?: MaxAge } {
   const cookie = session?.cookie
   if (typeof cookie === 'object' && cookie !== null && !Array.isArray(cookie)) return cookie
@@ -75,7 +76,7 @@ function jsonOf(value: object): object {
   return typeof toJSON === 'function' ? toJSON.call(value) : value
 }
 
-/** What a toJSON or a getter throws may show the session, and is no cause. */
+/** The error of a toJSON or a getter may show the session, so it is no cause. */
 function unreadable(): UnserializableSessionError {
   return new UnserializableSessionError('its codec or a toJSON in it threw')
 }

@@ -7,15 +7,18 @@ export type StoredIdForm = 'hashed' | 'plain'
 /** Characters of a base64url SHA-256. */
 export const HASH_LENGTH = 43
 
-/** Ends a prefix before a plain id, which may not contain it. So each stored id has one prefix only, and none is another's beginning. */
+/**
+ * The last character of a prefix before a plain id. A plain id may not contain it. So each stored id has one prefix only, and no prefix is
+ * the beginning of another.
+ */
 export const PREFIX_END = ':'
 
 /** Width of the id column, in characters. */
 export const ID_LENGTH = 255
 
 /**
- * The key of the session's row. Hashed, it takes any string and is of no use to who reads the table.
- * Throws {@link InvalidSessionIdError} for an id that cannot be stored as it is.
+ * The key of the session's row. A hashed key takes any string, and is useless to someone who reads the table. Throws {@link
+ * InvalidSessionIdError} for an id that cannot be stored as it is.
  */
 export function storedIdOf(sessionId: string, form: StoredIdForm, prefix: string): string {
   if (typeof sessionId !== 'string') throw new InvalidSessionIdError(`it must be a string, got ${describeValue(new Hidden(sessionId))}`)
@@ -33,7 +36,7 @@ export function plainIdRefusal(sessionId: string, prefix: string): string | unde
   return textRefusal(sessionId)
 }
 
-/** True for what has the form of a hashed id: a text that was read in the table, and given as a session id, looks so. */
+/** True for a text of the form of a hashed id. Somebody who read it in the table may give it as a session id. */
 export function looksHashed(id: string): boolean {
   return id.length === HASH_LENGTH && /^[\w-]+$/.test(id)
 }

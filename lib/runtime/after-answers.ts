@@ -5,15 +5,17 @@ export function afterThisTurn(work: () => void): void {
   afterPoll(work)
 }
 
-/** How many promises and ticks in a row a caller may wait for between its answer and its next call, to be in time for {@link afterAnswers}. */
+/**
+ * How many promises and ticks in a row a caller may wait for between its result and its next call, to be in time for {@link afterAnswers}.
+ */
 const HOPS = 4
 
 let waiting: (() => void)[] | undefined
 const nothing = Promise.resolve()
 
 /**
- * Does `work` soon: after the callers that are answered now had the time to make their next call, and before the event loop goes on. To wait
- * for the end of the turn instead costs the loop a round of its own, a twentieth of a small call.
+ * Does `work` soon: after callers that have their results now had the time for their next call, and before the event loop goes on. Waiting
+ * for the end of the turn instead would cost the loop one more round, a twentieth of a small call.
  */
 export function afterAnswers(work: () => void): void {
   if (waiting !== undefined) {
@@ -33,7 +35,7 @@ function hop(left: number): void {
     }
     const works = waiting ?? []
     waiting = undefined
-    // Each in a tick of its own: what one throws is nobody else's.
+    // Each in a tick of its own: an error of one must not reach another.
     for (const work of works) afterTick(work)
   })
 }

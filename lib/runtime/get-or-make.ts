@@ -3,7 +3,7 @@ interface Kept<Key, Value> {
   set(key: Key, value: Value): unknown
 }
 
-/** What a map has under the key. It is made, and kept there, at the first call. */
+/** Returns the value of the key in the map. The first call makes it. */
 export function getOrMake<Key, Value>(map: Kept<Key, Value>, key: Key, make: () => Value): Value {
   let value = map.get(key)
   if (value === undefined) {

@@ -3,14 +3,14 @@ import * as timers from 'node:timers'
 import { promisify } from 'node:util'
 
 /**
- * The process's own timers, ticks and monotonic clock, as they are when this package is loaded.
+ * The timers, ticks and monotonic clock of the process, as they are when this package is loaded.
  *
- * A test under fake timers replaces the globals and drops what it has not run when it ends. What is captured here stays real, so that
- * answers, connections and time-outs never wait for somebody else's clock. Only what is meant to follow the application's clock asks
+ * A test under fake timers replaces the globals, and at its end drops what they have not run. The functions that are captured here stay
+ * real, so results, connections and time-outs never wait for a test's clock. Only code that should follow the application's clock calls
  * `Date.now()` (`systemClock` in `options/store-options.ts`).
  *
  * If the package is loaded while timers are faked, the captured functions are fakes. Then promises stand in for ticks, and
- * `Atomics.waitAsync` for timers: no library fakes either.
+ * `Atomics.waitAsync` stands in for timers: no library fakes these.
  */
 
 /** Milliseconds since the process began. No library fakes `process.uptime`, which costs twice as much. */
@@ -25,13 +25,13 @@ export interface Timer {
 /** Starts a timer that does not keep the process alive: it bounds work that does so itself. */
 export const startTimer: (work: () => void, ms: number) => Timer = timerStarter(false)
 
-/** Starts a timer that keeps the process alive until it is over: somebody waits for what it does. */
+/** Starts a timer that keeps the process alive until it is over, because something waits for its work. */
 export const startAwaitedTimer: (work: () => void, ms: number) => Timer = timerStarter(true)
 
 /** Does `work` after the code that runs now and before the event loop goes on: after the promises that are settled by then. */
 export const afterTick: <Args extends unknown[]>(work: (...args: Args) => void, ...args: Args) => void = tickScheduler()
 
-/** Does `work` after the event loop has looked for input once: what has arrived by then has been read. */
+/** Does `work` after the event loop has looked for input once: everything that has arrived by then has been read. */
 export const afterPoll: (work: () => void) => void = pollScheduler()
 
 function monotonicClock(): () => number {
@@ -61,7 +61,9 @@ function pollScheduler(): typeof afterPoll {
   return isFake(setImmediate, promisify.custom) ? (work) => void startEngineTimer(work, 0) : (work) => void setImmediate(work)
 }
 
-/** Sinon, Jest and Vitest leave a mark on what they replace; the fakes of `node:test` lack what Node's own functions have. */
+/**
+ * Sinon, Jest and Vitest leave a mark on the functions that they replace. The fakes of `node:test` lack properties of Node's own functions.
+ */
 function isFake(native: unknown, own?: symbol): boolean {
   if (typeof native !== 'function') return true
   return 'clock' in native || '_isMockFunction' in native || (own !== undefined && !(own in native))
@@ -75,7 +77,7 @@ function afterPromises(work: () => void, left: number): void {
   Promise.resolve().then(left === 0 ? work : () => afterPromises(work, left - 1))
 }
 
-/** A timer of the JavaScript engine, which nobody fakes. */
+/** A timer of the JavaScript engine, which no library fakes. */
 function startEngineTimer(work: () => void, ms: number): Timer {
   const cell = new Int32Array(new SharedArrayBuffer(4))
   let isStopped = false

@@ -1,14 +1,14 @@
-/** What one statement may take of the thread, in milliseconds. Nothing else runs meanwhile, because the driver is synchronous. */
+/** The time that one statement may take of the thread, in milliseconds. Nothing else runs meanwhile, because the driver is synchronous. */
 const TARGET_MS = 10
 const FIRST = 100
 /** A commit has a cost of its own, so fewer rows would not take less time. */
 const FEWEST = 10
 
-/** How many rows a statement of many rows takes, learned from what the last ones took: a row may be large, and a disk slow. */
+/** The number of rows in a statement of many rows, learned from the times of the last statements: a row may be large, and a disk slow. */
 export class Pace {
   private fitting = FIRST
 
-  /** @param limit at most so many */
+  /** @param limit the most rows that it returns */
   rows(limit: number): number {
     return Math.min(limit, this.fitting)
   }

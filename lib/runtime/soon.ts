@@ -1,4 +1,4 @@
-/** What may be there at once. */
+/** A value, or a promise of it. */
 export type Soon<T> = T | Promise<T>
 
 /** Not by instanceof: under Jest the promises of Node's own modules are of another realm. */

@@ -87,8 +87,9 @@ export async function dropSessionsTable(knex: Knex, options: SessionsTableOption
 }
 
 /**
- * What is looked at is what is dropped: on another connection a temporary table, or another search path, might give the name to another
- * table. Not where dropping commits the transaction, nor where it would have to wait for a lock that it may not wait for in a transaction.
+ * Looks at the table and drops it on one connection: on another connection, a temporary table or another search path might give the name to
+ * another table. This is left out if dropping commits the transaction, or if it would have to wait for a lock that it may not wait for in a
+ * transaction.
  */
 function onOneConnection<T>(db: Database, { createsInTransaction, isInProcess }: Dialect, work: (db: Database) => Promise<T>): Promise<T> {
   return db.isTransaction || isInProcess || !createsInTransaction ? work(db) : db.transaction(work)

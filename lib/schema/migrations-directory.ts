@@ -37,7 +37,7 @@ const FIRST_MIGRATION = '20261122000000_create_sessions_table.js'
  */
 export declare const migrationsDirectory: string
 
-// A bundler may put another folder in the place of __dirname, or leave it undefined: so what is found there decides.
+// A bundler may replace __dirname by another folder, or leave it undefined. So the file that is found there decides.
 Object.defineProperty(exports, 'migrationsDirectory', {
   enumerable: true,
   get(): string {

@@ -6,8 +6,8 @@ import { ForeignTableError } from '../errors'
 import type { Database } from '../knex/database'
 
 /**
- * Whether the table is there. A table is ours by its structure: all columns are there and hold what they have to, and an INSERT that names
- * these columns alone works.
+ * Whether the table exists. A table is ours by its structure: all columns exist and can hold what the store writes, and an INSERT that
+ * names these columns alone works.
  *
  * @throws {ForeignTableError} if the table of that name is not ours
  */

@@ -21,7 +21,7 @@ export class Readiness {
     private readonly mayCreate: boolean
   ) {}
 
-  /** True if the table was seen. In a transaction, what was seen outside of it counts: it was committed. */
+  /** True if the table was seen. In a transaction, a table that was seen outside of it counts: it was committed. */
   get isReady(): boolean {
     return this.entry.ready || this.entryBelow?.ready === true
   }

@@ -12,7 +12,7 @@ export interface RegisteredTable {
   readonly definition: TableDefinition
   /** True once the table was seen or made. Taken back when a statement finds it missing. */
   ready: boolean
-  /** The attempt under way to find or make it, so that nobody makes a second one beside it. */
+  /** The attempt in flight to find or make the table, so that there is never a second one beside it. */
   preparing: Promise<void> | null
   /** The last write of each session that has writes in flight, by stored id. */
   readonly lastWrites: Map<string, Promise<unknown>>

@@ -4,7 +4,7 @@ import type { ResolvedOptions } from '../options/store-options'
 import { textRefusal } from '../record/stored-id'
 import { ignoreRejection } from '../runtime/ignore-rejection'
 
-/** Whose session it is, as the owner column holds it: a text, also of a number; null if it is nobody's. */
+/** The owner of the session as the column holds it: text, also for a number; null if there is no owner. */
 export function ownerOf({ owner }: ResolvedOptions, session: SessionData): string | null {
   const id: unknown = owner(session)
   if (id === null || id === undefined || id === '') return null

@@ -14,11 +14,12 @@ const MAX_TRIES = 20
 const TOMBSTONE = { data: '{}', expiresAt: EARLIEST_EXPIRY, ownerId: null }
 
 /**
- * The way from plain ids to hashed ones: a session that is not found under its hash is looked for under its plain id, and moved.
+ * Moves sessions from plain ids to hashed ones: a session that is not found under its hash is looked for under its plain id, and moved.
  *
- * First the plain row is claimed: at its revision its expiry is made negative, which is dead to everyone else and keeps its data and the
- * moment. Then the row under the hash is inserted, if there is none. Whoever finds a claimed row finishes the move, so a process that ends
- * between the two loses no session, and of several that move the same one nothing is written over that another has changed since.
+ * First the plain row is claimed: an update at its revision makes its expiry negative. It is dead to everyone else then, and keeps its data
+ * and the moment. Then the row under the hash is inserted, if there is none. Any process that finds a claimed row finishes the move. So a
+ * process that dies between the two steps loses no session, and of several processes that move the same session, none overwrites what
+ * another has changed since.
  */
 export class PlainIdUpgrade {
   constructor(private readonly parts: SessionsParts) {}
@@ -64,7 +65,8 @@ export class PlainIdUpgrade {
 
   private plainId(sessionId: string): string | undefined {
     const { prefix } = this.parts.options
-    // The hash of a stored session is no session id: as a plain one it would find the row, and whoever reads the table could use it.
+    // The hash of a stored session must not work as a session id: as a plain id it would find the row, and anyone who reads the table could
+    // use it.
     const isPlain = plainIdRefusal(sessionId, prefix) === undefined && !looksHashed(sessionId)
     return isPlain ? prefix + sessionId : undefined
   }

@@ -12,7 +12,7 @@ interface ResetParts {
   readonly order: WriteOrder
 }
 
-/** Deletes all rows, and has every store of the table in this process forget what it knows of sessions. */
+/** Deletes all rows. Every store of the table in this process forgets what it knows of sessions. */
 export async function forgetAll({ entry, table, budget, order }: ResetParts): Promise<void> {
   await order.settled()
   await budget.use(() => table.deleteAll())

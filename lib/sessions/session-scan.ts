@@ -9,7 +9,7 @@ import type { Page, ScanRange } from '../table/table-scan'
 const PAGE = 1000
 /** Whole sessions are read in smaller pages: they may be large. */
 const PAGE_OF_SESSIONS = 100
-/** A statement takes about so many. */
+/** The number of rows of one page, about. */
 const ENDED_AT_ONCE = 256
 /** Milliseconds after which the event loop is due. */
 const LONG_MS = 10
@@ -23,7 +23,7 @@ interface ScanParts {
   readonly order: WriteOrder
 }
 
-/** What is asked of all sessions at once, page by page, so that no statement is long; after the writes that were asked for before. */
+/** Work on all sessions, page by page, so that no statement is long. It begins after the writes that were called before it. */
 export class SessionScan {
   constructor(
     private readonly parts: ScanParts,
@@ -102,7 +102,7 @@ export class SessionScan {
   }
 }
 
-/** Lets the event loop go round once. Where the database is in this process, nothing else would let other calls run. */
+/** Lets the event loop go round once. If the database is in this process, nothing else would let other calls run. */
 function takeTurns(): Promise<void> {
   return new Promise(afterPoll)
 }

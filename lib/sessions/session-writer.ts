@@ -16,18 +16,18 @@ const MAX_ROUNDS = 20
 /** One write as it was asked for. */
 export interface Draft {
   readonly storedId: string
-  /** The caller's object: what the revision is remembered by. */
+  /** The caller's object. Its revision is remembered by it. */
   readonly session: SessionData
-  /** What is written of it. */
+  /** The session that is encoded. */
   readonly storable: SessionData
   readonly expiresAt: number
   /** True if the expiry is to be exactly this, even if it is earlier than the row's. */
   readonly deliberate: boolean
   readonly ownerId: string | null
   readonly now: number
-  /** A touch never writes anew what was ended. */
+  /** A touch never writes a dead session anew. */
   readonly operation: 'set' | 'touch'
-  /** Whose time bounds it. */
+  /** The caller whose time bounds the write. */
   readonly caller: Caller | undefined
 }
 
@@ -46,7 +46,7 @@ export class SessionWriter {
     return this.update(draft, encoded, known)
   }
 
-  /** Writes the same session as the codec would write it today, if nobody has changed it meanwhile. */
+  /** Writes the same session as the codec would write it today, if no other request has changed it. */
   async rewrite(draft: Draft, known: KnownRevision): Promise<void> {
     const { records, options } = this.parts
     const encoded = await encode(options.codec, draft.storable, draft.storedId)
@@ -127,7 +127,7 @@ export class SessionWriter {
     this.parts.announce('dropped', { operation: draft.operation })
   }
 
-  /** What to write where another request has changed the row, by the conflict policy. */
+  /** Returns what to write after another request has changed the row, by the conflict policy. */
   private async reconcile(draft: Draft, encoded: EncodedSession, { known, version }: PendingUpdate, current: string): Promise<Version> {
     const { announce, options } = this.parts
     if (options.conflict === 'merge') return this.merge(draft, encoded, known, current)
@@ -155,7 +155,7 @@ export class SessionWriter {
     const session = merged as unknown as SessionData
     const { data } = await encode(options.codec, session, draft.storedId)
     this.refuseTooLarge(data)
-    // Whose session it is, and a life that depends on the session, may be what the other request changed.
+    // The other request may have changed the owner, or a life that depends on the session.
     const expiresAt = typeof options.ttlSeconds === 'function' ? expiryOf(session, options, draft.now, known.createdAt) : draft.expiresAt
     return { data, expiresAt, ownerId: ownerOf(options, session), contested }
   }

@@ -25,7 +25,7 @@ export class Sessions {
     this.upgrade = upgradePlainIds && storedId === 'hashed' ? new PlainIdUpgrade(parts) : undefined
   }
 
-  /** The session, or null if there is none that is alive and can be read. */
+  /** Returns the session, or null if there is none that is alive and can be read. */
   load(sessionId: string, caller: Caller): Promise<SessionData | null> {
     if (!this.canExist(sessionId)) return Promise.resolve(null)
     const storedId = this.storedId(sessionId)
@@ -43,7 +43,7 @@ export class Sessions {
   save(sessionId: string, session: SessionData, caller: Caller, operation: Draft['operation'] = 'set'): Promise<void> {
     const storedId = this.storedId(sessionId)
     const draft = this.draft(storedId, session, caller, operation)
-    // The caller may change the session while we wait for our turn: what is written is what it was now.
+    // The caller may change the session while this write waits. What is written is the session as it was at the call.
     const encoded = encode(this.parts.options.codec, draft.storable, storedId)
     if (!isPromiseLike(encoded)) return this.parts.order.write(storedId, () => this.writer.write(draft, encoded))
     encoded.catch(() => undefined)
@@ -113,7 +113,7 @@ export class Sessions {
       revision,
       data,
       base: data,
-      // Before the expiry is put back, which is no part of what is compared.
+      // Before the expiry is put back, which is not compared.
       comparable: codec.comparable?.(session) ?? data,
       expiresAt,
       createdAt,
@@ -170,7 +170,7 @@ export class Sessions {
     return storedIdOf(sessionId, storedId, prefix)
   }
 
-  /** False for an id under which nothing can have been stored: an answer, not an error, to whoever asks for it. */
+  /** False for an id under which nothing can have been stored. That is a result, not an error, to the caller. */
   private canExist(sessionId: string): boolean {
     const { storedId, prefix } = this.parts.options
     return storedId === 'hashed' || typeof sessionId !== 'string' || plainIdRefusal(sessionId, prefix) === undefined

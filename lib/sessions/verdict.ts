@@ -19,8 +19,8 @@ export interface PendingUpdate {
   /** True if the row's revision was never told: then the text that was loaded stands for it. */
   readonly isRevisionUnknown: boolean
   /**
-   * True once nothing but another write can have changed the row's revision. False where the revision is unknown, and where it was learned
-   * in a transaction that may have been rolled back: then the row has to be read before the first update.
+   * False if the row has to be read before the first update: the revision is unknown, or was learned in a transaction that may have been
+   * rolled back. Afterwards only another write can have changed the row's revision.
    */
   readonly isCertain: boolean
   /** True if the row's expiry is to be exactly that of the version, even if the row's is later. */

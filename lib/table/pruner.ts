@@ -1,7 +1,7 @@
 import { debug } from '../observe/debug'
 import { afterPoll, startTimer, type Timer } from '../runtime/natives'
 
-/** What is pruned, and how. */
+/** What a pruner is made with. */
 export interface PrunerOptions {
   readonly intervalMs: number
   readonly batchSize: number
@@ -40,7 +40,7 @@ export class Pruner {
     await this.round
   }
 
-  /** The members that are still there, without the one given and without those that were forgotten by everyone else. */
+  /** The members that still exist, without the one given and without those that were garbage-collected. */
   private present(leaving?: PrunerMember): PrunerMember[] {
     const present: PrunerMember[] = []
     for (const reference of this.members) {

@@ -26,7 +26,7 @@ export interface TableKeeper {
 
 /** The sessions table: every statement on it starts here, with many rows at a time, in order. Errors of the driver end here. */
 export class SessionTable {
-  /** What was sent, since the start. */
+  /** Counts and times of the statements since the start. */
   readonly statistics = new Statistics()
   private readonly statements: SessionStatements
   private readonly scan: TableScan
@@ -105,7 +105,7 @@ export class SessionTable {
     return this.run('length', 1, () => this.scan.count(range, after), true)
   }
 
-  /** Deletes every row, also those that keep destroyed sessions dead: for tests. */
+  /** For tests: deletes every row, also the rows that keep destroyed sessions dead. */
   deleteAll(): Soon<void> {
     const { schemaName, tableName } = this.table
     const name = this.dialect.quote(schemaName, tableName)
@@ -130,7 +130,9 @@ export class SessionTable {
     return passOn(this.statements.load(db, ids), (records) => inOrder(ids, records))
   }
 
-  /** @param isRepeatable whether it may be run once more where the connection broke under it; what is sent for callers has its own tries */
+  /**
+   * @param isRepeatable whether the statement may be sent once more after its connection broke; statements for callers have their own tries
+   */
   private run<T>(operation: string, batchSize: number, statement: () => Soon<T>, isRepeatable = false): Soon<T> {
     const observation = new Observation(statementChannel, this.statistics, operation, this.dialect.name, batchSize)
     const ended = (value: T) => {
@@ -141,7 +143,7 @@ export class SessionTable {
       observation.end(error)
       throw error
     }
-    // It never throws: who fails, fails later.
+    // It never throws: a failure is a rejection.
     const answer = observation.start(() => this.runReady(operation, statement, isRepeatable))
     return isPromiseLike(answer) ? answer.then(ended, failed) : ended(answer)
   }
@@ -160,7 +162,7 @@ export class SessionTable {
     }
   }
 
-  /** After a statement failed: tries once more where the table was missing, and is made, or where the connection broke. */
+  /** After a statement failed: sends it once more, if the table was missing and has been made, or if the connection broke. */
   private async again<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean, error: unknown): Promise<T> {
     const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
     const isMissing = diagnosis === 'table-missing' || diagnosis === 'table-perhaps-missing'

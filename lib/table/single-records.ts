@@ -6,7 +6,7 @@ import type { SessionRecords } from '../record/session-records'
 import type { Soon } from '../runtime/soon'
 import type { SessionTable } from './session-table'
 
-/** One statement a call, at once: inside a transaction, where the caller decides what runs when, and what waits for which lock. */
+/** One statement for each call, at once: inside a transaction the caller decides the order of statements, and which lock each waits for. */
 export class SingleRecords implements SessionRecords {
   readonly waiting = 0
 

@@ -7,27 +7,27 @@ import { monotonicNow } from '../runtime/natives'
 import { Pace } from '../runtime/pace'
 
 /**
- * Which rows a scan sees: the rows whose id starts with the prefix. Hashed ids have exactly `idLength` characters; plain ones have no colon
- * after the prefix, for that would be part of a longer prefix.
+ * Which rows a scan sees: the rows whose id starts with the prefix. Hashed ids have exactly `idLength` characters. Plain ids have no colon
+ * after the prefix, because it would be part of a longer prefix.
  */
 export interface ScanRange {
   readonly prefix: string
   readonly idLength: number | undefined
 }
 
-/** What one statement of a scan found. */
+/** The result of one statement of a scan. */
 export interface Page<Found> {
   readonly found: Found
   /** The id after which the next statement goes on; undefined where there is no more. */
   readonly next: string | undefined
 }
 
-/** At most so many rows are looked at by one statement of a database in this process. */
+/** The most rows that one statement looks at, for a database in this process. */
 const MOST_IN_PART = 5000
 
 /**
- * The statements that look at all sessions, some rows at a time in the order of their ids. Where the database is in this process, one
- * statement searches a part of the table only, however few rows of it are alive: it would hold up everything else.
+ * The statements that look at all sessions, some rows at a time in the order of their ids. For a database in this process, one statement
+ * looks at a part of the table only, however few of its rows are alive: it would hold up everything else.
  */
 export class TableScan {
   private readonly pace = new Pace()
