@@ -8,12 +8,12 @@ import { PoolUse } from './pool-use'
 
 const ofClient = new WeakMap<KnexClient, BorrowedConnections>()
 
-/** How many statements are under way at once on a connection whose driver pipelines them. */
+/** The number of statements in flight at once on a connection whose driver pipelines them. */
 const MOST_SHARING = 2
 
 /**
- * The connections that statements borrow from a Knex's pool. One that is given back is kept for a moment, because the answers to one
- * statement mostly bring the next one, and asking the pool costs a fifth of a small statement. Nothing is kept while somebody waits for the
+ * The connections that statements borrow from a Knex's pool. A connection that is given back is kept for a moment, because the results of
+ * one statement mostly bring the next, and the pool costs a fifth of a small statement. No connection is kept while something waits for the
  * pool, nor beyond this turn of the event loop.
  */
 export class BorrowedConnections {

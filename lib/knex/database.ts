@@ -16,7 +16,7 @@ import type { StatementEnding } from './statement-ending'
 import { asListenerError, runAsKnex, watched } from './statement-events'
 import { refuseEnded } from './transaction-end'
 
-/** What one statement needs besides its text and bindings. */
+/** Options of one statement, besides its text and bindings. */
 export interface StatementOptions {
   /** Passed through to the driver, as by `knex.raw(…).options(…)`. */
   readonly driver?: Readonly<Record<string, unknown>>
@@ -26,7 +26,7 @@ export interface StatementOptions {
 export interface DriverKnowledge {
   /** How a statement is ended on the server. Without it, it is only given up. */
   readonly ending?: StatementEnding | undefined
-  /** What an error of the driver says of the connection. Without it, a connection is dropped only if it does not answer. */
+  /** Tells what an error of the driver says of the connection. Without it, a connection is dropped only if the server does not respond. */
   readonly judge?: (error: unknown) => ConnectionVerdict
 }
 
@@ -38,15 +38,15 @@ interface StatementLimits {
 }
 
 /**
- * A statement stops waiting so much of the time, and at most so many milliseconds, before its time is over. Its callers began to wait a
- * little earlier, and what they are told has timed out must not be sent after that.
+ * A statement stops waiting this part of its time, and at most so many milliseconds, before its time is over. Its callers began to wait a
+ * little earlier, and a statement must not be sent after they were told that it timed out.
  */
 const PART_AHEAD = 0.05
 const MOST_AHEAD_MS = 50
 
 /**
- * The caller's Knex as the statements see it: same pool, same transaction, same events; but what the application has Knex do to the
- * names and results of its own queries (`wrapIdentifier`, `postProcessResponse`) does not reach ours, which are sent as they are written.
+ * The caller's Knex as the statements see it: the same pool, transaction and events. `wrapIdentifier` and `postProcessResponse` of the
+ * application do not reach our statements, which are sent as they are written.
  */
 export class Database {
   private constructor(
@@ -61,7 +61,7 @@ export class Database {
   ) {}
 
   /**
-   * @param timeoutMs after this many milliseconds a statement without bounds of its own is ended on the server
+   * @param timeoutMs a statement without bounds of its own is ended on the server after so many milliseconds
    * @param driver what is known of the driver
    */
   static of(knex: Knex, timeoutMs: number, driver: DriverKnowledge = {}): Database {
@@ -85,17 +85,17 @@ export class Database {
     return this.knex.client
   }
 
-  /** True inside a transaction of the caller: what is done here may be rolled back, and shares one connection with it. */
+  /** True inside a transaction of the caller: the work here may be rolled back, and shares one connection with the transaction. */
   get isTransaction(): boolean {
     return this.client.transacting === true
   }
 
-  /** Whether somebody listens to Knex's events of our statements. If nobody does, they go a shorter way, and nothing is emitted. */
+  /** Whether something listens to Knex's events of our statements. If not, statements go a shorter way, and no events are emitted. */
   get isListenedTo(): boolean {
     return this.listeners.areThere
   }
 
-  /** Throws where nobody waits for the statement any more. */
+  /** Throws if nothing waits for the statement any more. */
   refuseIfGivenUp(): void {
     this.bounds?.refuseIfGivenUp()
   }
@@ -105,13 +105,13 @@ export class Database {
     return this.limits.waits.timeoutMs
   }
 
-  /** Runs one statement; `?` marks a binding. Answers what the driver answers. */
+  /** Runs one statement; `?` marks a binding. Returns the response of the driver. */
   run(sql: string, bindings: readonly unknown[] = [], options: StatementOptions = {}): Promise<unknown> {
     return this.use((connection) => this.runOn(connection, sql, bindings, options))
   }
 
   /**
-   * The same on a connection that {@link use} gave. If nobody listens, by hand what `knex.raw` does, whose builder, runner and response
+   * The same on a connection of {@link use}. If nothing listens, it does by hand what `knex.raw` does, whose builder, runner and response
    * events cost as much as the driver.
    */
   async runOn(connection: Connection, sql: string, bindings: readonly unknown[], { driver = {} }: StatementOptions): Promise<unknown> {
@@ -159,7 +159,7 @@ export class Database {
   private async inTime<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
     this.refuseEnded()
     this.refuseIfGivenUp()
-    // What is a part is bounded as a whole.
+    // A part is bounded by the time of the whole.
     if (this.isPart) return work(connection)
     const { client, bounds, driver } = this
     const { deadlines } = this.limits
@@ -183,7 +183,7 @@ export class Database {
   private judge(connection: Connection, error: unknown, sentAt: number): void {
     const { client, borrowed, driver } = this
     if (error instanceof TimeoutError) {
-      // The server has not said what became of the statement, so it had no answer.
+      // The server has not said what became of the statement, so it did not respond.
       if (error.outcome === 'unknown') borrowed.health.unanswered(client, connection, sentAt)
     } else if (!isOurs(error)) borrowed.health.failed(client, connection, driver.judge?.(error) ?? 'sound', error)
   }
@@ -233,7 +233,7 @@ export class Database {
 
   private on(trx: Knex, isPart: boolean): Database {
     const { limits, driver, listeners, bounds } = this
-    // Nobody else knows this transaction, so nobody can listen to it.
+    // No other code knows this transaction, so nothing can listen to it.
     return new Database(trx, BorrowedConnections.of(trx.client), limits, driver, listeners, bounds, isPart)
   }
 }

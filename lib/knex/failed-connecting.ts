@@ -6,7 +6,10 @@ export type ConnectingFailure =
   | { readonly reason: 'destroyed' }
   /** Knex was made without `connection`. */
   | { readonly reason: 'not-configured' }
-  /** The driver could not make one. `text` is what the driver says, undefined where the application's own functions may have said it. */
+  /**
+   * The driver could not make a connection. `text` is the message of the driver. It is undefined if a function of the application may have
+   * thrown it.
+   */
   | { readonly reason: 'failed'; readonly text: string | undefined }
 
 /** Long enough for each text of a driver that was seen, but for lists of files. */
@@ -32,13 +35,13 @@ function failureOf(client: KnexClient, error: object): ConnectingFailure {
     return { reason: isConfigured ? 'destroyed' : 'not-configured' }
   }
   const { message } = error as { message?: unknown }
-  // These functions of the application may throw whatever they like, and say in it what they like.
+  // These functions of the application may throw anything, with any message.
   const mayBeOfApplication = typeof config.connection === 'function' || config.pool?.afterCreate !== undefined
   const isOfApplication = mayBeOfApplication && (error as { code?: unknown }).code === undefined
   return { reason: 'failed', text: typeof message !== 'string' || isOfApplication ? undefined : shown(message, client) }
 }
 
-/** One line, without what is secret in the configuration. */
+/** One line, without the secrets of the configuration. */
 function shown(message: string, { connectionSettings, config }: KnexClient): string {
   const [text = ''] = message.split(/\s*\nRequire stack:/)
   let line = text.replace(/\s+/g, ' ').trim()

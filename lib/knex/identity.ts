@@ -10,8 +10,8 @@ export type DatabaseIdentity = string | object
 const poolOfConfig = new WeakMap<object, object>()
 
 /**
- * What a Knex instance is connected to. A transaction is its own: its tables may be rolled back, and then nobody else must believe in
- * them. So is a pool whose target cannot be known: in memory, given as a function, or made elsewhere.
+ * The database that a Knex instance is connected to. A transaction is a database of its own: its tables may be rolled back, and then no
+ * other Knex must believe in them. So is a pool whose target cannot be known: in memory, given as a function, or made elsewhere.
  */
 export function databaseIdentity(knex: Knex): DatabaseIdentity {
   const client = knex.client as KnexClient

@@ -12,8 +12,9 @@ interface Reach {
 }
 
 /**
- * True where the connection is the database: closing it would lose the tables, or close what nobody opens again. So it is for a database
- * within this process, and it may be so for the only connection of a pool that the application brought. Such a connection is never dropped.
+ * True if the connection is the database: closing it would lose the tables, or close something that is not opened again. This holds for a
+ * database in this process, and it may hold for the only connection of a pool that the application brought. Such a connection is never
+ * dropped.
  */
 export function isTheDatabase({ config }: KnexClient, connection: Connection): boolean {
   const { max, options, config: settings } = config?.connectionPool ?? {}

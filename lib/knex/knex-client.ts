@@ -51,7 +51,7 @@ interface SizedPool {
 export interface Connection {
   readonly __knexUid?: string
   __knexTxId?: string
-  /** True where the application has switched on that the driver sends statements before the last ones are answered. */
+  /** True if the application has switched on pipelining: the driver sends statements before the last ones have a response. */
   readonly pipeline?: boolean
   on?(event: 'error', listener: () => void): unknown
   /** Why it must not be used any more: the pool then destroys it. */
@@ -59,8 +59,8 @@ export interface Connection {
 }
 
 /**
- * False where getting a connection means more than taking one from the pool: in a transaction or a unit of work, and where the application
- * has put a function of its own in the place of Knex's. Then every statement has to ask.
+ * False if getting a connection means more than taking one from the pool: in a transaction or a unit of work, and if the application has
+ * replaced Knex's function. Then every statement has to call `acquireConnection`.
  */
 export function isPlainPool(client: KnexClient): boolean {
   return client.transacting !== true && client.pool !== undefined && !Object.hasOwn(client, 'acquireConnection')

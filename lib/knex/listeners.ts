@@ -19,13 +19,14 @@ interface KnexTransaction extends Emitter {
 const knexOfClient = new WeakMap<KnexClient, Knex>()
 
 /**
- * Everything on which an application may listen to the events of the statements of a Knex. Knex passes each event on from the client to the
- * Knex, and from a transaction to what it was begun on. A tool that has wrapped the function by which Knex runs statements listens as well.
+ * Everything that an application may listen on for the events of a Knex's statements. Knex passes each event on from the client to the
+ * Knex, and from a transaction to the Knex or transaction that it was begun on. A tool that has wrapped the function by which Knex runs
+ * statements listens as well.
  */
 export class Listeners {
   /** How many listeners each emitter has of Knex's own, which pass events on. */
   private readonly emitters: (readonly [emitter: Emitter, own: number])[] = []
-  /** False where Knex does not tell what a transaction was begun on. */
+  /** False if Knex does not tell where a transaction was begun. */
   private areAllKnown = true
   /** What Knex runs its statements by. */
   private readonly runner: { readonly query?: unknown }

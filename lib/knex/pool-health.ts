@@ -3,11 +3,11 @@ import { monotonicNow } from '../runtime/natives'
 import { isTheDatabase } from './is-the-database'
 import type { Connection, ConnectionPool, KnexClient } from './knex-client'
 
-/** What an error of a statement says of the connection that the statement was sent on. */
+/** What an error of a statement says of its connection. */
 export type ConnectionVerdict =
-  /** The server has answered, and goes on answering. */
+  /** The server has responded, and goes on responding. */
   | 'sound'
-  /** The connection has ended, or will not be answered on any more. */
+  /** The connection has ended, or the server will not respond on it any more. */
   | 'lost'
   /** The server at its other end does not take writes, as after a failover. Nothing was executed. */
   | 'read-only'
@@ -16,16 +16,19 @@ export type ConnectionVerdict =
 const DRAIN_AGAIN_MS = 1000
 /** … and more and more seldom where new connections are read-only too, down to once in this time. */
 const DRAIN_AT_LEAST_MS = 10_000
-/** What a pool emits for a new connection, its last argument: that of Knex, and what else an application may bring. */
+/**
+ * The events of a pool for a new connection, which is their last argument: the event of Knex's pool, and those of pools that an application
+ * may bring.
+ */
 const MADE_EVENTS = ['createSuccess', 'connect', 'connection']
 
-/** When each connection was last seen to be answered on, as `monotonicNow()` has it. */
+/** When the server last responded on each connection, by `monotonicNow()`. */
 const lastAnswer = new WeakMap<Connection, { at: number }>()
 const ofConfig = new WeakMap<object, PoolHealth>()
 
-/** What is known of the connections of a Knex's pool, and which are not to be used again. Shared with the transactions on them. */
+/** What is known of the connections of a Knex's pool, and which of them must not be used again. Shared with the transactions on them. */
 export class PoolHealth {
-  /** Connections whose last answer is older are suspect. 0 as long as every statement had an answer. */
+  /** Connections whose last response is older are suspect. 0 as long as every statement had a response. */
   private suspectBefore = 0
   private readonly watched = new WeakSet<ConnectionPool>()
   private drainedAt = Number.NEGATIVE_INFINITY
@@ -47,7 +50,7 @@ export class PoolHealth {
     return this.suspectBefore > 0
   }
 
-  /** The connection was answered on just now. */
+  /** The server has just responded on the connection. */
   answered(connection: Connection): void {
     const last = lastAnswer.get(connection)
     if (last === undefined) lastAnswer.set(connection, { at: monotonicNow() })
@@ -55,8 +58,8 @@ export class PoolHealth {
   }
 
   /**
-   * A statement that was sent at `sentAt` had no answer: perhaps the way to the server has forgotten this connection, and then all that were
-   * idle as long. What has not been answered on since then is not used again.
+   * A statement that was sent at `sentAt` had no response. Perhaps a firewall has forgotten this connection, and then also all connections
+   * that were idle as long. Connections without a response since then are not used again.
    */
   unanswered(client: KnexClient, connection: Connection, sentAt: number): void {
     this.drop(client, connection, 'a statement had no answer in time')
@@ -76,7 +79,7 @@ export class PoolHealth {
     return typeof error === 'object' && error !== null && this.renewed.delete(error)
   }
 
-  /** Gives a connection of which nothing says that it is not answered on. */
+  /** Returns a connection that is not suspect. */
   async soundConnection(client: KnexClient): Promise<Connection> {
     for (;;) {
       const connection = (await client.acquireConnection()) as Connection
@@ -92,7 +95,7 @@ export class PoolHealth {
     return last === undefined ? poolsOf(client).some((pool) => this.watched.has(pool)) : last.at < this.suspectBefore
   }
 
-  /** From now on new connections of the pool are told from those that were there. */
+  /** From now on, new connections of the pool are told from those that were there. */
   private watch(client: KnexClient): void {
     for (const pool of poolsOf(client)) {
       if (pool.on === undefined || this.watched.has(pool)) continue
@@ -117,8 +120,8 @@ export class PoolHealth {
   }
 
   /**
-   * Has the pool destroy the connection when it gets it back. False where it must not be. The reason is shown by Knex's log, so it is never
-   * an error, in whose text Knex may have put bound values.
+   * Has the pool destroy the connection when it comes back. Returns false if it must not be destroyed. Knex logs the reason, so it is never
+   * an error: Knex may have put bound values into its text.
    */
   private drop(client: KnexClient, connection: Connection, why: string): boolean {
     if (isTheDatabase(client, connection)) return false
@@ -127,7 +130,7 @@ export class PoolHealth {
   }
 }
 
-/** Knex's pool, and what it stands for where the application has brought one of the driver's. */
+/** Knex's pool, and the pool of the driver that the application may have brought. */
 function poolsOf({ pool, config }: KnexClient): ConnectionPool[] {
   return [pool, config.connectionPool].filter((one) => one !== undefined)
 }

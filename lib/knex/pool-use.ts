@@ -49,7 +49,7 @@ export class PoolUse {
 
   release(connection: Connection): void {
     this.lent--
-    // Without a pool, because Knex was destroyed meanwhile, there is nobody to give it to.
+    // If Knex was destroyed meanwhile, there is no pool to give it back to.
     if (this.client.transacting === true || this.client.pool !== undefined) this.client.releaseConnection(connection)
   }
 
@@ -85,7 +85,7 @@ export class PoolUse {
     try {
       return await withinTime(acquired, 'statement', deadlines)
     } catch (error) {
-      // It may still come, and then nobody wants it.
+      // The connection may still come. Nothing wants it then.
       if (error instanceof TimeoutError) {
         acquired.then(
           (connection) => this.client.releaseConnection(connection),
@@ -108,7 +108,7 @@ export class PoolUse {
     }
   }
 
-  /** Undefined where connections are to be had, where the pool does not tell, and where it is our own statements that are not answered. */
+  /** Undefined if connections are free, if the pool does not tell, and if our own statements use it up without a response. */
   private usage(): PoolUsage | undefined {
     const { pool } = this.client
     const used = pool?.numUsed?.()

@@ -6,8 +6,8 @@ import { ServerEnding } from './server-ending'
 import type { StatementEnding } from './statement-ending'
 
 /**
- * A statement under way. When its time is up, the server is told to end it, and its connection is not used for anything else before the
- * server has answered. A server that cannot be told has its connection cut.
+ * A statement in flight. When its time is over, the server is told to end it, and its connection is not used for anything else before the
+ * server has responded. If the server cannot be told, the connection is cut.
  */
 export class RunningStatement<T> {
   private ending: ServerEnding | undefined = undefined
@@ -19,13 +19,13 @@ export class RunningStatement<T> {
     readonly work: Promise<T>
   ) {}
 
-  /** Nobody waits for it any more. */
+  /** Nothing waits for the statement any more. */
   end(): void {
     const { how } = this
     if (this.ending === undefined && how?.hasServer(this.connection)) this.ending = new ServerEnding(this, how)
   }
 
-  /** What the error of a statement means: that it was ended, if it was. */
+  /** Returns the error of the statement; if the statement was ended, an error that says so. */
   async explain(error: unknown, timeoutMs: number): Promise<unknown> {
     if (this.ending === undefined) return error
     await this.ending.isOver

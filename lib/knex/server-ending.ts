@@ -6,14 +6,17 @@ import type { EndRequest, StatementEnding } from './statement-ending'
 
 /** Milliseconds that a server has to end a statement. */
 const ENDING_MS = 1000
-/** A request that came before its statement did nothing. After so many milliseconds without an answer there is another. */
+/**
+ * A request that reaches the server before its statement does nothing. After so many milliseconds without a response, the request is sent
+ * again.
+ */
 const AGAIN_MS = 100
 
 const endings = new Deadlines(ENDING_MS)
 /** By the configuration that a Knex shares with its transactions: the last request, after which the next one may begin. */
 const lastRequest = new WeakMap<object, Promise<void>>()
 
-/** What is to be ended. */
+/** The statement that is to be ended. */
 interface Ended {
   readonly client: KnexClient
   readonly connection: Connection
@@ -97,12 +100,12 @@ export class ServerEnding extends Bounded {
     const { connection } = this.statement
     // The pool destroys it instead of lending it again.
     connection.__knex__disposed ??= new TimeoutError('statement', ENDING_MS)
-    // Knex listens for what a connection of its own pool tells of its end. Nobody may listen on one of a pool that the application brought.
+    // Knex listens for the end of connections of its own pool. Nothing may listen on a connection of a pool that the application brought.
     connection.on?.('error', ignore)
     this.how.cut(connection)
   }
 }
 
 function ignore(): void {
-  // What waits for the connection is told by its own error.
+  // Code that waits for the connection gets an error of its own.
 }

@@ -2,7 +2,7 @@ import { TimeoutError } from '../database-errors'
 
 /** Something that can be ended. */
 interface Endable {
-  /** Called once, when nobody waits for it any more. */
+  /** Called once, when nothing waits for the statement any more. */
   end(): void
 }
 
@@ -41,12 +41,12 @@ export class StatementBounds {
     else for (const each of this.givenUp) each.neverSent()
   }
 
-  /** Before anything is sent: for nobody nothing is. */
+  /** Called before a statement is sent: if nothing waits for it, it is not sent. */
   refuseIfGivenUp(): void {
     if (this.wantedBy === 0) throw new TimeoutError('statement', Number.POSITIVE_INFINITY, 'not-written')
   }
 
-  /** Something was sent, and is to be told when nobody waits for it any more. */
+  /** A statement was sent. It is told when nothing waits for it any more. */
   begin(running: Endable): void {
     this.running = running
   }

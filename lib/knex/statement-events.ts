@@ -101,7 +101,7 @@ export function uniqueId(client: KnexClient): string {
   return String((builderOf(client, { sql: '', bindings: [] }).toSQL() as { __knexQueryUid?: string }).__knexQueryUid)
 }
 
-/** The error that leaves a call in whose statement a listener threw; any other error as it is. */
+/** The error of a call in whose statement a listener threw; any other error as it is. */
 export function asListenerError(error: unknown): unknown {
   // A driver throws nothing but objects.
   const isListeners = typeof error !== 'object' || error === null || thrownByListener.has(error)
@@ -136,7 +136,7 @@ function rememberingEmit(client: KnexClient): KnexClient['emit'] {
     try {
       return emit(event, ...values)
     } catch (error) {
-      // A listener of `query-error` may throw on what it is given.
+      // A listener of `query-error` may throw the error that it is given.
       if (typeof error === 'object' && error !== null && error !== values[0]) thrownByListener.add(error)
       throw error
     }

@@ -4,21 +4,23 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 export interface Frame {
   /** What surrounds it. */
   readonly outer: Frame | undefined
-  /** The Knex client whose transactions it is about: the same for every `UnitOfWork` of one Knex, and for every copy of this module. */
+  /**
+   * The Knex client whose transactions the frame is about: the same for every `UnitOfWork` of one Knex, and for every copy of this module.
+   */
   readonly owner?: object
   /** True for a unit of work, also one that another copy of this module made. */
   readonly isUnit?: boolean
-  /** True for a frame that stands for no transaction, or none any more. */
+  /** True for a frame that stands for no transaction, or for one that is over. */
   readonly isOver?: boolean
   /** True while it has a connection of the pool to itself. */
   readonly holdsConnection?: boolean
 }
 
-/** Who asks for a transaction. */
+/** The code that needs a transaction. */
 export interface Asker {
-  /** What the transaction is for. */
+  /** The frame that the transaction is for. */
   readonly frame: Frame
-  /** Where the code was that needed it. */
+  /** The frame of the code that needed it. */
   readonly within: Frame | undefined
 }
 
@@ -35,7 +37,7 @@ const holder = globalThis as { [KEY]?: Map<string, unknown> }
 holder[KEY] ??= new Map()
 const shared = holder[KEY]
 
-/** What all copies of this module have in common under this name; made by the first one. */
+/** What all copies of this module share under this name. The first copy makes it. */
 export function sharedByCopies<T>(name: string, make: () => T): T {
   if (!shared.has(name)) shared.set(name, make())
   return shared.get(name) as T
@@ -69,7 +71,7 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
 }
 
-/** The frame and those around it, the innermost first. */
+/** The frame and the frames around it, the innermost first. */
 export function* framesFrom(frame: Frame | undefined): Generator<Frame> {
   for (let next = frame; next !== undefined; next = next.outer) yield next
 }

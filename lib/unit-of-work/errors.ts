@@ -4,7 +4,7 @@ import { SessionStoreError } from '../errors'
 export class UnitEndedError extends SessionStoreError {
   readonly code = 'ERR_SESSION_UNIT_ENDED'
 
-  /** @param how what has become of it */
+  /** @param how the state of the unit */
   constructor(how: string) {
     super(
       `this unit of work has ended: it ${how === 'ending' ? 'is being ended' : `was ${how}`}. Await everything before the response or the function ends, or use work.outside() for what may come later`
@@ -82,7 +82,7 @@ export class TwoPhaseUnsupportedError extends SessionStoreError {
   readonly code = 'ERR_SESSION_TWO_PHASE_UNSUPPORTED'
 }
 
-/** The server offers two-phase commit, but is configured for none. */
+/** The server has two-phase commit, but its configuration allows none. */
 export class TwoPhaseDisabledError extends SessionStoreError {
   readonly code = 'ERR_SESSION_TWO_PHASE_DISABLED'
 

@@ -7,7 +7,7 @@ import { ResponseProbe } from './response-probe'
 import { isStoreInUnit } from './store-in-unit'
 import type { Unit } from './unit'
 
-/** What of Fastify's request is used here. */
+/** The part of Fastify's request that is used here. */
 export interface WorkRequest {
   work: Unit
   readonly raw: IncomingMessage
@@ -15,7 +15,7 @@ export interface WorkRequest {
   session?: FastifySession | null
 }
 
-/** What of Fastify's reply is used here. */
+/** The part of Fastify's reply that is used here. */
 export interface WorkReply {
   readonly statusCode: number
   readonly raw: ServerResponse
@@ -24,7 +24,7 @@ export interface WorkReply {
 
 type Hook = (request: WorkRequest, reply: WorkReply, ...rest: never[]) => unknown
 
-/** What of a Fastify instance is used here; not its own type, so that this package needs no Fastify to compile. */
+/** The part of a Fastify instance that is used here. It is not Fastify's own type, so that this package compiles without Fastify. */
 export interface WorkFastify {
   decorateRequest(name: string, value: null): unknown
   hasRequestDecorator(name: string): boolean
@@ -35,7 +35,7 @@ export interface WorkFastify {
 // biome-ignore lint/suspicious/noExplicitAny: Fastify's own type of an instance has four parameters that we know nothing of
 export type FastifyPlugin = (fastify: any, options: object, done: (error?: Error) => void) => void
 
-/** What of the session of `@fastify/session` is used here. */
+/** The part of the session of `@fastify/session` that is used here. */
 export interface FastifySession {
   isModified?(): boolean
   touch?(): void
@@ -60,7 +60,7 @@ export function fastifyPlugin(options: ResolvedWorkOptions, begin: () => Unit): 
     fastify.addHook('onSend', hooks.onSend)
     done()
   }
-  // What the package fastify-plugin does: the hooks are for the whole application, not for this plugin alone.
+  // The package fastify-plugin does the same: the hooks are for the whole application, not for this plugin alone.
   return Object.assign(plugin, {
     [Symbol.for('skip-override')]: true,
     [Symbol.for('fastify.display-name')]: 'knex-session-store/unit-of-work'
@@ -68,10 +68,10 @@ export function fastifyPlugin(options: ResolvedWorkOptions, begin: () => Unit): 
 }
 
 class Hooks {
-  /** Where something was thrown: rolled back whatever is answered. */
+  /** Requests with an error: they are rolled back, whatever the response is. */
   readonly #failed = new WeakSet<Unit>()
   readonly #failedToCommit = new WeakSet<Unit>()
-  /** Whose client has gone away, or whose response is over. */
+  /** Requests whose client has gone away, or whose response is over. */
   readonly #abandoned = new WeakSet<Unit>()
 
   constructor(
@@ -126,10 +126,10 @@ class Hooks {
     if (unit.state === 'rolled back' && request.session && (isAtomic || this.#failedToCommit.has(unit))) request.session = null
   }
 
-  /** @param request the one whose session is to be saved in the unit */
+  /** @param request the request whose session is saved in the unit */
   async #commit(unit: Unit, request: WorkRequest | undefined): Promise<void> {
     try {
-      // What the handlers have not awaited may change the session, and may fail.
+      // Work that the handlers have not awaited may change the session, and may fail.
       await unit.settled()
       const session = request?.session
       if (unit.hasBegun && session?.isModified?.()) {
@@ -167,7 +167,7 @@ function decided(reply: WorkReply, payload: unknown): DecidedResponse {
 
 /** Throws what Node would throw after the commit. */
 function refuseInvalidHead(reply: WorkReply, payload: unknown): void {
-  // What is sent already, and HTTP/2, is not looked at.
+  // A response that was sent already, or is HTTP/2, is not checked.
   if (!(reply.raw instanceof ServerResponse) || reply.raw.headersSent) return
   const { statusCode } = decided(reply, payload)
   new ResponseProbe(reply.raw).try('writeHead', [statusCode, reply.getHeaders()])

@@ -2,7 +2,7 @@ import { type OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { ResponseDecidedError } from './errors'
 import { ResponseProbe, type SenderName } from './response-probe'
 
-/** What the one who holds a response back does about it. */
+/** What a response that is held back calls. */
 export interface ResponseHolder {
   /**
    * The first byte is about to leave, or the end is. Undefined if there is nothing to wait for; `'later'` to be asked again at the end, and
@@ -20,9 +20,9 @@ const HEAD = ['setHeader', 'appendHeader', 'removeHeader', 'setHeaders'] as cons
 type Senders = Pick<ServerResponse, SenderName>
 
 /**
- * Holds a response back, its head too, until `settle` is done: so the status can still change. What is called meanwhile is done afterwards,
- * in order. From its head on the response is decided, as it is for Node. What Node would refuse is refused when it is called, and nothing
- * is settled.
+ * Holds a response back, with its head, until `settle` is done, so that the status can still change. Calls on the response meanwhile are
+ * done afterwards, in order. From its head on the response is decided, as it is for Node. A call that Node would refuse is refused at once,
+ * and nothing is settled.
  */
 export function holdResponse(res: ServerResponse, holder: ResponseHolder): void {
   new HeldResponse(res, holder)
@@ -95,7 +95,7 @@ class HeldResponse {
       this.#probe.try(name, args)
     } catch (error) {
       this.#probe.passBack()
-      // What was held before is as good as it was.
+      // Calls that were held before stay valid.
       if (this.#state === 'open' && !this.#head) this.#probe = undefined
       throw error
     }
@@ -134,7 +134,7 @@ class HeldResponse {
       .splice(0)
       .map((call) => call())
       .includes(false)
-    // Who was told to wait by `write` waits for this.
+    // Code that `write` told to wait waits for this event.
     if (this.#isBlocking && !isFull && !this.res.writableEnded) this.res.emit('drain')
   }
 
@@ -151,7 +151,7 @@ class HeldResponse {
       for (const [name, value] of Object.entries(this.#headersBefore)) if (value !== undefined) res.setHeader(name, value)
       res.statusCode = 500
     }
-    // What was mounted later and wrapped these takes the response for ended.
+    // Middleware that was mounted later and wrapped these methods takes the response for ended.
     Object.assign(res, this.#ours)
     this.holder.failed(error)
   }

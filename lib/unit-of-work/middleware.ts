@@ -104,13 +104,13 @@ class RequestEnd implements ResponseHolder {
     try {
       this.#session.checkOrder()
       if (!options.commitWhen(res)) return unit.rollback()
-      // What the handlers have not awaited may change the session, and may fail.
+      // Work that the handlers have not awaited may change the session, and may fail.
       await unit.settled()
       await this.#session.saveInUnit()
       await unit.commit()
     } catch (error) {
       await unit.rollback()
-      // Nobody is there to be told.
+      // There is no client to tell.
       if (!this.#isAbandoned) throw error
     }
   }

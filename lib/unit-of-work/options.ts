@@ -13,7 +13,7 @@ export interface DecidedResponse {
 
 /** Options of {@link unitOfWork}. All may be left out. */
 export interface UnitOfWorkOptions {
-  /** What the transactions keep apart, at least. @default what the database is set to */
+  /** The minimum isolation level of the transactions. @default the setting of the database */
   isolation?: Isolation
   /** Refuse writes. @default false */
   readOnly?: boolean
@@ -31,9 +31,11 @@ export interface UnitOfWorkOptions {
 /** How the web session goes with the unit of its request. */
 export type SessionMode = 'independent' | 'atomic'
 
-/** Options of one unit; they go before those of {@link unitOfWork}. A nested one takes none: it shares the transaction it is in. */
+/**
+ * Options of one unit; they override those of {@link unitOfWork}. A nested unit takes none, because it shares the transaction around it.
+ */
 export interface UnitOptions {
-  /** What the transaction keeps apart, at least. */
+  /** The minimum isolation level of the transaction. */
   isolation?: Isolation
   /** Refuse writes. */
   readOnly?: boolean
@@ -47,7 +49,7 @@ export interface JobOptions extends UnitOptions {
   commitOn?: 'return' | 'always'
 }
 
-/** What the rest sees: every field present, checked, frozen. */
+/** The options as the rest of the code sees them: every field present, checked, frozen. */
 export interface ResolvedWorkOptions {
   readonly knex: Knex
   readonly dialect: WorkDialect

@@ -1,6 +1,6 @@
 import type { Connection, KnexClient, KnexContainer, RowStream } from '../knex/knex-client'
 
-/** Where builders run: the pool, the transaction of a unit of work, that of a test. */
+/** Where builders run: in the pool, in the transaction of a unit of work, or in that of a test. */
 export interface Place {
   /** Runs `work` with the client to use; `method` is the builder's, if it has one. */
   run<T>(work: (client: KnexClient) => Promise<T>, method?: string): Promise<T>
@@ -14,7 +14,7 @@ export interface Place {
   releaseConnection(connection: Connection): Promise<void>
 }
 
-/** The pool itself: everything as if nobody stood between. */
+/** The pool itself: everything runs as it would without this package. */
 export class Pool implements Place {
   constructor(private readonly client: KnexClient) {}
 

@@ -14,8 +14,8 @@ export interface Appearance {
 const EMITTER = ['on', 'once', 'off', 'addListener', 'removeListener', 'prependListener', 'removeAllListeners', 'listeners', 'emit']
 
 /**
- * A Knex like `knex` (callable, `raw`, `schema`, `select`, `transaction` and all the rest) whose builders run where `place` says at the
- * moment they are awaited. Its listeners are those of `knex`.
+ * Makes a Knex like `knex` (callable, with `raw`, `schema`, `select`, `transaction` and all the rest). Its builders run in the place that
+ * `place` returns when they are awaited. Its listeners are those of `knex`.
  */
 export function placedKnex(knex: Knex, place: () => Place, appearance: Appearance): Knex {
   const client = placedClient(clientOf(knex), place, appearance.isTransaction)
@@ -33,10 +33,10 @@ function shape(knex: Knex, client: KnexClient, appearance: Appearance, userParam
   }) as unknown as { queryBuilder(): { table(name: unknown, options: unknown): unknown } }
   if (userParams !== undefined) context.userParams = userParams
   Object.setPrototypeOf(placed, knex)
-  // Objection.js keeps the models it has bound on the Knex instance; those of `knex` would be found here and run outside.
+  // Objection.js keeps the models that it has bound on the Knex instance. Those of `knex` would be found here, and would run outside.
   const hidden = { context, $$objection: undefined }
   for (const [key, value] of Object.entries(hidden)) Object.defineProperty(placed, key, { value, writable: true, configurable: true })
-  // Enumerable, lest `.transacting()` take it for an empty object.
+  // Enumerable, because `.transacting()` would take it for an empty object.
   const shown = { isTransaction, ...bound(knex, EMITTER), ...properties }
   for (const [key, value] of Object.entries(shown))
     Object.defineProperty(placed, key, { value, writable: true, configurable: true, enumerable: true })
@@ -74,7 +74,7 @@ type View = (client: KnexClient) => KnexClient
 
 const sameConfig: View = (client) => client
 
-/** For those who derive a client from ours with another configuration, as the session store does. */
+/** For code that derives a client from ours with another configuration, as the session store does. */
 function withConfig(config: Knex.Config): View {
   return (client) => Object.create(client, { config: { value: config } })
 }

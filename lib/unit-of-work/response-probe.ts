@@ -4,8 +4,8 @@ import { type IncomingMessage, ServerResponse } from 'node:http'
 export type SenderName = 'writeHead' | 'flushHeaders' | 'write' | 'end'
 
 /**
- * A response of Node that leads nowhere, in the state of a real one. A call that is held back is made here first, so that Node itself
- * throws what it throws: at the moment of the call, and before anything is committed.
+ * A response of Node that leads nowhere, in the state of a real one. A call that is held back is made here first. So Node itself throws its
+ * errors, at the moment of the call, and before anything is committed.
  */
 export class ResponseProbe {
   readonly #probe: ServerResponse
@@ -23,12 +23,12 @@ export class ResponseProbe {
     this.#probe = probe
   }
 
-  /** Throws what the real response would throw. */
+  /** Throws the error that the real response would throw. */
   try(name: SenderName, args: readonly unknown[]): void {
     Reflect.apply(this.#probe[name], this.#probe, withoutCallbacks(args))
   }
 
-  /** Sets on the real response what a call that threw had set before. */
+  /** Sets on the real response what a call had set before it threw. */
   passBack(): void {
     const { res } = this
     if (res.headersSent) return

@@ -11,17 +11,17 @@ import { Mutex } from '../runtime/mutex'
 import { sharedByCopies } from './context'
 import { RollbackOnlyError, UndoneByNestedError } from './errors'
 
-/** What holds for the statements of a scope. */
+/** The rules for the statements of a scope. */
 export interface ScopeRules {
   /** A failed statement undoes its whole scope at once, and nothing more is sent in it. */
   readonly failureIsFinal: boolean
-  /** What it means to commit after that: an error, or nothing, as the databases do it themselves that abort a transaction. */
+  /** What a commit after a failure does: it is an error, or it does nothing, as in databases that abort the transaction. */
   readonly commitAfterFailure: 'refused' | 'empty'
   /** A statement that a nested rollback undoes by the way makes its own scope fail. */
   readonly bystandersFail: boolean
   /**
-   * What it means to end while transactions nested in it are open. `'at once'`: they are its own, and end with it. `'after nested'`: they are
-   * somebody else's who happens to be on the same connection, so rolling back waits for them, and committing leaves the savepoint to them.
+   * How a scope ends while transactions nested in it are open. `'at once'`: they are its own, and end with it. `'after nested'`: they
+   * belong to other code on the same connection. Rolling back waits for them, and committing leaves the savepoint to them.
    */
   readonly ends: 'at once' | 'after nested'
   /** Each statement is undone alone if it fails, as it would be outside of a transaction. */
@@ -31,7 +31,7 @@ export interface ScopeRules {
   readonly nested: ScopeRules
 }
 
-/** What holds in a unit of work. */
+/** The rules of a unit of work. */
 export const UNIT_RULES: ScopeRules = {
   failureIsFinal: true,
   commitAfterFailure: 'refused',
@@ -46,7 +46,7 @@ export const UNIT_RULES: ScopeRules = {
 /** A savepoint that is open on the connection. */
 interface OpenSavepoint {
   readonly scope: Scope
-  /** Who ran a statement meanwhile without being inside: rolling back to the savepoint undoes these statements too. */
+  /** Scopes that ran a statement meanwhile without being inside. Rolling back to the savepoint undoes these statements too. */
   readonly bystanders: Set<Scope>
 }
 
@@ -85,7 +85,7 @@ export class Scope {
   readonly #nested = new Set<PromiseLike<unknown>>()
   #failure: { readonly cause: unknown } | undefined
 
-  /** @param undo What takes back a transaction whose COMMIT failed, where it can be open still. */
+  /** @param undo the statement that takes back a transaction whose COMMIT failed, if it can be open still */
   constructor(
     readonly trx: Knex.Transaction,
     readonly rules: ScopeRules,
@@ -141,7 +141,7 @@ export class Scope {
     }
     client.stream = (connection, statement, rows, options) =>
       this.#inTurn(statement, async () => {
-        // A reader that stops early destroys the stream, of which Knex's promise hears nothing.
+        // A reader that stops early destroys the stream. Knex's promise does not hear of it.
         const closed = new Promise((resolve) => rows.once('close', resolve))
         let isTold = false
         rows.once('error', () => {
@@ -150,7 +150,7 @@ export class Scope {
         try {
           await Promise.race([stream.call(client, connection, statement, rows, options), closed])
         } catch (error) {
-          // Where a stream cannot be made, Knex tells only the promise, and the reader would wait for ever.
+          // If a stream cannot be made, Knex tells only the promise, and the reader would wait for ever.
           if (!isTold) rows.destroy(error as Error)
           throw error
         }
@@ -178,7 +178,7 @@ export class Scope {
         return transaction.rollbackTo(connection, new RollbackOnlyError(failure.cause))
       }
       return mutex.run(async () => {
-        // Releasing it would release those inside with it.
+        // Releasing it would also release the savepoints inside it.
         if (child?.mustWait) return transaction.query(connection, 'SELECT 1', 1, value)
         child?.close()
         return release.call(transaction, connection, value)
@@ -207,7 +207,7 @@ export class Scope {
       return await this.#query.call(this.#client, connection, sql)
     } catch (error) {
       if (this.parent) await this.parent.fail(error)
-      // SQLite keeps a transaction open whose COMMIT failed, and Knex would give the connection back like that.
+      // SQLite keeps a transaction open if its COMMIT fails, and Knex would give the connection back in this state.
       else if (this.undo !== undefined && sql !== this.undo) await this.#base(connection, this.undo)
       throw error
     }
@@ -217,7 +217,7 @@ export class Scope {
     return this.shared.mutex.run(async () => {
       await this.#allow()
       this.rules.admit?.(statement)
-      // Knex's own answer to that, which is no failure of the statement.
+      // Knex's own error for that, which is no failure of the statement.
       if (this.trx.isCompleted()) return send()
       this.#noteBystander(statement)
       if (this.rules.guardsStatements) return this.#guarded(send)
@@ -264,7 +264,7 @@ export class Scope {
     for (const scope of bystanders) if (scope.rules.bystandersFail) await scope.fail(new UndoneByNestedError())
   }
 
-  /** The savepoint is gone, and with it those inside. */
+  /** The savepoint is gone, and with it the savepoints inside. */
   private close(): void {
     const { savepoints } = this.shared
     const position = savepoints.findIndex(({ scope }) => scope === this)
@@ -274,7 +274,7 @@ export class Scope {
     savepoints.splice(position, 1)
   }
 
-  /** Within the turn that somebody has taken. */
+  /** The caller has the mutex. */
   async #send(sql: string): Promise<unknown> {
     return this.#query.call(this.#client, await this.#client.acquireConnection(), sql)
   }

@@ -34,12 +34,12 @@ export function isStoreInUnit(store: object): boolean {
 }
 
 /**
- * The store, writing in the transaction of the unit that `find` gives. After that is committed, and where there is none, it is the store itself;
- * after it was rolled back nothing is written.
+ * Returns the store, writing in the transaction of the unit that `find` returns. After that is committed, and without a unit, it is the
+ * store itself. After a rollback it writes nothing.
  *
- * From now on the store itself does the same for code in a unit of `stores` that is open, whatever it is called through.
+ * From now on, calls on the store itself do the same in an open unit of `stores`.
  *
- * @throws {AtomicSessionError} for a store that cannot be in a transaction.
+ * @throws {AtomicSessionError} for a store that cannot be in a transaction
  */
 export function storeInUnit<Given extends AnyStore>(store: Given, find: () => Unit | undefined, stores: StoresInUnits): Given {
   if (!isTransactional(store)) {
@@ -55,7 +55,7 @@ export function storeInUnit<Given extends AnyStore>(store: Given, find: () => Un
     get(target, key) {
       if (Object.hasOwn(own, key)) return own[key as string]
       const value: unknown = Reflect.get(target, key)
-      // On the store itself, whose private fields a proxy does not have.
+      // On the store itself: a proxy does not have its private fields.
       return typeof value === 'function' ? value.bind(target) : value
     }
   })
@@ -109,7 +109,7 @@ async function perform(unit: Unit, store: TransactionalStore, operation: string,
     if (!unit.isOver) unit.stores.distrust(store)
     await unit.fail(error)
     const failure = trx && Scope.of(trx)?.failure
-    // The transaction has ended because a statement of the application failed, which perhaps nobody awaited.
+    // A statement of the application failed, which perhaps nothing awaited, and ended the transaction.
     throw failure && error instanceof TransactionEndedError ? new RollbackOnlyError(failure.cause) : error
   }
 }
@@ -123,7 +123,7 @@ function regenerateBy(store: object, { destroy }: Record<string, Method>): Metho
     })
 }
 
-/** What comes now is no part of the unit, and was not taken back with it. */
+/** A call that comes now is not part of the unit, and the unit was not rolled back. */
 function isThrough({ admits, state }: Unit): boolean {
   return !admits && state !== 'rolled back'
 }

@@ -1,19 +1,20 @@
 import { type Frame, framesFrom, runWithin } from './context'
 
-/** What a store needs before it can be used in a transaction. */
+/** A store that has to be ready before it can be used in a transaction. */
 export interface ReadyStore {
   /** Sees to it that the table is there. */
   ready?(): Promise<void>
 }
 
 /**
- * The session stores that write in the units of one `UnitOfWork`, and whether their tables are known to be there.
+ * The session stores that write in the units of one `UnitOfWork`, and whether their tables are known to exist.
  *
- * No circle of waiting. Two things are waited for that others hold: the connections of the pool, and the places in the store's budget of
- * connections. A call of a store holds a place while it waits for a connection. So what holds a connection must never wait for a place, nor
- * for a second connection: then each unit that has its connection ends without either, and all others get theirs in turn. For this reason
- * - a unit settles that the tables are there before it takes its connection, and never while it or a unit around it has one;
- * - a unit that has a connection makes every call of its store on that connection, which takes no place.
+ * No circle of waiting. Requests wait for two things that others hold: connections of the pool, and places in the store's budget of
+ * connections. A call of a store holds a place while it waits for a connection. So code that holds a connection must never wait for a
+ * place, nor for a second connection. Then each unit with a connection ends without either, and all others get theirs in turn. For this
+ * reason
+ * - a unit settles that the tables exist before it takes its connection, and never while it or a unit around it has one;
+ * - a unit with a connection makes every call of its store on that connection, which takes no place.
  */
 export class StoresInUnits {
   readonly #known = new WeakSet<ReadyStore>()
@@ -39,7 +40,7 @@ export class StoresInUnits {
     this.#unsettled.add(store)
   }
 
-  /** What a unit waits for before it takes a connection; undefined if that is nothing. */
+  /** Returns what a unit waits for before it takes a connection; undefined if that is nothing. */
   settle(within: Frame | undefined): Promise<unknown> | undefined {
     if (this.#unsettled.size === 0 || isHolding(within)) return undefined
     return Promise.all([...this.#unsettled].map((store) => this.#settleOne(store)))
@@ -51,7 +52,7 @@ export class StoresInUnits {
       await runWithin(undefined, () => store.ready?.())
       this.#unsettled.delete(store)
     } catch {
-      // The call in the unit says what is wrong. A unit that makes none has nothing to do with it.
+      // A call in the unit reports the error. Units without such a call do not depend on it.
     }
   }
 }

@@ -28,7 +28,7 @@ export async function beginTransaction(knex: Knex, wording: Wording | undefined,
   return new KnexBacked(trx, transaction && isReal(transaction) ? transaction : undefined, wording)
 }
 
-/** For one that somebody else begins and ends. */
+/** Makes an OpenTransaction of a transaction that other code begins and ends. */
 export function adoptTransaction(trx: Knex.Transaction): OpenTransaction {
   return new KnexBacked(trx, undefined, undefined)
 }
@@ -92,7 +92,7 @@ function reword(transaction: KnexTransaction, { begin, commit, rollback, beginPa
     return transaction.query(connection, commit.at(-1) ?? '', 1, value)
   }
   transaction.rollback = async (connection, error) => {
-    // What is refused here, is refused because there is nothing left to end.
+    // These statements fail only if there is nothing left to end.
     for (const sql of rollback.slice(0, -1)) await client().query(connection, sql).catch(nothing)
     return transaction.query(connection, rollback.at(-1) ?? '', 2, error)
   }

@@ -10,7 +10,7 @@ const XID = /^[A-Za-z0-9._:-]{1,64}$/
 /** What a unit knows about its own two-phase commit. */
 export interface PreparationRequest {
   readonly xid: string | undefined
-  /** The xid it was begun with, empty if with none; undefined if it has not begun. */
+  /** The xid that the transaction was begun with, '' if without one; undefined if it has not begun. */
   readonly begunAs: string | undefined
   readonly isNested: boolean
 }
@@ -44,7 +44,7 @@ export function preparationOf(dialect: WorkDialect, knex: Knex, { xid, begunAs, 
   return twoPhase.prepare(checked, knex)
 }
 
-/** Rethrows an error of the driver, in words that say what to do where it is about the xid. */
+/** Rethrows an error of the driver. If it is about the xid, the message says what to do. */
 export function explainXid(dialect: WorkDialect, xid: string | undefined, error: unknown): never {
   throw xid === undefined ? error : explained(dialect, xid, error)
 }
@@ -84,7 +84,7 @@ function explained({ twoPhase }: WorkDialect, xid: string, error: unknown): unkn
   }
 }
 
-/** MariaDB says "unknown" too of what is prepared on a connection that is still open. */
+/** MariaDB also says "unknown" of a transaction that was prepared on a connection that is still open. */
 async function unlessHeld(twoPhase: TwoPhase, knex: Knex, xid: string, error: unknown): Promise<unknown> {
   if (!(error instanceof UnknownXidError)) return error
   const prepared = await twoPhase.recover(knex)

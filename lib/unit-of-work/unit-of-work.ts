@@ -88,8 +88,8 @@ export class UnitOfWork {
   }
 
   /**
-   * Rolls back when a handler throws, whatever the error handlers behind it answer: without it one that redirects makes the request a success.
-   * Mount it after the routes, before the error handlers.
+   * Rolls back when a handler throws, whatever the error handlers after it respond: without this middleware, an error handler that
+   * redirects makes the request a success. Mount it after the routes, before the error handlers.
    */
   errorMiddleware(): ErrorMiddleware {
     return errorMiddleware()
@@ -114,8 +114,8 @@ export class UnitOfWork {
   }
 
   /**
-   * Runs `work` in a unit: commits when it returns, rolls back and rethrows when it throws. Inside a unit it is nested: a savepoint, whose
-   * failure undoes itself alone.
+   * Runs `work` in a unit: commits when it returns, rolls back and rethrows when it throws. Inside a unit it is a savepoint, whose failure
+   * undoes only itself.
    *
    * @example
    * await work.run(async () => {
@@ -129,10 +129,9 @@ export class UnitOfWork {
   }
 
   /**
-   * Runs one job of a queue in a unit of its own, also where the queue happens to call from within the unit of whoever put the job there.
-   * Commits when it returns and rolls back when it throws: the queue will try a failed job again, and finds everything as it was.
-   * With `commitOn: 'always'` what was done before the throw stays, for jobs that note how far they got; a failed statement rolls back
-   * all the same.
+   * Runs one job of a queue in a unit of its own, even if the queue calls it from within the unit that added the job. It commits when the
+   * job returns and rolls back when it throws: the queue will try a failed job again, and has to find everything as it was. With `commitOn:
+   * 'always'`, work before the throw is kept, for jobs that record their progress. A failed statement rolls back all the same.
    */
   async job<T>(work: (unit: Unit) => T | PromiseLike<T>, options: JobOptions = {}): Promise<T> {
     checkUnitOptions(options, ['commitOn'])
@@ -149,7 +148,7 @@ export class UnitOfWork {
     return awaitWithin(new Outside(this.#owner), work)
   }
 
-  /** The function, bound to the unit of the code that asks: for callbacks that something shared calls, whose context is anybody's. */
+  /** Returns the function, bound to the unit of the running code. For callbacks that shared code calls in any context. */
   bind<Arguments extends unknown[], Result>(callback: (...args: Arguments) => Result): (...args: Arguments) => Result {
     const frame = currentFrame()
     return (...args) => awaitWithin(frame, () => callback(...args)) as Result
@@ -166,19 +165,19 @@ export class UnitOfWork {
   }
 
   /**
-   * Commits what was prepared under `xid`, here or in another process, before or after a crash.
-   * @throws {UnknownXidError} where nothing is prepared under it.
+   * Commits a transaction that was prepared under `xid`, here or in another process, before or after a crash.
+   * @throws {UnknownXidError} if nothing is prepared under it
    */
   commitPrepared(xid: string): Promise<void> {
     return finishPrepared(this.#options.dialect, this.#options.knex, 'commitPrepared', xid)
   }
 
-  /** Rolls back what was prepared under `xid`. */
+  /** Rolls back a transaction that was prepared under `xid`. */
   rollbackPrepared(xid: string): Promise<void> {
     return finishPrepared(this.#options.dialect, this.#options.knex, 'rollbackPrepared', xid)
   }
 
-  /** What is prepared and was never finished: each holds its locks until somebody commits it or rolls it back. */
+  /** Returns the transactions that were prepared and never finished. Each holds its locks until it is committed or rolled back. */
   recover(): Promise<PreparedTransaction[]> {
     return recoverPrepared(this.#options.dialect, this.#options.knex)
   }

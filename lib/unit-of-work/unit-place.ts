@@ -8,7 +8,7 @@ import type { Place } from './place'
 import { nativeClient } from './placed-knex'
 import { isWrite, type Scope } from './scope'
 
-/** What the place of a unit asks of it. */
+/** What the place of a unit calls on the unit. */
 export interface UnitOfPlace {
   /** The client of the pool. */
   readonly pool: KnexClient
@@ -20,7 +20,7 @@ export interface UnitOfPlace {
   frameOf(nested: Knex.Transaction): Frame
 }
 
-/** The transaction of a unit as builders see it, and what is still going on there. */
+/** The transaction of a unit as builders see it, and the work in progress there. */
 export class UnitPlace implements Place {
   readonly #pending = new Set<Promise<unknown>>()
   readonly #sessionWrites = new Set<Promise<unknown>>()
@@ -62,7 +62,7 @@ export class UnitPlace implements Place {
     void this.pend(closed).then(() => this.#streams--)
   }
 
-  /** A nested transaction. One that is given to a function which is not awaited is a handle: somebody has to end it. */
+  /** A nested transaction. A transaction given to a function that is not awaited is a handle: other code has to end it. */
   transaction(container: KnexContainer, config: object | undefined): Promise<unknown> {
     this.unit.assertAdmits()
     let known: () => void = () => undefined

@@ -12,10 +12,10 @@ import { explainXid, preparationOf } from './two-phase'
 import { UnitPlace } from './unit-place'
 import { takeWriteTurn } from './write-turns'
 
-/** Who began a unit: a request or a job of the application, or code that waits for it, as a test or a script does. */
+/** What began a unit: a request or a job of the application, or code that waits for it, as a test or a script does. */
 export type UnitKind = 'request' | 'job' | 'run'
 
-/** What has become of a unit. `'ended'` is said of a nested transaction, which Knex ends. */
+/** The state of a unit. `'ended'`: a nested transaction that Knex has ended. */
 export type UnitState = 'open' | 'ending' | 'committed' | 'rolled back' | 'prepared' | 'ended'
 
 /** What a unit is made with. */
@@ -34,8 +34,8 @@ export interface UnitSettings extends Beginning {
 }
 
 /**
- * One unit of work: its statements commit together or not at all. The transaction begins with the first statement; without one there is none.
- * It is `req.work` of a request, and what `work.run()` gives its function.
+ * One unit of work: its statements commit together or not at all. The transaction begins with the first statement. Without a statement
+ * there is no transaction. It is `req.work` of a request, and the argument of the function of `work.run()`.
  */
 export class Unit implements Frame {
   /** @internal */
@@ -44,7 +44,7 @@ export class Unit implements Frame {
   readonly owner: object
   /** @internal */
   readonly kind: UnitKind
-  /** @internal Where its builders run. */
+  /** @internal The place where its builders run. */
   readonly place: UnitPlace
   readonly #settings: UnitSettings
   #outer: Frame | undefined
@@ -54,7 +54,7 @@ export class Unit implements Frame {
   #scope: Scope | undefined
   #ending: Promise<void> | undefined
   #rollingBack: Promise<void> | undefined
-  /** True while the end waits for what was begun: what that begins in turn still belongs to the unit. */
+  /** True while the end waits for work that was begun. Work that this work begins still belongs to the unit. */
   #isDraining = false
   #takesConnection = false
   #failure: { readonly cause: unknown } | undefined
@@ -82,9 +82,9 @@ export class Unit implements Frame {
     void this.#outer?.outer
   }
 
-  /** What this unit was begun within, as far as it is still open. */
+  /** The frame that this unit was begun within, as far as it is open. */
   get outer(): Frame | undefined {
-    // Nobody looks past this unit for one of the same owner.
+    // No code looks past this unit for a frame of the same owner.
     while (this.#outer?.owner === this.owner && this.#outer.isOver) this.#outer = this.#outer.outer
     return this.#outer
   }
@@ -123,7 +123,7 @@ export class Unit implements Frame {
     return this.#db
   }
 
-  /** What has become of it. */
+  /** The state of the unit. */
   get state(): UnitState {
     return this.#state === 'open' && this.#settings.adopted?.isCompleted() ? 'ended' : this.#state
   }
@@ -134,8 +134,8 @@ export class Unit implements Frame {
   }
 
   /**
-   * Commits now, after what is still running in the unit. A request or function does it by itself at its end.
-   * @throws {RollbackOnlyError} where a statement failed before, and whatever the database says. It is rolled back then.
+   * Commits now, after the work that is still running in the unit. A request or function commits by itself at its end.
+   * @throws {RollbackOnlyError} if a statement failed before; also throws the database's errors. The unit is rolled back then.
    */
   async commit(): Promise<void> {
     await this.#end('committed', (transaction) => transaction.commit())
@@ -149,10 +149,10 @@ export class Unit implements Frame {
   }
 
   /**
-   * The first phase of a two-phase commit: what was done is kept by the server under `xid`, visible to nobody and safe from a crash, until
-   * `work.commitPrepared(xid)` or `work.rollbackPrepared(xid)`, from any connection or process. The unit ends with it.
+   * The first phase of a two-phase commit. The server keeps the work under `xid`, invisible and safe from a crash, until
+   * `work.commitPrepared(xid)` or `work.rollbackPrepared(xid)` is called, from any connection or process. The unit ends with this call.
    *
-   * @param xid 1 to 64 letters, digits, and `. _ : -`; MySQL and MariaDB have to know it before the first statement (option `xid`).
+   * @param xid 1 to 64 letters, digits, and `. _ : -`; MySQL and MariaDB have to know it before the first statement (option `xid`)
    * @throws {TwoPhaseUnsupportedError} {@link TwoPhaseDisabledError} {@link XidConflictError}
    */
   async prepare(xid = this.#xid): Promise<void> {
@@ -168,7 +168,7 @@ export class Unit implements Frame {
     await this.#end('prepared', (transaction) => transaction.prepare(preparation).catch((error) => explainXid(dialect, xid, error)))
   }
 
-  /** @internal For what is found out outside of a statement. */
+  /** @internal Fails the unit for a reason that is not a failed statement. */
   async fail(cause: unknown): Promise<void> {
     this.#failure ??= { cause }
     await this.#scope?.fail(cause)
@@ -290,7 +290,7 @@ export class Unit implements Frame {
 }
 
 function ignore(): void {
-  // It was told to the one who asked for it.
+  // The code that awaits it has the error.
 }
 
 /** The unit that the frame is, if it is one. Not by its class: another copy of this module may have made it. */

@@ -19,7 +19,7 @@ export interface WebSession {
   checkOrder(): void
   /** Before the commit: saves in the transaction what express-session would save after the response's first bytes. */
   saveInUnit(): Promise<void>
-  /** Calls what lets express-session end the response, so that it saves what it should and nothing else. */
+  /** Calls the function by which express-session ends the response, so that it saves what it should and nothing else. */
   release<T>(send: () => T): T
 }
 
@@ -60,7 +60,7 @@ export class AtomicSession implements WebSession {
   ) {
     this.#hadStore = req.sessionStore !== undefined
     this.#wasEmpty = isEmpty(req)
-    // What the handlers themselves save, regenerate or destroy goes here.
+    // Saving, regenerating and destroying by the handlers themselves goes through here.
     if (req.sessionStore) req.sessionStore = storeInUnit(req.sessionStore, () => unit, unit.stores)
   }
 

@@ -12,14 +12,15 @@ const mutexes = sharedByCopies('write mutexes', () => new WeakMap<object, Mutex>
 const holders = sharedByCopies('holders of write turns', () => new WeakSet<Frame>())
 
 /**
- * The turn to write, where one transaction alone can. Units take it before they take a connection: if they waited for each other with
- * connections in their hands, the one that writes could find none for what it does outside of its transaction.
+ * Takes the turn to write, in databases where only one transaction can write at a time. Units take it before they take a connection. If
+ * they waited for each other with connections in hand, the writing unit could find none for its work outside of its transaction.
  *
- * Nobody waits longer than for a connection of the pool, nor for a unit that it is begun within: then the file's own lock decides.
+ * A unit waits no longer than for a connection of the pool, and never for a unit that it is begun within. Then the lock of the file
+ * decides.
  *
  * @param frame the unit
- * @param within where the code is that needs it
- * @returns what gives the turn back
+ * @param within the frame of the code that needs the turn
+ * @returns the function that gives the turn back
  */
 export async function takeWriteTurn(client: KnexClient, frame: Frame, within: Frame | undefined): Promise<() => void> {
   // The pool itself is the queue, or a test's transaction.
