@@ -14,7 +14,7 @@ const BY_DRIVER: Readonly<Record<string, WorkDialect>> = {
   mysql2: mysqlWork
 }
 
-/** What is particular to the database of this Knex. Throws where it is not a Knex, or of a database that is not supported. */
+/** Returns the dialect of this Knex for the unit of work. Throws if it is not a Knex, or of a database that is not supported. */
 export function detectWorkDialect(knex: unknown): WorkDialect {
   const client = typeof knex === 'function' ? (clientOf(knex as unknown as Knex) as KnexClient | undefined) : undefined
   if (typeof client?.driverName !== 'string') throw new InvalidOptionError('knex', 'a Knex instance or a transaction', knex)

@@ -8,7 +8,7 @@ import { PostgresDialect } from './postgres/postgres-dialect'
 import type { PostgresOptions } from './postgres/postgres-statements'
 import { SqliteDialect } from './sqlite/sqlite-dialect'
 
-/** Options that change how statements are sent; a dialect takes what it can. */
+/** Options that change how statements are sent. Each dialect takes the ones that it knows. */
 export type DialectOptions = PostgresOptions
 
 const HOW_TO = `. For example:

@@ -6,10 +6,10 @@ import type { Explanations } from './explanations'
 import type { FoundTable } from './found-table'
 import type { TableDefinition } from './table-definition'
 
-/** What of the writing waits for the disk: all of it, all but renewed expiries, or only destroyed sessions. */
+/** Which writes wait for the disk: all, all but touches, or only those that destroy a session. */
 export type Durability = 'all' | 'sets' | 'none'
 
-/** What a driver's error means to us, recognised by code. */
+/** The meaning of a driver's error, recognised by its code. */
 export type Diagnosis =
   /** No such table or schema. */
   | 'table-missing'
@@ -19,7 +19,7 @@ export type Diagnosis =
   | 'transient'
   /** The statement waited for a row that another transaction has locked, for as long as it may. */
   | 'locked'
-  /** The server ended the statement: it was told to, by this process or somebody else, or by a limit of time of its own. */
+  /** The server ended the statement, because this process or another told it to, or because of its own time limit. */
   | 'ended'
   /** The connection is lost or cannot be made. */
   | 'unreachable'
@@ -33,29 +33,33 @@ export type Diagnosis =
   /** Anything else: very likely one row's fault. */
   | 'other'
 
-/** Where a database does not tell, and asking would cost another statement for what is seldom needed. No row is ever at it. */
+/**
+ * The revision of a row where the database does not tell it, and another statement would be needed to learn it. No row ever has this
+ * revision.
+ */
 export const UNKNOWN_REVISION = 0
 
 /**
- * The statements that are run for every request, for one table. Each takes many rows and answers for each of them, in the order given;
- * no id occurs twice in one call. Answers are there at once where the database is in this process. `now` is the store's clock, in milliseconds since the epoch.
+ * The statements of every request, for one table. Each takes many rows and returns a result for each of them, in the order given. No id
+ * occurs twice in one call. If the database is in this process, the results are there at once. `now` is the store's clock, in milliseconds
+ * since the epoch.
  */
 export interface SessionStatements {
   /** The rows that exist, dead or alive, in any order. */
   load(db: Database, ids: readonly string[]): Soon<SessionRecord[]>
-  /** Inserts the rows whose id is not there yet, dead or alive. */
+  /** Inserts the rows whose id does not exist yet, dead or alive. */
   insert(db: Database, records: readonly RecordToPut[], now: number): Soon<void>
-  /** Inserts or overwrites. Answers the revision each row has now, or {@link UNKNOWN_REVISION}. */
+  /** Inserts or overwrites. Returns the revision that each row has now, or {@link UNKNOWN_REVISION}. */
   put(db: Database, records: readonly RecordToPut[], now: number): Soon<number[]>
-  /** Inserts, or overwrites a live row. Answers the same, or null where the row is that of a dead session and stays as it is. */
+  /** Inserts, or overwrites a live row. Returns the same, or null for the row of a dead session, which stays as it is. */
   putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Soon<(number | null)[]>
-  /** Overwrites live rows at the given revision; the later expiry stays. Answers which rows were hit. */
+  /** Overwrites live rows at the given revision; the later expiry stays. Returns which rows it changed. */
   update(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]>
   /** The same, with exactly the expiry given: for a session whose life was shortened on purpose. */
   updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]>
-  /** Renews the expiry of live rows. Answers how many were alive. */
+  /** Renews the expiry of live rows. Returns how many were alive. */
   touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number>
-  /** Blanks the rows and ends their life. They stay until pruned, so that nobody revives them meanwhile. */
+  /** Blanks the rows and ends their life. They stay until they are pruned, so that no request revives them meanwhile. */
   remove(db: Database, ids: readonly string[], pruneHour: number): Soon<void>
   /**
    * Deletes rows that ended more than `graceMs` ago by the clock of the database and by that of the store: about `limit`, and at most so
@@ -72,12 +76,12 @@ export interface TableStorage {
   readonly unlogged: boolean
 }
 
-/** What a user may not do with the sessions table. */
+/** The privileges on the sessions table that a user lacks. */
 export interface Privileges {
   /** As a GRANT names the user. */
   readonly user: string
   readonly lacking: readonly string[]
-  /** What has to be granted before what the store needs on its table, if anything. */
+  /** What has to be granted before the privileges on the table, if anything. */
   readonly before?: string
 }
 
@@ -91,15 +95,15 @@ export interface Dialect {
   quote(...path: (string | undefined)[]): string
   /** The number of characters of a text expression. */
   characters(expression: string): string
-  /** A column of text in a select list, so that {@link Dialect.select} can answer it unchanged. */
+  /** A column of text in a select list, in a form that {@link Dialect.select} can return unchanged. */
   text(column: string): string
   /** Runs a query; the rows come as arrays, in the order of the select list. */
   select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]>
-  /** True where a statement runs in this process and may hold up its event loop: then none may look at many rows. */
+  /** True if statements run in this process and may hold up its event loop. Then no statement may look at many rows. */
   readonly isInProcess: boolean
-  /** What has the table's name, or null if nothing has. One statement. */
+  /** Describes whatever has the table's name; null if nothing has. One statement. */
   describe(db: Database, table: TableDefinition): Promise<FoundTable | null>
-  /** Whether two names are those of one column. */
+  /** Whether two names mean the same column. */
   isSameColumn(name: string, other: string): boolean
   /** Creates the table with its indexes, all or nothing. Fails if another process is faster. */
   create(db: Database, table: TableDefinition, storage: TableStorage): Promise<void>
@@ -108,12 +112,11 @@ export interface Dialect {
   /** Drops the table if it exists. */
   drop(db: Database, table: TableDefinition): Promise<void>
   statements(table: TableDefinition): SessionStatements
-  /** How a statement is ended on the server. Absent where the database is in this process: there is nobody to tell. */
+  /** How a statement is ended on the server. Undefined if the database is in this process: there is no server to tell. */
   readonly ending?: StatementEnding
   diagnose(error: unknown): Diagnosis
-  /** What the driver's errors mean, and what to do about them. */
+  /** The meaning of the driver's errors, and what to do about them. */
   readonly explanations: Explanations
-  /** Who runs the statements and which privileges on the table this user lacks, after an error of the diagnosis `denied`. */
   /** The statement that lets a user make the table. */
   grantCreate(table: TableDefinition): string
   privileges(db: Database, table: TableDefinition, error: unknown): Promise<Privileges>
@@ -123,7 +126,7 @@ export interface Dialect {
   readonly sizeLimit: string
   /** The most rows one statement takes. */
   readonly maxBatch: number
-  /** How many statements of reads and of writes are worth having in flight at once, and how many more while those are slow. */
+  /** How many reads and writes are worth having in flight at once, and how many more while some of them are slow. */
   readonly inFlight: { readonly reads: number; readonly writes: number; readonly spare: number }
 }
 
@@ -151,7 +154,7 @@ export function doubleQuoted(...path: (string | undefined)[]): string {
     .join('.')
 }
 
-/** What the dialect's diagnosis of an error says of the connection. */
+/** Tells what an error says of the connection, by the dialect's diagnosis. */
 export function driverOf(dialect: Dialect): DriverKnowledge {
   return {
     ending: dialect.ending,
@@ -163,7 +166,7 @@ export function driverOf(dialect: Dialect): DriverKnowledge {
   }
 }
 
-/** The driver's code of an error, if it has one: what may be shown of it. */
+/** The driver's code of an error, if it has one. Nothing else of the error may be shown. */
 export function driverCode(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code
   return typeof code === 'string' || typeof code === 'number' ? String(code) : undefined

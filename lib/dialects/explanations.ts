@@ -1,12 +1,12 @@
-/** What errors of a driver mean and what to do about them, by the driver's code or number. */
+/** The meaning of a driver's errors and what to do about them, by the driver's code or number. */
 export interface Explanations {
   /** Of a statement that failed. */
   readonly statement: Readonly<Record<string, string>>
   /** Of a connection that could not be made. */
   readonly connection: Readonly<Record<string, string>>
-  /** The same for errors whose code says nothing, by their text. It decides what is said, never what is done. */
+  /** The same by the text of the error, if its code says nothing. It decides what is said, never what is done. */
   readonly byText: readonly (readonly [text: RegExp, explanation: string])[]
-  /** Where a row may not be written because the whole database is read-only. */
+  /** For a row that cannot be written because the whole database is read-only. */
   readonly readOnly: string
 }
 

@@ -1,6 +1,6 @@
 import type { ColumnNames, TableDefinition } from './table-definition'
 
-/** What values a column takes: texts of so many characters, whole numbers of so many bits, both, or neither. */
+/** The values that a column takes: texts up to a number of characters, whole numbers up to a number of bits, both, or neither. */
 export interface Holding {
   readonly characters?: number
   readonly bits?: number
@@ -22,19 +22,19 @@ export interface FoundTable {
   readonly columns: readonly FoundColumn[]
   /** Whether a unique key has the column of the ids alone. Undefined where that is not seen. */
   readonly hasUniqueId: boolean | undefined
-  /** What it is instead of a table: "a view". */
+  /** What has the name instead of a table: "a view". */
   readonly instead?: string | undefined
   /** The schema it was found in, where that is neither the one that was named nor the one in which a table would be made. */
   readonly otherSchema?: string | undefined
 }
 
-/** What a column has to hold, and how a message says so. */
+/** What a column has to hold, and how a message says it. */
 export interface Need {
   readonly holds: Holding
   readonly words: string
 }
 
-/** Less would cut off sessions. It is what the second largest type of MariaDB holds, beyond what its server takes in a statement. */
+/** Less would cut off sessions. It is the size of the second largest type of MariaDB, more than its server takes in one statement. */
 const LARGE = 2 ** 24 - 1
 
 const MOMENT: Need = { holds: { bits: 64 }, words: 'a bigint (64 bits)' }

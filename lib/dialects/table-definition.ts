@@ -1,7 +1,7 @@
 /** The layout this release reads and writes. A table of another layout is another table: the version is part of the registry key. */
 export const LAYOUT_VERSION = 1
 
-/** The columns of the sessions table, by what they mean. Values are the names in the database. */
+/** The columns of the sessions table by their meaning. The values are the names in the database. */
 export interface ColumnNames {
   /** Stored id, the primary key. */
   readonly id: string
@@ -13,7 +13,7 @@ export interface ColumnNames {
   readonly expiresHour: string
   /** Grows with every change of `data`. */
   readonly revision: string
-  /** Whose session it is, or null. */
+  /** The owner of the session, or null. */
   readonly ownerId: string
   /** When the session began, in milliseconds since the epoch. */
   readonly createdAt: string

@@ -1,4 +1,4 @@
-/** What the tables of others are made of, for the message. Several packages have the same columns. */
+/** The columns of other packages' tables, for the error message. Several packages have the same columns. */
 const MAKERS: Readonly<Record<string, readonly string[]>> = {
   'connect-session-knex': ['sid', 'sess', 'expired'],
   'connect-pg-simple or better-sqlite3-session-store': ['sid', 'sess', 'expire'],
@@ -7,7 +7,7 @@ const MAKERS: Readonly<Record<string, readonly string[]>> = {
   Ghost: ['session_id', 'user_id', 'session_data']
 }
 
-/** Whose table has these columns, as far as it is known. */
+/** Returns the package that makes tables with these columns, as far as it is known. */
 export function makerOf(columns: readonly string[]): string | undefined {
   return Object.entries(MAKERS).find(([, theirs]) => theirs.every((column) => columns.includes(column)))?.[0]
 }

@@ -5,11 +5,11 @@ import type { Connection } from '../knex/knex-client'
 export interface WorkDialect {
   /** For messages. */
   readonly name: string
-  /** After a failed statement the database refuses all others of the transaction, those of a savepoint excepted that is rolled back. */
+  /** True if the database refuses all statements after a failed one, except those of a savepoint that is rolled back. */
   readonly failureAborts: boolean
   /** A change of the schema commits the transaction it is made in. */
   readonly schemaChangesCommit: boolean
-  /** The statements that begin and end a transaction, where those of Knex will not do. */
+  /** The statements that begin and end a transaction, if those of Knex will not do. */
   wording(beginning: Beginning): Wording | undefined
   /** One transaction alone can write at a time, and the others wait for its end. */
   readonly hasOneWriter: boolean
@@ -27,7 +27,7 @@ export interface TwoPhase {
   readonly commitPrepared: (xid: string) => string
   readonly rollbackPrepared: (xid: string) => string
   recover(knex: Knex): Promise<PreparedTransaction[]>
-  /** What a driver's error means here. `'empty'`: there was nothing to commit, and that is done. */
+  /** The meaning of a driver's error. `'empty'`: there was nothing to commit, and that is done. */
   diagnose(error: unknown): 'disabled' | 'unknown' | 'taken' | 'empty' | 'other'
   /** The setting that turns it on. */
   readonly setting: string
@@ -57,7 +57,7 @@ export type Intent = 'write' | 'any'
 /** At least as strict as this, for databases know different ones. */
 export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'snapshot' | 'serializable'
 
-/** Statements that replace those of Knex. The last of each ends the transaction; what comes before prepares that. */
+/** Statements that replace those of Knex. The last of each list ends the transaction; the ones before prepare that. */
 export interface Wording {
   readonly begin: readonly string[]
   readonly commit: readonly string[]
@@ -69,6 +69,9 @@ export interface Wording {
 /** How a transaction is prepared for a two-phase commit. */
 export interface Preparation {
   readonly statements: readonly string[]
-  /** Where the connection holds on to what it has prepared until it is closed. Gives what waits until the server has noticed. */
+  /**
+   * For databases whose connection holds on to a prepared transaction until it is closed. Returns a function that waits until the server
+   * has noticed the close.
+   */
   readonly detach?: ((trx: Knex.Transaction) => Promise<() => Promise<void>>) | undefined
 }

@@ -26,7 +26,10 @@ const NOT_PREPARED =
   'prepared statements do not last here, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
 const NEEDED = 'SELECT, INSERT, UPDATE, DELETE'
 
-/** The error that leaves instead of the driver's own, whose text may hold bound values. One of ours leaves as it is. */
+/**
+ * Returns the error that takes the place of the driver's error, whose text may contain bound values. An error of this package is returned
+ * as it is.
+ */
 export function wrapDriverError(dialect: Dialect, error: unknown, operation: string): SessionStoreError {
   if (error instanceof TimeoutError) return new TimeoutError(operation, error.timeoutMs, error.outcome, error.whileConnecting)
   if (error instanceof DatabaseLockedError) return new DatabaseLockedError(operation, dialect.name, error.driverCode, error.waitedMs)
@@ -64,7 +67,10 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
   }
 }
 
-/** The same after a statement on the table failed. Where the user may not run it, asks the server who that is and what is lacking. */
+/**
+ * The same after a statement on the table failed. If the user may not run it, asks the server for the user's name and the privileges it
+ * lacks.
+ */
 export async function explainDriverError(
   dialect: Dialect,
   error: unknown,
@@ -74,7 +80,7 @@ export async function explainDriverError(
 ): Promise<SessionStoreError> {
   const plain = wrapDriverError(dialect, error, operation)
   if (isOurs(error) || dialect.diagnose(error) !== 'denied') return plain
-  // In a transaction that has failed nothing can be asked; nor where nobody waits for the answer any more.
+  // In a transaction that has failed nothing can be asked, nor if nothing waits for the result any more.
   const privileges = await dialect.privileges(db, table, error).catch(() => undefined)
   return new DatabaseError(operation, dialect.name, driverCode(error), denied(dialect, table, privileges, operation))
 }
@@ -95,7 +101,9 @@ function explainConnecting(dialect: Dialect, error: unknown, failure: Connecting
   return `${FAILED}: ${known ?? SEE_KNEX}${isDrivers ? `. The driver says: ${failure.text}` : ''}`
 }
 
-/** Not of a statement that the application runs on each new connection: its text may be what the application has to hide. */
+/**
+ * False for the error of a statement that the application runs on each new connection: its text may contain a secret of the application.
+ */
 function mayBeShown(error: unknown): boolean {
   const { code, severity, fatal } = error as { code?: unknown; severity?: unknown; fatal?: unknown }
   return code === undefined || severity === 'FATAL' || fatal === true

@@ -13,7 +13,7 @@ export interface MemoryDatabase extends AsyncDisposable {
   readonly knex: Knex
 }
 
-/** Settings of {@link memoryDatabase}: those of Knex, but for the ones that make it a database in memory. */
+/** Settings of {@link memoryDatabase}: those of Knex, except the ones that make it a database in memory. */
 export type MemoryDatabaseOptions = Omit<Knex.Config, 'client' | 'connection' | 'dialect' | 'version'>
 
 /**
@@ -65,7 +65,7 @@ function requireDriver(): void {
   }
 }
 
-/** Undefined in a bundle, where nobody can tell on what path Knex will look. */
+/** Undefined in a bundle, where Knex's path is not known. */
 function findKnex(): NodeJS.Require | undefined {
   if (typeof __filename !== 'string') return undefined
   try {

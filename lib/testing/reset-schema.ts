@@ -2,10 +2,10 @@ import type { Knex } from 'knex'
 import { detectWorkDialect } from '../dialects/detect-work'
 
 /**
- * Drops every table and view of the database, or of the schema, that this Knex uses, and makes them anew by `create`. For tests of what
- * cannot be rolled back. An application that is running on it goes on: its session store makes its table again by itself.
+ * Drops every table and view of the database or schema that this Knex uses, and makes them anew by `create`. For tests of work that cannot
+ * be rolled back. A running application goes on: its session store makes its table again by itself.
  *
- * It waits five seconds for a table that is locked, and then fails, rather than wait for ever for a transaction that nobody ends.
+ * If a table is locked, it waits five seconds and then fails. It never waits for ever for a transaction that is not ended.
  *
  * @param create makes the tables: `(knex) => knex.migrate.latest()`, or `(knex) => knex.schema.createTable(…)`. @default nothing
  * @example

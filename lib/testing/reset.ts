@@ -3,10 +3,11 @@ import { RESET } from '../sessions/reset'
 import type { KnexSessionStore } from '../store'
 
 /**
- * Empties the sessions table of the store and forgets all that is known of its sessions, in every store of that table in this process: what is
- * set afterwards is new, also where the test had loaded or destroyed a session of the same id before. All rows go, whatever their prefix.
+ * Empties the sessions table of the store, and makes every store of that table in this process forget what it knows of sessions. A session
+ * that is set afterwards is new, even if the test had loaded or destroyed a session of the same id before. All rows are deleted, whatever
+ * their prefix.
  *
- * Writes that are under way are waited for; a request that is still being answered is not, and may write again what it holds.
+ * It waits for writes in flight. It does not wait for requests that are still running, which may write their sessions again.
  *
  * @param store any store of the table, not one in a transaction
  * @throws {InvalidOptionError} if it is no store of this package

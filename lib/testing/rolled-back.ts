@@ -39,11 +39,12 @@ export class SchemaChangeCommitsError extends SessionStoreError {
 }
 
 /**
- * Runs a test in a transaction that is rolled back at its end, so that no test sees what another did, and nothing has to be deleted.
+ * Runs a test in a transaction that is rolled back at its end. So no test sees the work of another, and nothing has to be deleted.
  *
- * The application under test, in the same process, is given `knex` in place of its own. What a request commits, the test sees and the
- * requests after it; what it rolls back, nobody. Isolation levels and `readOnly` mean nothing in it, for it is one transaction; and a
- * plain statement beside a transaction that rolls back, which would have had a connection of its own, is undone with it.
+ * The application under test runs in the same process and is given `knex` in place of its own. The test and later requests see what a
+ * request commits, and not what it rolls back. Isolation levels and `readOnly` have no effect, because everything is in one transaction. A
+ * plain statement beside a transaction that rolls back would have a connection of its own otherwise; here it is undone with the
+ * transaction.
  *
  * @example
  * import { rolledBack } from 'knex-session-store/testing'

@@ -41,7 +41,7 @@ export interface ContractIt {
   skip: (title: string, body: (...context: any[]) => Promise<void>) => unknown
 }
 
-/** A store, or a store with the way to give back what it needed. */
+/** A store, or a store with a function that gives back what it needed. */
 export type StoreForContract = Store | { store: Store; dispose?: () => unknown }
 
 /** Settings of {@link sessionStoreContract}. */
@@ -52,8 +52,8 @@ export interface SessionStoreContractOptions extends Partial<ContractRunner> {
    */
   title?: string
   /**
-   * What the store by design does otherwise: the title of the spec, and the reason. Each is shown as a skipped spec with its reason.
-   * A title that the contract does not have is refused.
+   * Specs that the store does not fulfil by design: the title of each spec, and the reason. Each is shown as a skipped spec with its
+   * reason. A title that the contract does not have is refused.
    * @default {}
    */
   skip?: Partial<Record<ContractSpecName, string>>

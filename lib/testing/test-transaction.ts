@@ -12,13 +12,13 @@ import { unitOf } from '../unit-of-work/unit'
 export interface TestRules {
   /** A failed statement makes the database refuse all others. */
   readonly failureAborts: boolean
-  /** Makes the error for what comes after the end. */
+  /** Makes the error for a statement after the end. */
   readonly refusal: () => Error
   /** Throws for a statement that may not be sent. */
   readonly admit: (statement: KnexStatement) => void
 }
 
-/** Who waits for whom: `'application'` ends by itself, `'test'` waits for requests, `'handle'` may wait for anything. */
+/** What holds a transaction: `'application'` ends it by itself, `'test'` waits for requests, `'handle'` may wait for anything. */
 type Holder = 'application' | 'test' | 'handle'
 
 interface Held {
@@ -32,9 +32,9 @@ class ScopeFrame implements Frame {
 }
 
 /**
- * One transaction on one connection, in which an application runs that takes it for a pool. What would be transactions of their own are
- * savepoints: inside the one whose code asks for it, else inside one that the test itself holds open. There they take turns, and so does a
- * statement that writes, lest it be undone with somebody else's savepoint.
+ * One transaction on one connection, which the application under test takes for a pool. Transactions of the application are savepoints:
+ * inside the one whose code begins it, else inside one that the test itself holds open. There they run one at a time. So does a statement
+ * that writes, so that it is not undone with the savepoint of other code.
  */
 export class TestTransaction implements Place {
   isOver = false
@@ -70,7 +70,7 @@ export class TestTransaction implements Place {
     // It ends with the transaction.
   }
 
-  /** For statements that Knex does not see. Who has the connection has the turn until he gives it back. */
+  /** For statements that Knex does not see. Code that has the connection holds the mutex until it gives the connection back. */
   async acquireConnection(): Promise<Connection> {
     const root = await this.#open()
     await new Promise<void>((resolve) => {
@@ -95,7 +95,7 @@ export class TestTransaction implements Place {
     return this.#nest({ frame, within: frame.outer }, 'application', config, (trx) => awaitWithin(frame, () => container(trx)))
   }
 
-  /** A transaction that somebody ends by hand. */
+  /** A transaction that is ended by hand. */
   handle(config: object | undefined): Promise<Knex.Transaction> {
     const frame = new ScopeFrame()
     return new Promise((resolve, reject) => {
@@ -117,7 +117,7 @@ export class TestTransaction implements Place {
     return this.#mutexOf(parent).run(async () => {
       // Ended while this one waited for its turn there.
       if (parent !== root && parent.trx.isCompleted()) return this.#nest({ frame, within }, holder, config, container)
-      // By the client: by the transaction, one that ends before those inside would end them too.
+      // By the client: if it were begun by the transaction, one that ends before the transactions inside it would end them too.
       return clientOf(parent.trx).transaction((trx) => {
         const scope = Scope.of(trx) ?? parent
         this.#scopes.set(frame, scope)
@@ -161,7 +161,7 @@ export class TestTransaction implements Place {
   }
 
   async #begin(): Promise<Scope> {
-    // The frames of whoever is first are not those of the whole test.
+    // The frames of the first caller are not those of the whole test.
     this.#transaction = await runWithin(undefined, () => beginTransaction(this.knex, undefined))
     return new Scope(this.#transaction.trx, this.#rules(), this.#transaction.undo)
   }

@@ -10,7 +10,7 @@ import { quotedColumns, type TableDefinition } from '../table-definition'
 /** statement_completion_unknown: the node that was asked lost the others before it knew. Asking again tells. */
 const AMBIGUOUS = '40003'
 
-/** CockroachDB: PostgreSQL's statements and errors, but for what is here. Written from its documentation. */
+/** CockroachDB: the statements and errors of PostgreSQL, except for the members here. Written from its documentation. */
 export class CockroachDialect extends PostgresDialect {
   override readonly name = 'cockroachdb'
   override readonly sizeLimit = 'the cluster setting sql.conn.max_read_buffer_message_size, 16 MiB by default'

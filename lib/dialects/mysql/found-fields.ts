@@ -25,7 +25,7 @@ const AUTO_INCREMENT = 512
 const ENUM_OR_SET = 256 | 2048
 const NO_DEFAULT = 4096
 
-/** The character set of what is no text. */
+/** The character set of columns that are not text. */
 const BINARY = 63
 
 const INTEGERS: Readonly<Record<number, readonly [name: string, bits: number]>> = {

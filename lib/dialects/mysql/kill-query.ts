@@ -52,8 +52,9 @@ function kill(client: KnexClient, victim: KillableConnection): EndRequest | unde
 }
 
 /**
- * Whether the process is that of the connection. A proxy may have led the second connection to another server, where the same number is
- * somebody else's. The server sees the port that this end of the connection has, unless there is a proxy between, and then it is not certain.
+ * Whether the process is that of the connection. A proxy may have led the second connection to another server, where the same number
+ * belongs to another client. The server sees the port of this end of the connection, unless there is a proxy between. Then it is not
+ * certain.
  */
 function isOf({ Id, Host, Command }: Process, threadId: number, { localPort }: Socket): boolean {
   const isFromHere = localPort === undefined ? !String(Host).includes(':') : String(Host).endsWith(`:${localPort}`)

@@ -1,16 +1,16 @@
 import type { Database } from '../../knex/database'
 
-/** MariaDB counts whole seconds that a statement waits for a locked row. Waits up to this, in milliseconds, become none at all. */
+/** MariaDB waits for a locked row for whole seconds. Shorter waits than this, in milliseconds, become no wait at all. */
 const LONGEST_SHORT_MS = 50
 
-/** What MariaDB says of a statement that has had its time, and what it says of one that waited too long for a locked row. */
+/** MariaDB's errors for a statement whose time is over, and for one that waited too long for a locked row. */
 const ER_STATEMENT_TIMEOUT = 1969
 const ER_LOCK_WAIT_TIMEOUT = 1205
 
 /**
  * Runs a statement so that it waits for locked rows no longer than it may. A longer wait is bounded by the time of the whole statement,
- * which counts finer than the wait for a lock. The bound is in a comment that for MariaDB from 10.3.2 on is a part of the statement. MySQL
- * has none that holds for one writing statement alone.
+ * which is finer than the wait for a lock. The bound is in a comment that MariaDB from 10.3.2 on takes as a part of the statement. MySQL
+ * has no bound for a single writing statement.
  */
 export async function withLockWait<T>({ lockWaitMs }: Database, sql: string, run: (sql: string) => Promise<T>): Promise<T> {
   if (lockWaitMs === undefined) return run(sql)

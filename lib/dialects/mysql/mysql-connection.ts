@@ -4,11 +4,11 @@ import { StatementEvents } from '../../knex/statement-events'
 import type { Field } from './found-fields'
 import { withLockWait } from './lock-wait'
 
-/** What the server answers to a statement that returns no rows, as far as it is used here. */
+/** The server's response to a statement that returns no rows, as far as it is used here. */
 export interface Outcome {
   /**
-   * Of an UPDATE, depending on the connection's flag FOUND_ROWS, the rows that matched or those that changed; of an INSERT … ON DUPLICATE
-   * KEY UPDATE, 1 for each row inserted, 2 for each that changed, and for each that stayed as it was 0 or, by that flag, 1.
+   * For an UPDATE, depending on the connection's flag FOUND_ROWS, the rows that matched or the rows that changed. For an INSERT … ON
+   * DUPLICATE KEY UPDATE, 1 for each inserted row, 2 for each changed row, and for each unchanged row 0 or, depending on the flag, 1.
    */
   readonly affectedRows: number
   /** The value of LAST_INSERT_ID(…) in the statement, or 0. */
@@ -27,7 +27,7 @@ const ROWS: Readonly<Record<string, object>> = {
 /** Values as the drivers convert them by default. The newer driver lets nothing but a function take the place of the application's. */
 const asByDefault = (_field: unknown, convert: () => unknown) => convert()
 
-/** A piece of a statement and what is bound in it. */
+/** A part of a statement, with its bindings. */
 export interface Sql {
   readonly sql: string
   readonly bindings: readonly unknown[]
@@ -37,9 +37,9 @@ export interface Sql {
 const PLAIN = /^[A-Za-z0-9_-]+$/
 
 /**
- * How a short text travels: the server reads it as UTF-8, whatever the connection's character set is. Other than plain characters go as
- * hexadecimal digits: the drivers escape with backslashes, which do not escape under NO_BACKSLASH_ESCAPES, and what the connection's
- * character set lacks they would send as question marks.
+ * How a short text is sent so that the server reads it as UTF-8, whatever the character set of the connection is. A text with other than
+ * plain characters is sent as hexadecimal digits: the drivers escape with backslashes, which do not escape under NO_BACKSLASH_ESCAPES, and
+ * they send question marks for characters that the connection's character set lacks.
  */
 export const TEXT = '_utf8mb4 ?'
 
@@ -96,9 +96,9 @@ interface OwnConnection extends Connection {
 }
 
 /**
- * Runs a statement without bindings that would commit the transaction which the caller is in, on a connection of its own, so that it does
- * not: it would commit, too, knex's lock of its migrations, and another process that migrates now would fail. Where no connection can be
- * had, it runs in the transaction after all.
+ * Runs a statement without bindings on a connection of its own, because it would commit the caller's transaction. It would also commit
+ * Knex's lock of its migrations, and another process that migrates now would fail. If no connection is free, it runs in the transaction
+ * after all.
  */
 export async function writeBeside(db: Database, sql: string): Promise<void> {
   const { client } = db
@@ -126,7 +126,7 @@ async function runBeside(db: Database, connection: OwnConnection, sql: string): 
   events?.succeeded(answer)
 }
 
-/** Runs a statement, which is committed when it is answered, whatever the settings of the connection are. */
+/** Runs a statement. It is committed when it returns, whatever the settings of the connection are. */
 function run(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown> {
   const ordinary = hasOrdinarySettings(db)
   return ordinary === true ? db.run(sql, bindings, optionsOf(db)) : runUnlessOrdinary(db, sql, bindings, ordinary)
@@ -142,7 +142,7 @@ async function runUnlessOrdinary(
   if (await ordinary) return db.run(sql, bindings, options)
   return db.use(async (connection) => {
     const send = (text: string) => db.runOn(connection, text, [], options)
-    // A read, too, would otherwise begin a transaction, whose snapshot is what all later reads of this connection see.
+    // Otherwise a read would begin a transaction too, and all later reads of this connection would see its snapshot.
     await send('START TRANSACTION')
     try {
       const answer = await db.runOn(connection, sql, bindings, options)
@@ -166,9 +166,9 @@ function optionsOf({ client }: Database): StatementOptions {
 const ordinaryPools = new WeakMap<object, boolean | Promise<boolean>>()
 
 /**
- * False where a statement is not committed by itself (autocommit = 0), where a COMMIT does more than commit (completion_type), and where
- * BEGIN begins a block of a program (sql_mode ORACLE), so that Knex can begin no transaction. Asked once for each pool, since what an
- * application sets it sets on each connection. Inside a transaction of the application it does not matter.
+ * False if a statement is not committed by itself (autocommit = 0), if COMMIT does more than commit (completion_type), and if BEGIN begins
+ * a block of a program (sql_mode ORACLE), so that Knex can begin no transaction. It is read once for each pool, because an application
+ * makes such settings on each connection. Inside a transaction of the application it does not matter.
  */
 export function hasOrdinarySettings(db: Database): boolean | Promise<boolean> {
   if (db.isTransaction) return true

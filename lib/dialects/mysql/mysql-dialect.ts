@@ -48,7 +48,7 @@ const BY_NUMBER: ReadonlyMap<number, Diagnosis> = new Map(
   )
 )
 
-/** What a DROP TABLE of a view gives: ER_BAD_TABLE_ERROR, ER_WRONG_OBJECT, and on MariaDB ER_IS_A_VIEW. */
+/** The errors of a DROP TABLE for a view: ER_BAD_TABLE_ERROR, ER_WRONG_OBJECT, and on MariaDB ER_IS_A_VIEW. */
 const NO_TABLE = new Set<unknown>([1051, 1347, 1965])
 /** ER_OPTION_PREVENTS_STATEMENT */
 const OPTION_PREVENTS_STATEMENT = 1290
@@ -98,9 +98,9 @@ export class MysqlDialect implements Dialect {
 
   async describe(db: Database, table: TableDefinition): Promise<FoundTable | null> {
     try {
-      // Not from information_schema, which shows nothing of a table that the user may not use, and compares names loosely. Not by SHOW
-      // COLUMNS: in a transaction MySQL then keeps a lock on the name, also of a table that is not there, and creating it would wait; and
-      // sql_select_limit cuts what it shows.
+      // Not from information_schema, which hides a table that the user may not use, and compares names loosely. Not by SHOW COLUMNS: in a
+      // transaction MySQL then keeps a lock on the name, even of a table that does not exist, and creating it would wait; and
+      // sql_select_limit cuts the result.
       const fields = await fieldsOf(db, `SELECT *, ${ONE_CHARACTER} FROM ${this.quote(table.schemaName, table.tableName)} LIMIT 0`)
       return foundTable(fields, table.columns.id)
     } catch (error) {
@@ -114,10 +114,10 @@ export class MysqlDialect implements Dialect {
   async create(db: Database, table: TableDefinition): Promise<void> {
     const name = this.quote(table.schemaName, table.tableName)
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, this.quote)
-    // One statement with its indexes, and so all or nothing. The indexes are named by the server.
-    // Ids are compared byte for byte, trailing spaces too; the two servers call that collation by different names. An older server than
-    // either comment is for finds none of them, and refuses the statement.
-    // The SQL mode: without it a server that enforces another engine would take that, silently, and it may have no transactions.
+    // One statement with the indexes, and so all or nothing. The server names the indexes. Ids are compared byte for byte, with trailing
+    // spaces; the two servers have different names for that collation. A server older than both comments finds no collation, and refuses
+    // the statement. The SQL mode: without it, a server that enforces another engine would silently use that one, which may have no
+    // transactions.
     const sql = `/*M! SET STATEMENT sql_mode = 'NO_ENGINE_SUBSTITUTION' FOR */ CREATE TABLE ${name} (
   ${id} varchar(255) NOT NULL,
   ${data} longtext NOT NULL,
@@ -167,7 +167,7 @@ export class MysqlDialect implements Dialect {
   async privileges(db: Database, _table: TableDefinition, error: unknown): Promise<Privileges> {
     const [[user] = []] = await this.select(db, `SELECT CURRENT_USER() LIMIT 1`, [])
     const [name, host] = String(user).split(/@(?=[^@]*$)/)
-    // The server names the privileges, in the words of its language for them, which are those of a GRANT.
+    // The server names the privileges in its own language, with the words of a GRANT.
     const { sqlMessage } = error as { sqlMessage?: unknown }
     const [named = ''] = /^[A-Z, ]+(?= command)/.exec(String(sqlMessage)) ?? []
     const lacking = named.split(', ').filter((privilege) => PRIVILEGES.has(privilege))
@@ -177,10 +177,11 @@ export class MysqlDialect implements Dialect {
   diagnose(error: unknown): Diagnosis {
     const { errno, sqlState, fatal } = (error ?? {}) as { errno?: unknown; sqlState?: unknown; fatal?: unknown }
     const byNumber = typeof errno === 'number' ? BY_NUMBER.get(errno) : undefined
-    // As whom and to which database one connects says nothing of the table.
+    // These errors are about the user and the database of the connection, and say nothing of the table.
     const isOfTable = byNumber === 'table-missing' || byNumber === 'denied'
     if (byNumber !== undefined) return isOfTable && failureOfConnecting(error) !== undefined ? 'other' : byNumber
-    // What ends the connection, known by number or not: so the drivers mark it, or the class of its state tells, connection_exception.
+    // Errors that end the connection, whether their number is known or not: the drivers mark them, or the class of their state is
+    // connection_exception.
     if (fatal === true || (typeof sqlState === 'string' && sqlState.startsWith('08'))) return 'unreachable'
     const code = driverCode(error)
     // Without a code: the driver's own errors, of connections that were closed meanwhile.

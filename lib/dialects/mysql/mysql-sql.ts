@@ -22,8 +22,8 @@ export const exactly: ExpiryBound = (_, value) => value
 type Row = { readonly id: string }
 
 /**
- * What lets a statement have as many rows as it needs where the application's settings bound it (sql_safe_updates, max_join_size): before
- * the statement on MariaDB, in it on MySQL, each a comment for the other.
+ * Lets a statement have as many rows as it needs, even if the application's settings limit it (sql_safe_updates, max_join_size). MariaDB
+ * reads the text before the statement, MySQL the hint in it; each is a comment for the other.
  */
 const OF_MANY_ROWS = {
   statement: '/*M! SET STATEMENT sql_safe_updates = 0, sql_big_selects = 1 FOR */',
@@ -31,11 +31,11 @@ const OF_MANY_ROWS = {
 }
 
 /**
- * The statements on the sessions table, by what both servers have.
+ * The statements on the sessions table, in the SQL that both servers have.
  *
- * Assignments are written so that they mean the same whether the server makes them one after the other, each seeing those before it, or all
- * at once (MariaDB's SIMULTANEOUS_ASSIGNMENT): a column is never read after it was assigned. FORCE INDEX: a scan, which the server prefers
- * in a small table, would lock every row that it passes.
+ * Assignments mean the same whether the server makes them one after the other, each seeing the ones before it, or all at once (MariaDB's
+ * SIMULTANEOUS_ASSIGNMENT): no column is read after it was assigned. FORCE INDEX: the server prefers a scan in a small table, and a scan
+ * would lock every row that it passes.
  */
 export class MysqlSql {
   private readonly name: string
@@ -78,7 +78,7 @@ WHERE ${this.among(rows)} AND ${expiresAt} > ? ${limit(rows)} FOR UPDATE`,
     return this.insertion(records, now, { sql: `${id} = ${this.name}.${id}`, bindings: [] })
   }
 
-  /** `tellRevision` makes the new revision of the row, if it was there, the insertId of the answer. */
+  /** `tellRevision` makes the new revision of the row, if it existed, the insertId of the response. */
   put(records: readonly RecordToPut[], now: number, tellRevision: boolean): Sql {
     const { data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = this.columns
     const next = `${revision} + 1`

@@ -7,8 +7,8 @@ import { hasOrdinarySettings, type Outcome, select, selectLocked, textOf, write 
 import { type ExpiryBound, exactly, later, MysqlSql } from './mysql-sql'
 
 /**
- * MariaDB and MySQL. No UPDATE tells here which rows it changed: so each statement is one whose number of affected rows tells enough, or
- * it is followed by a look.
+ * MariaDB and MySQL. Their UPDATE does not tell which rows it changed. So each statement is one whose number of affected rows tells enough,
+ * or it is followed by a SELECT.
  */
 export class MysqlStatements implements SessionStatements {
   private readonly sql: MysqlSql
@@ -37,7 +37,8 @@ export class MysqlStatements implements SessionStatements {
     // An overwritten row always changes, and counts twice.
     if (outcome.affectedRows === records.length) return records.map(() => 1)
     if (tellsRevision) return [outcome.insertId]
-    // Some were there before, but which? Few sessions are put over another, and of these few are written again by who put them.
+    // Some rows existed before, and nothing tells which. Few sessions overwrite another one, and few of these are written again by the same
+    // request.
     if (!db.isTransaction) return records.map(() => UNKNOWN_REVISION)
     const found = await this.glance(db, records)
     return records.map((record) => revisionOf(record, found.get(record.id)))
@@ -123,7 +124,7 @@ export class MysqlStatements implements SessionStatements {
     return (await write(db, this.sql.update(records, now, bound))).affectedRows
   }
 
-  /** What the rows hold now, with a digest in place of the data. */
+  /** The current rows, with a digest in place of the data. */
   private async glance(db: Database, records: readonly { readonly id: string }[]): Promise<Map<string, Glance>> {
     const rows = await select(db, this.sql.glance(records))
     return new Map(
@@ -144,7 +145,7 @@ interface Glance {
 /** Takes an update back. */
 class SomeWereMissed extends Error {}
 
-/** One row's revision comes with the answer, as what LAST_INSERT_ID() is then, which in a transaction is the application's business. */
+/** The revision of one row comes with the response, as LAST_INSERT_ID() is then. In a transaction that value belongs to the application. */
 function mayTellRevision(db: Database, records: readonly unknown[]): boolean {
   return records.length === 1 && !db.isTransaction
 }
@@ -155,7 +156,7 @@ function revisionUnlessDead({ affectedRows, insertId }: Outcome): number | null 
   return affectedRows === 2 ? insertId : null
 }
 
-/** The revision at which the row holds what was put; another process may have changed it since. */
+/** The revision at which the row holds the data that was put. Another process may have changed it since. */
 function revisionOf({ data }: RecordToPut, row: Glance | undefined): number {
   return row?.digest === digestOf(data) ? row.revision : UNKNOWN_REVISION
 }

@@ -4,7 +4,7 @@ import type { Beginning, Preparation, PreparedTransaction, TwoPhase, Wording, Wo
 /** Error numbers of MySQL and MariaDB. */
 const XAER_NOTA = 1397
 const XAER_DUPID = 1440
-/** MariaDB's answer to the commit of a prepared transaction that has written nothing. */
+/** MariaDB's error for the commit of a prepared transaction that has written nothing. */
 const XA_RBROLLBACK = 1402
 
 const LOCK_WAIT_SECONDS = 5
@@ -70,8 +70,8 @@ export const mysqlWork: WorkDialect = {
 }
 
 /**
- * MariaDB, and MySQL before 8.0.29, let nobody else finish what a connection has prepared while it is open, and notice its end late.
- * The server does the waiting between two looks.
+ * As long as a connection is open, MariaDB, and MySQL before 8.0.29, let no other connection finish a transaction that it has prepared.
+ * They notice late that it has closed. The server waits between two looks.
  */
 async function detach(trx: Knex.Transaction, knex: Knex): Promise<() => Promise<void>> {
   const [rows] = await trx.raw<{ id: number }[][]>('SELECT CONNECTION_ID() AS id')

@@ -3,7 +3,7 @@ import { type ConnectionOptions, connect as openTls } from 'node:tls'
 import type { Connection, KnexClient } from '../../knex/knex-client'
 import type { EndRequest, StatementEnding } from '../../knex/statement-ending'
 
-/** The driver's client, as far as it is needed to tell its server to end what it does: what the driver's own `cancel` uses. */
+/** The driver's client, as far as it is needed to end a statement on its server. The driver's own `cancel` uses the same members. */
 interface CancellableConnection extends Connection {
   readonly processID?: number | null
   readonly secretKey?: number | null
@@ -17,7 +17,7 @@ interface CancellableConnection extends Connection {
   }
 }
 
-/** Codes of the protocol: a message without a type, whose second word tells what it asks for. */
+/** Codes of the protocol: the second word of a message without a type says what the message is. */
 const CANCEL = 80_877_102
 const ASK_FOR_TLS = 80_877_103
 const TLS_ACCEPTED = 'S'.charCodeAt(0)
@@ -29,7 +29,7 @@ export const cancelRequests: Omit<StatementEnding, 'isLost'> = {
   cut: (connection) => void (connection as CancellableConnection).connection?.stream?.destroy?.()
 }
 
-/** Undefined for a connection that has more than one statement under way, or whose server cannot be told. */
+/** Undefined for a connection that has more than one statement in flight, or whose server cannot be told. */
 function cancel(given: Connection): EndRequest | undefined {
   const connection = given as CancellableConnection
   const { processID, secretKey, pipeline } = connection
@@ -91,7 +91,7 @@ function askForTls(
   plain.write(message(ASK_FOR_TLS))
 }
 
-/** Where this very connection goes to: a name may by now stand for another server. */
+/** The address of this very connection. Its host name may stand for another server by now. */
 function addressOf({ connection, host, port }: CancellableConnection): { host: string; port: number } | { path: string } | undefined {
   const { remoteAddress, remotePort } = connection?.stream ?? {}
   if (remoteAddress !== undefined && remotePort !== undefined) return { host: remoteAddress, port: remotePort }

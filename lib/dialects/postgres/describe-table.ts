@@ -2,9 +2,9 @@ import type { FoundTable, Holding } from '../found-table'
 import type { TableDefinition } from '../table-definition'
 
 /**
- * The connection's encoding, then what has the name, then one row for each of its columns. to_regclass follows the search_path as the
- * statements do, and is null, not an error, for what is not there. A domain is what it is a domain of. Everything comes as text. Types are
- * quoted where quote_all_identifiers is on.
+ * Selects the connection's encoding, then whatever has the name, then one row for each of its columns. to_regclass follows the search_path
+ * as the statements do, and is null for a name that does not exist. A domain counts as its base type. All values come as text. Types are
+ * quoted if quote_all_identifiers is on.
  */
 export const DESCRIBE = `SELECT current_setting('client_encoding'), c.relkind::text,
     CASE WHEN n.nspname <> current_schema() AND pg_catalog.pg_my_temp_schema() <> n.oid THEN n.nspname::text END,
@@ -24,7 +24,7 @@ export const DESCRIBE = `SELECT current_setting('client_encoding'), c.relkind::t
   LEFT JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid
   ORDER BY a.attnum`
 
-/** What is not among them is a table, or one in partitions. */
+/** Any other kind is a table, or a partitioned table. */
 const INSTEAD: Readonly<Record<string, string>> = {
   v: 'a view',
   m: 'a materialized view',

@@ -37,11 +37,11 @@ const NO_COMPRESSION = new Set(['0A000', '42601'])
 const DENIED = new Set(['42501'])
 /** too_many_connections, invalid_catalog_name (dropped, perhaps being recreated), the time-outs that end a session within a transaction. */
 const UNREACHABLE = new Set(['53300', '3D000', '25P03', '25P04'])
-/** Classes of errors of the connection: connection_exception, and of operator_intervention what ends a session. */
+/** Classes of errors of the connection: connection_exception, and those of operator_intervention that end a session. */
 const UNREACHABLE_CLASS = /^(08|57P)/
 /** After either the server ends the connection. In other languages the words differ, and the class of the code has to tell. */
 const ENDING = new Set(['FATAL', 'PANIC'])
-/** Classes that are fatal when a session begins, and then mean that it was asked for wrongly: as whom, and with which settings. */
+/** Classes that are fatal when a session begins. Then the user or the settings of the connection are wrong. */
 const REFUSED_CLASS = /^(22|28|42)/
 const TOO_LARGE = new Set(['54000', '53200'])
 /** invalid_sql_statement_name, duplicate_prepared_statement: the next statement came to another connection of the server. */

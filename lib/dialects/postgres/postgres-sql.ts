@@ -32,8 +32,8 @@ export interface SessionSql {
 }
 
 /**
- * Columns of the rows `w` that a statement is given, with their types in the database. The large one last: the driver's buffer grows by
- * copying what it holds.
+ * The columns of the rows `w` that a statement is given, with their types in the database. The large column is last: the driver's buffer
+ * grows by copying its content.
  */
 type GivenColumns = readonly (readonly [name: string, type: string])[]
 
@@ -62,7 +62,7 @@ const NOW = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
  * sub-query they are made before the first row is found, at half the cost of a common table expression.
  */
 const NO_WAITING_FOR_THE_DISK = "set_config('synchronous_commit', 'off', true)"
-/** Milliseconds, of which 0 is no limit. */
+/** Milliseconds. 0 means no limit. */
 const LOCK_WAIT = "set_config('lock_timeout', ?, true)"
 
 /** What differs between PostgreSQL and its relatives. */
@@ -87,7 +87,7 @@ export function sessionSql(
   const lockWait = boundsLockWaits ? [LOCK_WAIT] : []
   const settingUp = (keyword: 'WHERE' | 'AND', settings: readonly string[]) =>
     settings.length === 0 ? '' : ` ${keyword} (SELECT ${settings.join(' || ')}) IS NOT NULL`
-  // Nobody needs the last touch of a server that crashed, and waiting for the disk is most of what a touch costs.
+  // The last touch before a server crashed is needed by nobody, and waiting for the disk is most of the cost of a touch.
   const ofTouch = durability === 'all' ? lockWait : [NO_WAITING_FOR_THE_DISK, ...lockWait]
   const ofSet = durability === 'none' ? [NO_WAITING_FOR_THE_DISK, ...lockWait] : lockWait
   const rowStatement = (columns: GivenColumns, sql: (rows: string) => string): RowStatement => ({

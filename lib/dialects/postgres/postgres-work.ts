@@ -37,14 +37,14 @@ export const postgresWork: WorkDialect = {
   twoPhase,
   wording({ isolation, readOnly }: Beginning): Wording | undefined {
     if (isolation === undefined && !readOnly) return undefined
-    // What others call a snapshot is this level here.
+    // The level that other databases call snapshot.
     const level = isolation === 'snapshot' ? 'repeatable read' : isolation
     const modes = [level ? `ISOLATION LEVEL ${level.toUpperCase()}` : '', readOnly ? 'READ ONLY' : ''].filter(Boolean)
     return { begin: [`BEGIN TRANSACTION ${modes.join(' ')}`], commit: ['COMMIT'], rollback: ['ROLLBACK'] }
   },
   dropAll: (knex) =>
     knex.transaction(async (trx) => {
-      // Without it a transaction that somebody forgot to end makes this wait for ever.
+      // Without it, a transaction that was never ended would make this wait for ever.
       await trx.raw(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`)
       const { rows } = await trx.raw<{ rows: { kind: string; name: string }[] }>(
         `SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, relname AS name

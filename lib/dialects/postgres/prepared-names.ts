@@ -2,7 +2,10 @@ import { getOrMake } from '../../runtime/get-or-make'
 import { driverCode } from '../dialect'
 import type { PgConnection, Statement } from './prepared-query'
 
-/** invalid_sql_statement_name, duplicate_prepared_statement, and feature_not_supported: what was prepared would answer other columns now. */
+/**
+ * invalid_sql_statement_name, duplicate_prepared_statement, and feature_not_supported: the prepared statement would return other columns
+ * now.
+ */
 const UNPREPARED = new Set(['26000', '42P05', '0A000'])
 /** How often everything is prepared anew on one connection, under other names. */
 const MOST_GENERATIONS = 8
@@ -10,9 +13,9 @@ const MOST_GENERATIONS = 8
 const ofConnection = new WeakMap<PgConnection, PreparedNames>()
 
 /**
- * The names under which statements are prepared on one connection. The driver believes that what it has once prepared stays prepared. Where
- * the server does not know it any more (DISCARD ALL, DEALLOCATE ALL, a pooler that has changed the server's connection), another name makes
- * the driver prepare the statement anew.
+ * The names under which statements are prepared on one connection. The driver believes that a statement stays prepared. If the server has
+ * forgotten it (DISCARD ALL, DEALLOCATE ALL, a pooler that has changed the server's connection), another name makes the driver prepare the
+ * statement anew.
  */
 export class PreparedNames {
   private generation = 0
@@ -32,9 +35,9 @@ export class PreparedNames {
   }
 
   /**
-   * After a statement of that name failed: true if the name was the reason and another one, or none, is used from now on. The names of a
-   * connection are bounded, on the server and in the driver. Where they are used up and a pooler stands between, false: the application has
-   * to be told that prepared statements do not last there.
+   * Called after a statement of that name failed. Returns true if the name was the reason; another name, or none, is used from now on. The
+   * names of a connection are limited, on the server and in the driver. If they are used up behind a pooler, it returns false: the
+   * application has to be told that prepared statements do not last there.
    */
   async renew(name: string, statement: Statement, error: unknown): Promise<boolean> {
     if (!UNPREPARED.has(driverCode(error) ?? '')) return false

@@ -10,7 +10,7 @@ export interface Statement {
 /** A value of a statement: a text, or bytes in the server's binary form. */
 export type Binding = string | Buffer | null
 
-/** The answer to a statement: the columns of each row as texts, and how many rows it hit. */
+/** The response to a statement: the columns of each row as texts, and how many rows it changed. */
 export interface Answer {
   readonly rows: (string | null)[][]
   readonly rowCount: number
@@ -24,7 +24,7 @@ interface Wire {
   readonly stream: { cork?(): void; uncork?(): void }
   /** Names and texts of the statements that the server has prepared. */
   readonly parsedStatements: Record<string, string | undefined>
-  /** The same for the statements that were sent and not answered. Older versions have none. */
+  /** The statements that were sent and have no response yet. Older versions have none. */
   readonly submittedNamedStatements?: Record<string, string | undefined>
   parse(statement: { name: string; text: string }): void
   bind(statement: { statement: string; values: readonly Binding[] }): void
@@ -35,18 +35,18 @@ interface Wire {
 /** The driver's client, which Knex calls a connection. */
 export interface PgConnection extends Connection {
   readonly connection: Wire
-  /** Of the process of the server that answers, or what a pooler gives in its place. */
+  /** The process of the server, or the number that a pooler gives in its place. */
   readonly processID?: number | null
   query(query: PreparedQuery, callback: Answered): unknown
   query(query: { text: string }, answered: (error: unknown, answer?: { rows: Record<string, string>[] }) => void): unknown
 }
 
 /**
- * One run of a statement: what the driver calls a submittable. The driver calls `submit` when the connection is free, and the `handle…`
- * methods as the server answers.
+ * One run of a statement, which the driver calls a submittable. The driver calls `submit` when the connection is free, and the `handle…`
+ * methods when the server responds.
  *
- * Its own properties are a query config of the driver's, with two that the driver does not know. So a copy, which a tool that traces the
- * driver may pass on instead, is the same statement, which the driver then runs by a query of its own.
+ * Its own properties are a query config of the driver, with two that the driver does not know. So a copy, which a tracing tool may pass on
+ * instead, is the same statement, and the driver runs it by a query of its own.
  */
 export class PreparedQuery {
   readonly text: string

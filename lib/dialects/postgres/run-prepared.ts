@@ -8,11 +8,11 @@ import { type Answer, type Binding, type PgConnection, PreparedQuery, type State
 export const AS_TEXT = { getTypeParser: () => (value: string) => value }
 
 /**
- * Runs a prepared statement. If the server does not know any more what was prepared, prepares it anew and runs it once more.
+ * Runs a prepared statement. If the server has forgotten it, prepares it anew and runs it once more.
  *
- * In a transaction nothing is prepared by name: there a statement that fails makes the server refuse all others.
+ * In a transaction no statement is prepared by name: there, a statement that fails makes the server refuse all others.
  *
- * @param mayShare true for what waits for no lock: see `Database.use`
+ * @param mayShare true for a statement that waits for no lock: see `Database.use`
  */
 export function runPrepared(db: Database, statement: Statement, bindings: readonly Binding[], mayShare = false): Promise<Answer> {
   const { sql } = statement
@@ -29,8 +29,9 @@ export function runPrepared(db: Database, statement: Statement, bindings: readon
 }
 
 /**
- * On the driver itself, as pg-cursor does, at half the cost of Knex's own way: the server does not describe columns that we know, and
- * nothing is copied or converted. If the driver is not as it is known here, or if somebody listens to Knex's events, Knex runs the statement.
+ * Runs the statement on the driver itself, as pg-cursor does, at half the cost of Knex's way: the server does not describe columns that we
+ * know, and nothing is copied or converted. If the driver is of an unknown kind, or if something listens to Knex's events, Knex runs the
+ * statement.
  */
 function run(db: Database, statement: Statement, bindings: readonly Binding[], connection: Connection): Promise<Answer> {
   const isDirect = speaksDirectly(connection) && !db.isListenedTo
@@ -61,8 +62,8 @@ function send(statement: Statement, bindings: readonly Binding[], connection: Pg
 }
 
 /**
- * Not where the application has switched on that the driver pipelines: there it takes no queries but its own. Nor before version 8.2, which
- * writes all messages into one buffer and may overwrite those that are not sent yet.
+ * False if the application has switched on pipelining in the driver, which then takes only its own queries. False before version 8.2, which
+ * writes all messages into one buffer and may overwrite messages that are not sent yet.
  */
 function speaksDirectly(connection: Connection): connection is PgConnection {
   const { connection: wire, pipeline } = connection as Partial<PgConnection>

@@ -34,7 +34,9 @@ export class BusyTimeout {
     }
   }
 
-  /** The same until the promise of `work` is settled, on a connection that nobody else uses. `work` is given the timeout, in milliseconds. */
+  /**
+   * The same until the promise of `work` is settled, on a connection that no other code uses. `work` is given the timeout, in milliseconds.
+   */
   async withoutUntil<T>(work: (ms: number) => Promise<T>): Promise<T> {
     const ms = this.read.get() as unknown as number
     this.connection.exec('PRAGMA busy_timeout=0')
@@ -55,7 +57,7 @@ export class BusyTimeout {
     })
   }
 
-  /** An attached file has a journal mode of its own; a database without a file is nobody else's. */
+  /** An attached file has a journal mode of its own. A database without a file belongs to this connection alone. */
   private readsWithoutLock(): boolean {
     const databases = prepared(this.connection, 'PRAGMA database_list').all()
     return databases.every(([, name, file]) => file === '' || file === null || this.journalMode(String(name)) === 'wal')

@@ -1,8 +1,8 @@
 import type { FoundTable, Holding } from '../found-table'
 
 /**
- * One row for each column of what has the name: in the schema that is given, or where a statement would find it without one, first among
- * the temporary tables, then in the main database, then in those that are attached.
+ * Selects one row for each column of whatever has the name: in the given schema, or where a statement would find it without one: among the
+ * temporary tables, then in the main database, then in the attached ones.
  */
 export const DESCRIBE = `WITH given AS (SELECT ? AS id, ? AS name),
   t AS (SELECT l.schema, l.name, CASE WHEN l.wr AND l.type = 'table' THEN 'without rowid' ELSE l.type END AS type FROM given, pragma_table_list(given.name) AS l
@@ -15,7 +15,7 @@ export const DESCRIBE = `WITH given AS (SELECT ? AS id, ? AS name),
         AND (SELECT group_concat(k.name, x'00') FROM pragma_index_info(i.name, t.schema) AS k) = given.id COLLATE NOCASE) AS has_unique_id
   FROM t, pragma_table_info(t.name, t.schema) AS c`
 
-/** What is not among them is a table. */
+/** Any other kind is a table. */
 const INSTEAD: Readonly<Record<string, string>> = {
   view: 'a view',
   virtual: 'a virtual table',
@@ -40,7 +40,7 @@ export function foundTable(rows: readonly (readonly unknown[])[]): FoundTable | 
   return { columns, hasUniqueId: Number(hasUniqueId) === 1, instead: INSTEAD[String(kind)] }
 }
 
-/** By the rules of affinity, in their order. No length is ever enforced, and a column without a type keeps what it is given. */
+/** By the rules of affinity, in their order. SQLite enforces no length, and a column without a type keeps any value. */
 function holdingOf(type: string): Holding {
   const bits = 64
   const characters = Number.POSITIVE_INFINITY

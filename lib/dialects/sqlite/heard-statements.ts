@@ -2,7 +2,7 @@ import type { Database } from '../../knex/database'
 import { StatementEvents, tellOfControl } from '../../knex/statement-events'
 import type { DirectConnection } from './direct-connection'
 
-/** Runs a statement in the form that Knex gives it, for those who listen to Knex's events. Its rows come as they do elsewhere here. */
+/** Runs a statement in the form that Knex gives it, for listeners of Knex's events. Its rows have the same form as elsewhere here. */
 export function runHeard(db: Database, connection: DirectConnection, sql: string, bindings: readonly unknown[]): unknown[][] {
   const events = new StatementEvents(db.client, connection, { sql, bindings })
   let columns: string[] | undefined

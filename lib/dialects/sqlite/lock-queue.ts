@@ -7,7 +7,7 @@ import { driverCode } from '../dialect'
 /** Milliseconds between two tries. Most locks are held for a moment only; after the last pause it stays at that. */
 const PAUSES_MS = [1, 2, 5, 10, 15, 20]
 
-/** True for what a lock caused that another connection holds. */
+/** True for an error that the lock of another connection caused. */
 export function isLockError(error: unknown): boolean {
   return /^SQLITE_(BUSY|LOCKED)/.test(driverCode(error) ?? '')
 }
@@ -33,8 +33,8 @@ export class LockQueue {
   /**
    * Tries until it succeeds, fails for another reason, or the time of a statement is over.
    *
-   * @param attempt given the moment when its time is over, as `monotonicNow()` has it
-   * @param firstFailure what a first try failed with, if there was one
+   * @param attempt is given the moment at which its time is over, by `monotonicNow()`
+   * @param firstFailure the error of a first try, if there was one
    */
   async run<T>(db: Database, attempt: (until: number) => Promise<T>, firstFailure?: unknown): Promise<T> {
     let failure = firstFailure
@@ -51,7 +51,7 @@ export class LockQueue {
         try {
           return await attempt(until)
         } catch (error) {
-          // Nobody waits for it any more, and the lock is why.
+          // Nothing waits for it any more, and the lock is the reason.
           if (error instanceof TimeoutError) throw tooLate('statement')
           if (!isLockError(error)) throw error
           failure = error

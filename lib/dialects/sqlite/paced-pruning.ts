@@ -11,10 +11,10 @@ import { GIVEN, hourAt, NOW } from './sqlite-time'
 const LEFT_MS = 1000
 
 /**
- * Deletes rows that ended, by statements that take little time each, and between which other calls run.
+ * Deletes the rows of sessions that have ended, by statements that take little time each. Other calls run between them.
  *
- * All rows of the hours that are over have ended, and the index finds them. Of the rows that end within this hour a part has ended. Those
- * are searched in parts, because a statement that looks for them among all of that hour could take seconds.
+ * All rows of the hours that are over have ended, and the index finds them. Of the rows that end within this hour, some have ended. They
+ * are searched in parts, because a statement that looks for them among all rows of the hour could take seconds.
  */
 export class PacedPruning {
   private readonly deleteOfPastHours: string

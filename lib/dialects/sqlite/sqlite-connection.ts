@@ -97,10 +97,10 @@ export async function runScript(db: Database, statements: readonly string[]): Pr
   })
 }
 
-/** What is to be done on a connection, synchronously. */
+/** The synchronous work on a connection. */
 interface Work<T> {
   readonly intent: 'read' | 'write'
-  /** True where all of it or nothing is to be done, or where one transaction is cheaper than many. */
+  /** True if all of it has to be done or nothing, or if one transaction is cheaper than many. */
   readonly isAtomic: boolean
   readonly run: (connection: DirectConnection) => T
   /** The same inside a transaction of the application, if that is done otherwise. */
@@ -118,15 +118,15 @@ const TAKE_READ_LOCK = 'SELECT 1 FROM sqlite_master LIMIT 1'
 /** The connection that each pool gave last. */
 const lastOf = new WeakMap<ConnectionPool, DirectConnection>()
 
-/** What waits for locks, of each pool. Reads and writes need different locks, and do not wait for each other. */
+/** The work that waits for locks, for each pool. Reads and writes need different locks, and do not wait for each other. */
 const queuesOf = new WeakMap<ConnectionPool, { readonly read: LockQueue; readonly write: LockQueue }>()
 
 /**
- * Does the work on the connection of Knex's pool: at once where it lies idle there, because the work is over before anybody else could take
- * it, and waiting for the pool would cost several times what a statement does.
+ * Does the work on the connection of Knex's pool. If the connection is idle, the work is done at once: it is over before other code could
+ * take the connection, and waiting for the pool would cost several times as much as a statement.
  *
- * Where another connection holds a lock, the work is tried again until the time of a statement is over. The connection goes back to the pool
- * between two tries. In a transaction of the application it is not tried again, and waits as long as the application has set.
+ * If another connection holds a lock, the work is tried again until the time of a statement is over. The connection goes back to the pool
+ * between two tries. In a transaction of the application, the work is not tried again, and waits as long as the application has set.
  */
 function onConnection<T>(db: Database, work: Work<T>): Soon<T> {
   const { pool } = db.client
@@ -172,8 +172,8 @@ function perform<T>(db: Database, connection: DirectConnection, { intent, isAtom
 }
 
 /**
- * The same in a transaction that takes the lock first, on a connection that nobody else uses. Outside WAL mode readers may keep it from
- * committing: it waits with the lock in its hands, so that no new readers come and it is not passed over again and again.
+ * The same in a transaction that takes the lock first, on a connection that no other code uses. Outside WAL mode, readers may keep it from
+ * committing. It waits with the lock in hand, so that no new readers come and it is not passed over again and again.
  */
 async function performHolding<T>(db: Database, connection: DirectConnection, work: Work<T>, until: number): Promise<T> {
   if (connection.inTransaction) return perform(db, connection, work)

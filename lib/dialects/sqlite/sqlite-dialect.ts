@@ -115,7 +115,7 @@ export class SqliteDialect implements Dialect {
   }
 }
 
-/** Named after what the column means, not after its name: then two tables never want the same index name. */
+/** Named after the meaning of the column, not after its name: then two tables never want the same index name. */
 function indexName({ tableName }: TableDefinition, key: IndexedColumn): string {
   return `${tableName}_${DEFAULT_COLUMNS[key]}_index`
 }

@@ -6,11 +6,11 @@ import type { DirectConnection } from './direct-connection'
 import { isLockError, pauseAfter } from './lock-queue'
 
 /**
- * SQLite. Its transactions are serializable, so whatever isolation is asked for is given.
+ * SQLite. Its transactions are serializable, so every isolation level is satisfied.
  *
- * A unit whose first statement writes takes the lock with BEGIN, and waits for it there without stopping the process. A driver that waits in
- * a statement stops the very thread that would give the lock back. One that reads first takes the lock when it first writes, as plain Knex does:
- * it must not keep others from writing until then.
+ * A unit whose first statement writes takes the lock with BEGIN, and waits for it there without stopping the process. A driver that waits
+ * in a statement would stop the very thread that gives the lock back. A unit that reads first takes the lock with its first write, as plain
+ * Knex does, so that it does not keep other units from writing until then.
  */
 export const sqliteWork: WorkDialect = {
   name: 'SQLite',
