@@ -43,8 +43,8 @@ const RULES: readonly RuleSpec[] = [
       'imports lead down: store, assemble, sessions or schema, batching, table, options, dialects, knex, and record and the like below all',
     rule: importsLeadDown,
     faulty: {
-      'a leaf and its caller': { 'dialects/detect.ts': "import type { A } from '../table/columns'", 'table/columns.ts': '' },
-      'the ground floor and a room above': { 'record/codec.ts': "import '../dialects/detect'", 'dialects/detect.ts': '' },
+      'a leaf and its caller': { 'dialects/drivers.ts': "import type { A } from '../table/columns'", 'table/columns.ts': '' },
+      'the ground floor and a room above': { 'record/codec.ts': "import '../dialects/drivers'", 'dialects/drivers.ts': '' },
       'two rooms on one floor': { 'sessions/health.ts': "import '../schema/registry'", 'schema/registry.ts': '' },
       'the core and a subpath': { 'store.ts': "import './testing'", 'testing/index.ts': '' },
       'the core and the index': { 'assemble.ts': "import '.'", 'index.ts': '' },
@@ -54,9 +54,9 @@ const RULES: readonly RuleSpec[] = [
       'index.ts': "export { Store } from './store'",
       'store.ts': "import './assemble'",
       'assemble.ts': "import './schema/registry'",
-      'schema/registry.ts': "import '../dialects/detect'; import './create'",
+      'schema/registry.ts': "import '../dialects/drivers'; import './create'",
       'schema/create.ts': '',
-      'dialects/detect.ts': "import '../errors'",
+      'dialects/drivers.ts': "import '../errors'",
       'errors.ts': "import './observe/debug'",
       'observe/debug.ts': '',
       'unit-of-work/index.ts': "import '..'"
@@ -79,7 +79,7 @@ const RULES: readonly RuleSpec[] = [
     sound: {
       'store.ts': '/** Runs on PostgreSQL. */ function upgrade() {} // not on mysql',
       'dialects/sqlite/dialect.ts': "const name = 'sqlite'",
-      'dialects/detect-work.ts': "const name = 'mysql'"
+      'dialects/mysql/work.ts': "const name = 'mysql'"
     }
   },
   {
@@ -92,7 +92,7 @@ const RULES: readonly RuleSpec[] = [
       setTimeout: { 'store.ts': 'setTimeout(f, 5)' },
       'setInterval of an alias': { 'store.ts': 'globalThis.setInterval(f, 5)' },
       'node:timers': { 'table/columns.ts': "import * as t from 'node:timers/promises'" },
-      'AbortSignal.timeout': { 'dialects/detect.ts': 'AbortSignal.timeout(5)' }
+      'AbortSignal.timeout': { 'dialects/drivers.ts': 'AbortSignal.timeout(5)' }
     },
     sound: {
       'runtime/natives.ts': 'setTimeout(f, 5)',

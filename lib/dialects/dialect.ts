@@ -111,14 +111,17 @@ export interface Dialect {
   readonly createsInTransaction: boolean
   /** Drops the table if it exists. */
   drop(db: Database, table: TableDefinition): Promise<void>
+  /** Returns the statements on the table. */
   statements(table: TableDefinition): SessionStatements
   /** How a statement is ended on the server. Undefined if the database is in this process: there is no server to tell. */
   readonly ending?: StatementEnding
+  /** Returns the meaning of a driver's error, by its code. */
   diagnose(error: unknown): Diagnosis
   /** The meaning of the driver's errors, and what to do about them. */
   readonly explanations: Explanations
   /** The statement that lets a user make the table. */
   grantCreate(table: TableDefinition): string
+  /** Asks the server for the user's name and the privileges on the table that it lacks, after an error of the diagnosis `denied`. */
   privileges(db: Database, table: TableDefinition, error: unknown): Promise<Privileges>
   /** Whether a table can be left out of the write-ahead log. */
   readonly supportsUnlogged: boolean

@@ -1,7 +1,7 @@
 import type { SessionData } from 'express-session'
 import type { Knex } from 'knex'
-import { detectDialect, isKnex } from '../dialects/detect'
 import type { Dialect, Durability } from '../dialects/dialect'
+import { detectDialect, isKnex } from '../dialects/drivers'
 import type { TableDefinition } from '../dialects/table-definition'
 import { Hidden, InvalidOptionError, OptionFunctionError } from '../errors'
 import { debug } from '../observe/debug'

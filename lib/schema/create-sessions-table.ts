@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
-import { detectDialect } from '../dialects/detect'
 import { type Dialect, driverOf } from '../dialects/dialect'
+import { detectDialect } from '../dialects/drivers'
 import { LAYOUT_VERSION } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
 import { InvalidOptionError } from '../errors'

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { detectWorkDialect } from '../dialects/detect-work'
+import { detectWorkDialect } from '../dialects/drivers'
 
 /**
  * Drops every table and view of the database or schema that this Knex uses, and makes them anew by `create`. For tests of work that cannot

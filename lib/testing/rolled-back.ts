@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { detectWorkDialect } from '../dialects/detect-work'
+import { detectWorkDialect } from '../dialects/drivers'
 import { SessionStoreError } from '../errors'
 import { clientOf, type KnexContainer } from '../knex/knex-client'
 import { placedKnex } from '../unit-of-work/placed-knex'

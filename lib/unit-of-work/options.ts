@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { detectWorkDialect } from '../dialects/detect-work'
+import { detectWorkDialect } from '../dialects/drivers'
 import type { Isolation, WorkDialect } from '../dialects/work-dialect'
 import { InvalidOptionError } from '../errors'
 import { refuseUnknown } from '../unknown-option'

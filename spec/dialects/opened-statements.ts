@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import { CockroachDialect } from '../../lib/dialects/cockroach/cockroach-dialect'
-import { detectDialect } from '../../lib/dialects/detect'
 import type { Dialect, SessionStatements } from '../../lib/dialects/dialect'
+import { detectDialect } from '../../lib/dialects/drivers'
 import { PostgresDialect } from '../../lib/dialects/postgres/postgres-dialect'
 import { type ColumnNames, DEFAULT_COLUMNS, LAYOUT_VERSION, type TableDefinition } from '../../lib/dialects/table-definition'
 import { Database } from '../../lib/knex/database'

@@ -29,7 +29,7 @@ describe('the options of unitOfWork', () => {
   it('what is no Knex, or one of another database, is refused', () => {
     expect(() => unitOfWork({} as never)).toThrow(InvalidOptionError)
     expect(() => unitOfWork(undefined as never)).toThrow('knex must be a Knex instance or a transaction, got undefined')
-    const mssql = Object.assign(() => undefined, { client: { driverName: 'mssql' } })
+    const mssql = Object.assign(() => undefined, { client: { driverName: 'mssql', raw: () => undefined } })
     expect(() => unitOfWork(mssql as never)).toThrow(UnsupportedDatabaseError)
   })
 

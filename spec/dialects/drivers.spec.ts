@@ -1,7 +1,7 @@
 import createKnex from 'knex'
 import { describe, expect, it } from 'vitest'
 import { KnexSessionStore, UnsupportedDatabaseError } from '../../lib'
-import { detectDialect } from '../../lib/dialects/detect'
+import { detectDialect } from '../../lib/dialects/drivers'
 
 const OPTIONS = { prepare: true, durability: 'all' } as const
 
