@@ -39,19 +39,19 @@ export class ReadOnlyDatabaseError extends DatabaseError {
 }
 
 /**
- * Why the database gave a statement up: for others (deadlock, serialization failure, busy), because another transaction holds a lock on its
- * row, or because something there ends statements (a limit of time, an administrator).
+ * Why the database did not carry out a statement. `'conflict'`: a deadlock, a serialization failure, a busy database. `'locked'`: another
+ * transaction holds a lock on the row. `'ended'`: a time limit of the server or an administrator ended it.
  */
 export type TransientReason = 'conflict' | 'locked' | 'ended'
 
 const GIVEN_UP: Readonly<Record<TransientReason, string>> = {
-  conflict: 'the database gave the statement up for others again and again',
-  locked: 'another transaction holds a lock on the row for longer than the database lets a statement wait',
+  conflict: 'the database rolled the statement back again and again because of conflicts with other transactions',
+  locked: 'another transaction holds a lock on the row for longer than a statement may wait',
   ended:
-    'the server ended the statement twice: by a limit of time that is set there (statement_timeout, max_statement_time or the like; raise it for the user of the Knex, or see what makes the statements slow), or told by somebody'
+    'the server ended the statement twice: by a limit of time that is set there (statement_timeout, max_statement_time or the like; raise it for the user of the Knex, or find out what makes the statements slow), or because it was told to'
 }
 
-/** The database gave up the statement. It was tried again before you see this. */
+/** The database did not carry the statement out, because of other transactions or a limit of time. It was tried again before. */
 export class TransientDatabaseError extends DatabaseError {
   override readonly code: string = 'ERR_SESSION_DATABASE_BUSY'
 
@@ -106,7 +106,7 @@ const OUTCOMES: Readonly<Record<TimeoutOutcome, string>> = {
 }
 
 const CONNECTING =
-  '. The connection was still being made: see whether the server runs, whether host and port in the connection of the Knex configuration are its own, and whether a firewall is between'
+  '. The connection was still being made: check whether the server runs, whether host and port in the connection of the Knex configuration are right, and whether a firewall is between'
 
 /** No answer within `timeoutMs`. The statement has been ended on the server, or the error says that this is not known. */
 export class TimeoutError extends SessionStoreError {
@@ -123,7 +123,7 @@ export class TimeoutError extends SessionStoreError {
   ) {
     const became = WRITES.has(operation) ? OUTCOMES[outcome] : ''
     const why = whileConnecting ? CONNECTING : ''
-    super(`session ${operation} had no answer from the database within ${timeoutMs} ms (option timeoutMs)${became}${why}`)
+    super(`session ${operation} had no response from the database within ${timeoutMs} ms (option timeoutMs)${became}${why}`)
     this.outcome = READS.has(operation) ? 'not-written' : outcome
   }
 }

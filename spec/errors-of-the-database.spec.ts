@@ -6,6 +6,8 @@ import type { SessionData } from 'express-session'
 import createKnex, { type Knex } from 'knex'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { KnexSessionStore, type KnexSessionStoreOptions, type SessionStoreError } from '../lib'
+import { detectDialect } from '../lib/dialects/drivers'
+import { wrapDriverError } from '../lib/dialects/wrap-driver-error'
 import { databaseNamed } from './support/databases'
 import { addressOf } from './support/errors-of-the-database'
 import type { LocalServer } from './support/local-server'
@@ -89,7 +91,7 @@ describe('PostgreSQL tells why it lets nobody in:', () => {
   it('no password', async () => {
     for (const password of [undefined, '']) {
       const { message } = await errorWith({ password })
-      expect(message).toMatch(/asks for a password and none is set; set password in the connection.*The driver says: SASL/)
+      expect(message).toMatch(/asks for a password and none is given; set password in the connection.*The driver says: SASL/)
     }
   })
 
@@ -113,12 +115,12 @@ describe('PostgreSQL tells why it lets nobody in:', () => {
   it('too many connections', async () => {
     const error = await errorWith({ user: 'crowd' })
     expect(error).toMatchObject({ code: 'ERR_SESSION_DATABASE_UNREACHABLE', driverCode: '53300' })
-    expect(error.message).toMatch(/as many connections as are allowed; give each process a smaller pool \(pool.max/)
+    expect(error.message).toMatch(/has reached its limit of connections; give each process a smaller pool \(pool.max/)
   })
 
   it('no SSL, and SSL that nobody vouches for, and SSL required', async () => {
     expect((await errorWith({ ssl: true })).message).toMatch(
-      /speaks no SSL.*remove ssl from the connection.*The driver says: The server does/
+      /does not support SSL; remove ssl from the connection.*The driver says: The server does/
     )
     await admin.raw(
       `COPY (SELECT '') TO PROGRAM 'cd ${folder} && openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=spec -keyout server.key -out server.crt 2>/dev/null && chmod 600 server.key'`
@@ -128,10 +130,10 @@ describe('PostgreSQL tells why it lets nobody in:', () => {
     const untrusted = await errorWith({ ssl: true })
     expect(untrusted).toMatchObject({ driverCode: 'DEPTH_ZERO_SELF_SIGNED_CERT' })
     expect(untrusted.message).toMatch(
-      /signed by nobody whom Node trusts; give its CA.*ssl: \{ ca: .*The driver says: self-signed certificate/
+      /not signed by an authority that Node trusts; give its CA.*ssl: \{ ca: .*The driver says: self-signed certificate/
     )
     const required = await errorWith({})
-    expect(required.message).toMatch(/the server may want SSL; set ssl.*The driver says: no pg_hba.conf entry.*no encryption/)
+    expect(required.message).toMatch(/the server may require SSL: set ssl.*The driver says: no pg_hba.conf entry.*no encryption/)
   })
 })
 
@@ -160,7 +162,7 @@ mysqlAvailable(`MariaDB tells why it lets nobody in${mysql.available ? '' : ` (s
     expect(wrong).toMatchObject({ code: 'ERR_SESSION_DATABASE', driverCode: 'ER_ACCESS_DENIED_ERROR' })
     expect(wrong.message).toMatch(/could not be made: the password is wrong or missing.*The driver says: Access denied for user .*YES\)/)
     expect((await errorWith({ password: undefined })).message).toMatch(
-      /"using password: NO" in what.*none was set.*password: NO\) \(driver code/
+      /driver says "using password: NO", none was given.*password: NO\) \(driver code/
     )
   })
 
@@ -179,7 +181,7 @@ mysqlAvailable(`MariaDB tells why it lets nobody in${mysql.available ? '' : ` (s
       await holder.raw('SELECT 1')
       const error = await errorWith({ database: '' })
       expect(error).toMatchObject({ code: 'ERR_SESSION_DATABASE_UNREACHABLE', driverCode: expect.stringMatching(/ER_/) })
-      expect(error.message).toMatch(/as many connections as are allowed; give each process a smaller pool/)
+      expect(error.message).toMatch(/has reached its limit of connections; give each process a smaller pool/)
     } finally {
       await holder.destroy()
       for (const host of ['localhost', '127.0.0.1']) await admin.raw('GRANT USAGE ON *.* TO ??@? WITH MAX_USER_CONNECTIONS 0', [user, host])
@@ -191,7 +193,7 @@ mysqlAvailable(`MariaDB tells why it lets nobody in${mysql.available ? '' : ` (s
   })
 
   it('no SSL', async () => {
-    expect((await errorWith({ ssl: {} })).message).toMatch(/speaks no SSL.*remove ssl/)
+    expect((await errorWith({ ssl: {} })).message).toMatch(/does not support SSL; remove ssl/)
   })
 })
 
@@ -199,13 +201,13 @@ describe.each(['pg', 'mysql2'])('on the way to the server, %s:', (client) => {
   it('a host that nobody knows', async () => {
     const error = await errorOf({ client, connection: { host: 'no-such-host.invalid', user: 'ada', password: PASSWORD } })
     expect(error).toMatchObject({ code: 'ERR_SESSION_DATABASE_UNREACHABLE', driverCode: expect.stringMatching(/ENOTFOUND|EAI_AGAIN/) })
-    expect(error.message).toMatch(/the host is not known; correct host.*The driver says: getaddrinfo .* no-such-host\.invalid/)
+    expect(error.message).toMatch(/the host name cannot be resolved; correct host.*The driver says: getaddrinfo .* no-such-host\.invalid/)
   })
 
   it('a port where nobody listens', async () => {
     const error = await errorOf({ client, connection: { host: '127.0.0.1', port: 1, user: 'ada', password: PASSWORD } })
     expect(error).toMatchObject({ code: 'ERR_SESSION_DATABASE_UNREACHABLE', driverCode: 'ECONNREFUSED' })
-    expect(error.message).toMatch(/nothing answers at this host and port; see.*The driver says: connect ECONNREFUSED 127\.0\.0\.1:1/)
+    expect(error.message).toMatch(/no server responds at this host and port; check.*The driver says: connect ECONNREFUSED 127\.0\.0\.1:1/)
   })
 
   it('a server that says nothing, by the time of the store and by that of Knex', async () => {
@@ -213,10 +215,12 @@ describe.each(['pg', 'mysql2'])('on the way to the server, %s:', (client) => {
     const connection = { host: '127.0.0.1', port, user: 'ada', password: PASSWORD }
     const slow = await errorOf({ client, connection }, { timeoutMs: 500 })
     expect(slow).toMatchObject({ code: 'ERR_SESSION_TIMEOUT', outcome: 'not-written' })
-    expect(slow.message).toMatch(/within \d+ ms .*The connection was still being made: see whether the server runs, whether host and port/)
+    expect(slow.message).toMatch(
+      /within \d+ ms .*The connection was still being made: check whether the server runs, whether host and port/
+    )
     const byKnex = await errorOf({ client, connection, acquireConnectionTimeout: 300 })
     expect(byKnex).toMatchObject({ code: 'ERR_SESSION_DATABASE_UNREACHABLE' })
-    expect(byKnex.message).toMatch(/acquireConnectionTimeout.*the server does not answer.*host and port/)
+    expect(byKnex.message).toMatch(/acquireConnectionTimeout.*the server does not respond.*host and port/)
   })
 
   it('a Knex that was destroyed, or has no connection', async () => {
@@ -231,14 +235,14 @@ describe.each(['pg', 'mysql2'])('on the way to the server, %s:', (client) => {
   it('a function of the configuration that throws: its text is its own', async () => {
     const connection = () => Promise.reject(new Error(`the vault refused ${PASSWORD}`))
     const { message } = await errorOf({ client, connection })
-    expect(message).toMatch(/could not be made: see whether the Knex itself connects: await knex\.raw/)
+    expect(message).toMatch(/could not be made: check whether the Knex itself connects: await knex\.raw/)
   })
 })
 
 it('PostgreSQL: a server of another kind', async () => {
   const port = await listen((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
   const { message } = await errorOf({ client: 'pg', connection: { host: '127.0.0.1', port, user: 'ada', password: PASSWORD } })
-  expect(message).toMatch(/what answers is no PostgreSQL.*correct host and port/)
+  expect(message).toMatch(/the server there is no PostgreSQL.*correct host and port/)
 })
 
 async function listen(answer: (socket: Socket) => unknown): Promise<number> {
@@ -324,8 +328,17 @@ describe('who may not write is told which privilege, on which table, and the GRA
   })
 })
 
+describe('a connection that broke while a statement was in flight', () => {
+  it('is not taken for a server that is no PostgreSQL', () => {
+    const dialect = detectDialect(createKnex({ client: 'pg' }), { prepare: true, durability: 'sets' })
+    const error = wrapDriverError(dialect, new Error('Connection terminated unexpectedly'), 'set')
+    expect(error).toMatchObject({ code: 'ERR_SESSION_DATABASE_UNREACHABLE' })
+    expect(error.message).toBe('session set failed on postgresql: the database could not be reached or the connection was lost')
+  })
+})
+
 describe('a disk that is full', () => {
-  const FULL = /the disk of the database is full; make room there/
+  const FULL = /the disk of the database is full; free space there/
 
   it.skipIf(!postgres.available)('on PostgreSQL', async () => {
     await using opened = await postgres.open()
@@ -424,7 +437,7 @@ describe('SQLite tells what is wrong with its file:', () => {
     ]
     for (const afterCreate of failing) {
       const { message } = await errorOf({ client: 'better-sqlite3', connection, pool: { min: 0, max: 1, afterCreate } })
-      expect(message).toMatch(/could not be made: see whether the Knex itself connects: await knex\.raw/)
+      expect(message).toMatch(/could not be made: check whether the Knex itself connects: await knex\.raw/)
     }
   })
 

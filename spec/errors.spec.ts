@@ -66,7 +66,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.TransientDatabaseError('set', 'sqlite', 'SQLITE_BUSY'),
     'TransientDatabaseError',
     'ERR_SESSION_DATABASE_BUSY',
-    'session set failed on sqlite: the database gave the statement up for others again and again (driver code SQLITE_BUSY)'
+    'session set failed on sqlite: the database rolled the statement back again and again because of conflicts with other transactions (driver code SQLITE_BUSY)'
   ],
   [
     new lib.DatabaseLockedError('set', 'sqlite', 'SQLITE_BUSY', 3000),
@@ -96,7 +96,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.TimeoutError('get', 500),
     'TimeoutError',
     'ERR_SESSION_TIMEOUT',
-    'session get had no answer from the database within 500 ms (option timeoutMs)'
+    'session get had no response from the database within 500 ms (option timeoutMs)'
   ],
   [
     new lib.UnserializableSessionError('it holds a BigInt, which JSON cannot write'),

@@ -15,13 +15,13 @@ import { type Dialect, driverCode, type Privileges } from './dialect'
 import { displayName, type TableDefinition } from './table-definition'
 
 const NO_CONNECTION =
-  'the Knex pool gave no connection in time (acquireConnectionTimeout of the Knex configuration), although it is not known to be used up: the server does not answer, or the pool does not tell how full it is. See whether the server runs, whether host and port in the connection of the Knex configuration are its own, and whether a firewall is between'
+  'the Knex pool gave no connection in time (acquireConnectionTimeout of the Knex configuration), although it is not known to be used up: the server does not respond, or the pool does not tell how full it is. Check whether the server runs, whether host and port in the connection of the Knex configuration are right, and whether a firewall is between'
 const DESTROYED =
   'the Knex was destroyed (knex.destroy()) and gives no connections any more; destroy it last: stop the server, await store.close(), await knex.destroy(). Where it was done by mistake, knex.initialize() opens it again'
 const NOT_CONFIGURED = 'the Knex was made without a connection; give its configuration one: knex({ client, connection: { … } })'
 const FAILED = 'the connection could not be made'
 const SEE_KNEX =
-  "see whether the Knex itself connects: await knex.raw('SELECT 1'). If not, what it throws says more (the text is left out here where a function of the Knex configuration may have thrown it)"
+  "check whether the Knex itself connects: await knex.raw('SELECT 1'). If not, its error says more (the text is left out here because a function of the Knex configuration may have thrown it)"
 const NOT_PREPARED =
   'prepared statements do not last here, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
 const NEEDED = 'SELECT, INSERT, UPDATE, DELETE'
@@ -114,14 +114,14 @@ function mayBeShown(error: unknown): boolean {
  * text.
  */
 function explained({ explanations }: Dialect, of: 'statement' | 'connection', error: unknown): string | undefined {
-  const byCode = explanations[of]
+  const { byCode, byText } = explanations[of]
   const { errno } = (error ?? {}) as { errno?: unknown }
   const code = driverCode(error) ?? ''
   for (const key of [code, String(errno), code.split('_', 2).join('_')]) {
     if (Object.hasOwn(byCode, key)) return byCode[key]
   }
   const { message } = (error ?? {}) as { message?: unknown }
-  return explanations.byText.find(([text]) => text.test(String(message)))?.[1]
+  return byText.find(([text]) => text.test(String(message)))?.[1]
 }
 
 /** Knex has no code for it, and the application's Knex may be of another copy than ours. */

@@ -166,7 +166,8 @@ describeDatabase('postgres', 'a statement that the database gives up for others'
     await expect(opened.store.set('id', handMade({ user: 'bob' }))).rejects.toMatchObject({
       code: 'ERR_SESSION_DATABASE_BUSY',
       driverCode: '40001',
-      message: 'session set failed on postgresql: the database gave the statement up for others again and again (driver code 40001)'
+      message:
+        'session set failed on postgresql: the database rolled the statement back again and again because of conflicts with other transactions (driver code 40001)'
     })
     expect(userOf(await opened.store.get('id'))).toBe('ada')
   })

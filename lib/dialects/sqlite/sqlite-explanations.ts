@@ -16,24 +16,28 @@ const DISK_FAILS =
 
 export const SQLITE_EXPLANATIONS: Explanations = {
   statement: {
-    SQLITE_NOTADB: NOT_A_DATABASE,
-    SQLITE_CORRUPT: DAMAGED,
-    SQLITE_FULL: `${DISK_FULL}; or PRAGMA max_page_count bounds the file`,
-    SQLITE_CANTOPEN: NOT_OPENED,
-    SQLITE_IOERR: DISK_FAILS
+    byCode: {
+      SQLITE_NOTADB: NOT_A_DATABASE,
+      SQLITE_CORRUPT: DAMAGED,
+      SQLITE_FULL: `${DISK_FULL}; or PRAGMA max_page_count bounds the file`,
+      SQLITE_CANTOPEN: NOT_OPENED,
+      SQLITE_IOERR: DISK_FAILS
+    },
+    byText: [[/unknown database|no such table: .*sqlite_master/, NOT_ATTACHED]]
   },
   connection: {
-    SQLITE_CANTOPEN: NOT_OPENED,
-    SQLITE_NOTADB: NOT_A_DATABASE,
-    SQLITE_IOERR: DISK_FAILS,
-    ERR_DLOPEN_FAILED: REBUILD,
-    MODULE_NOT_FOUND: REBUILD
+    byCode: {
+      SQLITE_CANTOPEN: NOT_OPENED,
+      SQLITE_NOTADB: NOT_A_DATABASE,
+      SQLITE_IOERR: DISK_FAILS,
+      ERR_DLOPEN_FAILED: REBUILD,
+      MODULE_NOT_FOUND: REBUILD
+    },
+    byText: [
+      [/directory does not exist/, NO_FOLDER],
+      [/Could not locate the bindings file/, REBUILD]
+    ]
   },
-  byText: [
-    [/unknown database|no such table: .*sqlite_master/, NOT_ATTACHED],
-    [/directory does not exist/, NO_FOLDER],
-    [/Could not locate the bindings file/, REBUILD]
-  ],
   readOnly:
     'the file or its folder may not be written by this process, or Knex opens it so (the options readonly and mode=ro); change the permissions of both (SQLite writes -wal or -journal beside the file), or the connection of the Knex configuration'
 }
