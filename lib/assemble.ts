@@ -11,9 +11,8 @@ import { type ResolvedOptions, systemClock } from './options/store-options'
 import type { SessionRecords } from './record/session-records'
 import { getOrMake } from './runtime/get-or-make'
 import { poolShareOf } from './runtime/process-registry'
-import type { Soon } from './runtime/soon'
-import { Readiness } from './schema/readiness'
 import { type RegisteredTable, register } from './schema/registry'
+import { TablePresence } from './schema/table-presence'
 import { Pruner } from './table/pruner'
 import { SessionTable } from './table/session-table'
 import { SingleRecords } from './table/single-records'
@@ -71,8 +70,8 @@ export function assemble(options: ResolvedOptions): Parts {
 function build(options: BuildingOptions, entry: RegisteredTable): Parts {
   const { knex, dialect, timeoutMs, pruneIntervalMs, pruneBatchSize } = options
   const db = Database.of(knex, timeoutMs, driverOf(dialect))
-  const readiness = new Readiness(knex, db, dialect, entry, options.createTable)
-  const table = new SessionTable(db, dialect, entry.definition, readiness, options.clock)
+  const presence = new TablePresence(knex, db, dialect, entry, options.createTable)
+  const table = new SessionTable(db, dialect, entry.definition, presence, options.clock)
   const budget = getOrMake(budgetOfClient, knex.client, () => new ConnectionBudget(options.maxConnections, poolShareOf(knex.client)))
   budget.lowerTo(options.maxConnections)
   const lockedRows = getOrMake(lockedRowsOfBudget, budget, () => new LockedRows(budget))
@@ -83,7 +82,7 @@ function build(options: BuildingOptions, entry: RegisteredTable): Parts {
   const order = new WriteOrder(entry.lastWrites)
   // `close()` waits for the round of pruning that is under way.
   const deadlines = new Deadlines(timeoutMs, (operation, waitedMs) => Waits.of(knex.client).explain(operation, dialect.name, waitedMs))
-  const inTime = <T>(statement: () => Soon<T>) => withinTime(budget.use(statement), 'prune', deadlines)
+  const inTime = <T>(statement: () => Promise<T>) => withinTime(budget.use(statement), 'prune', deadlines)
   const prune = (limit: number) => inTime(() => table.prune(limit))
   const pruner =
     pruneIntervalMs === false || db.isTransaction

@@ -1,5 +1,4 @@
 import { type PoolShare, poolShareOf } from '../runtime/process-registry'
-import type { Soon } from '../runtime/soon'
 
 /** Something that waits for a connection of the budget. */
 export interface Waiting {
@@ -60,7 +59,7 @@ export class ConnectionBudget {
   }
 
   /** Runs `work` with one connection of the budget. */
-  async use<T>(work: () => Soon<T>): Promise<T> {
+  async use<T>(work: () => Promise<T>): Promise<T> {
     await new Promise<void>((resolve) => {
       const waiting = { proceed: () => (this.take(waiting) ? resolve() : undefined) }
       waiting.proceed()

@@ -65,9 +65,9 @@ export interface SessionStatements {
    * Deletes rows that ended more than `graceMs` ago by the clock of the database and by that of the store: about `limit`, and at most so
    * many by one statement. Returns how many; fewer than `limit` if no more are left.
    */
-  prune(db: Database, graceMs: number, limit: number, now: number): Soon<number>
+  prune(db: Database, graceMs: number, limit: number, now: number): Promise<number>
   /** Takes or renews the lease `id`, kept as a dead row of the table, for `leaseMs` by the database's clock. False if another holds it. */
-  claim(db: Database, id: string, leaseMs: number): Soon<boolean>
+  claim(db: Database, id: string, leaseMs: number): Promise<boolean>
 }
 
 /** How a table is kept, apart from its layout. */

@@ -51,10 +51,10 @@ export interface Beginning {
   readonly intent?: Intent | undefined
 }
 
-/** `'any'`: not known. */
+/** What the first statement of a transaction does. `'any'`: not known. */
 export type Intent = 'write' | 'any'
 
-/** At least as strict as this, for databases know different ones. */
+/** The minimum isolation of a transaction. A database may give a stricter one. */
 export type Isolation = 'read uncommitted' | 'read committed' | 'repeatable read' | 'snapshot' | 'serializable'
 
 /** Statements that replace those of Knex. The last of each list ends the transaction; the ones before prepare that. */
@@ -62,8 +62,8 @@ export interface Wording {
   readonly begin: readonly string[]
   readonly commit: readonly string[]
   readonly rollback: readonly string[]
-  /** Sends what begins it, where that may wait for others. */
-  readonly beginPatiently?: ((connection: Connection, send: () => Promise<unknown>) => Promise<unknown>) | undefined
+  /** Sends the statement that begins or commits, if that may have to wait for other transactions: without stopping the process. */
+  readonly patiently?: ((connection: Connection, send: () => Promise<unknown>) => Promise<unknown>) | undefined
 }
 
 /** How a transaction is prepared for a two-phase commit. */

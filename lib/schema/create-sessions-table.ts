@@ -7,8 +7,8 @@ import { InvalidOptionError } from '../errors'
 import { Database } from '../knex/database'
 import { resolveTable, TABLE_OPTIONS, type TableOptions } from '../options/table-options'
 import { refuseUnknown } from '../unknown-option'
+import { makeIfMissing } from './make-table'
 import { isOwnTableThere } from './own-table'
-import { prepareTable } from './readiness'
 import { type RegisteredTable, register } from './registry'
 
 /** Options of {@link createSessionsTable} and {@link dropSessionsTable}. */
@@ -56,7 +56,7 @@ export function registerSessionsTable(knex: Knex, options: SessionsTableOptions 
 export async function createSessionsTable(knex: Knex, options: SessionsTableOptions = {}): Promise<void> {
   const { db, dialect, entry, unlogged } = resolve(knex, options)
   try {
-    await prepareTable(db, dialect, entry.definition, { unlogged })
+    await makeIfMissing(db, dialect, entry.definition, { unlogged })
   } catch (error) {
     throw wrapDriverError(dialect, error, 'table creation')
   }

@@ -17,11 +17,13 @@ export const GRACE_MS = 600_000
 /** No session can have it: after the colon, a stored id goes on. */
 const LEASE_ID = 'knex-session-store:prune-lease:'
 
-/** Sees to it that the table exists: before the first statement, and when one finds it missing. */
+/** Knows whether the table is there, and makes it if not. */
 export interface TableKeeper {
-  readonly isReady: boolean
+  readonly isThere: boolean
+  /** Resolves when the table is there. */
   ensure(): Promise<void>
-  heal(): Promise<void>
+  /** The same after a statement found it missing. */
+  makeAgain(): Promise<void>
 }
 
 /** The sessions table: every statement on it starts here, with many rows at a time, in order. Errors of the driver end here. */
@@ -45,7 +47,7 @@ export class SessionTable {
 
   /** Resolves when the table is there. */
   async ready(): Promise<void> {
-    if (!this.keeper.isReady) await this.keeper.ensure()
+    if (!this.keeper.isThere) await this.keeper.ensure()
   }
 
   load(ids: readonly string[], bounds?: StatementBounds): Soon<(SessionRecord | null)[]> {
@@ -91,34 +93,34 @@ export class SessionTable {
   }
 
   /** Live rows in the order of their ids, after the id given. */
-  page(range: ScanRange, after: string, limit: number): Soon<Page<SessionRecord[]>> {
+  async page(range: ScanRange, after: string, limit: number): Promise<Page<SessionRecord[]>> {
     return this.run('scan', 1, () => this.scan.records(range, after, limit), true)
   }
 
   /** The ids of live rows, in the same way. */
-  pageOfIds(range: ScanRange, after: string, limit: number): Soon<Page<string[]>> {
+  async pageOfIds(range: ScanRange, after: string, limit: number): Promise<Page<string[]>> {
     return this.run('scan', 1, () => this.scan.ids(range, after, limit), true)
   }
 
   /** How many rows are alive, in the same way. */
-  count(range: ScanRange, after: string): Soon<Page<number>> {
+  async count(range: ScanRange, after: string): Promise<Page<number>> {
     return this.run('length', 1, () => this.scan.count(range, after), true)
   }
 
   /** For tests: deletes every row, also the rows that keep destroyed sessions dead. */
-  deleteAll(): Soon<void> {
+  async deleteAll(): Promise<void> {
     const { schemaName, tableName } = this.table
     const name = this.dialect.quote(schemaName, tableName)
-    return this.run('reset', 1, () => this.db.run(`DELETE FROM ${name}`).then(() => undefined))
+    await this.run('reset', 1, () => this.db.run(`DELETE FROM ${name}`))
   }
 
   /** Deletes at most `limit` rows that have been dead for the grace. */
-  prune(limit: number): Soon<number> {
+  async prune(limit: number): Promise<number> {
     return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit, this.now()), true)
   }
 
   /** True for the one process that may prune for the next `leaseMs`. */
-  claimPruning(leaseMs: number): Soon<boolean> {
+  async claimPruning(leaseMs: number): Promise<boolean> {
     return this.run('prune', 1, () => this.statements.claim(this.db, LEASE_ID, leaseMs))
   }
 
@@ -149,7 +151,7 @@ export class SessionTable {
   }
 
   private runReady<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean): Soon<T> {
-    if (!this.keeper.isReady) return this.keeper.ensure().then(() => this.attempt(operation, statement, isRepeatable))
+    if (!this.keeper.isThere) return this.keeper.ensure().then(() => this.attempt(operation, statement, isRepeatable))
     return this.attempt(operation, statement, isRepeatable)
   }
 
@@ -168,7 +170,7 @@ export class SessionTable {
     const isMissing = diagnosis === 'table-missing' || diagnosis === 'table-perhaps-missing'
     const mayRepeat = diagnosis === 'unreachable' && isRepeatable && !this.db.isTransaction
     if (!isMissing && !mayRepeat) throw await this.explain(error, operation)
-    if (isMissing) await this.keeper.heal()
+    if (isMissing) await this.keeper.makeAgain()
     try {
       return await statement()
     } catch (secondError) {

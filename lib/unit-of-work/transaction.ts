@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
 import type { Preparation, Wording } from '../dialects/work-dialect'
-import { clientOf, type KnexTransaction } from '../knex/knex-client'
+import { clientOf, type KnexClient, type KnexTransaction } from '../knex/knex-client'
 
 /** A transaction that was begun and has an end to come. */
 export interface OpenTransaction {
@@ -80,21 +80,49 @@ function isReal(transaction: KnexTransaction): boolean {
   return typeof transaction.begin === 'function' && typeof transaction.query === 'function'
 }
 
-function reword(transaction: KnexTransaction, { begin, commit, rollback, beginPatiently }: Wording): void {
+function reword(transaction: KnexTransaction, { begin, commit, rollback, patiently }: Wording): void {
   const client = () => transaction.trxClient
   transaction.begin = async (connection) => {
-    if (beginPatiently === undefined) for (const sql of begin) await transaction.query(connection, sql)
+    if (patiently === undefined) for (const sql of begin) await transaction.query(connection, sql)
     // By the client: a failure would end the transaction, and here it may be tried again.
-    else for (const sql of begin) await beginPatiently(connection, () => client().query(connection, sql))
+    else for (const sql of begin) await patiently(connection, () => client().query(connection, sql))
   }
   transaction.commit = async (connection, value) => {
     for (const sql of commit.slice(0, -1)) await client().query(connection, sql)
-    return transaction.query(connection, commit.at(-1) ?? '', 1, value)
+    const last = commit.at(-1) ?? ''
+    if (patiently === undefined) return transaction.query(connection, last, 1, value)
+    return withQuery(client(), transaction.query.bind(transaction, connection, last, 1, value), async (send) => {
+      try {
+        return await patiently(connection, () => send(last))
+      } catch (error) {
+        await send(rollback.at(-1) ?? '').catch(nothing)
+        throw error
+      }
+    })
   }
   transaction.rollback = async (connection, error) => {
     // These statements fail only if there is nothing left to end.
     for (const sql of rollback.slice(0, -1)) await client().query(connection, sql).catch(nothing)
     return transaction.query(connection, rollback.at(-1) ?? '', 2, error)
+  }
+}
+
+/**
+ * Runs `work`, whose one statement is sent by `query`. That is given what sends a statement past the scope that watches the client: the scope
+ * would take a COMMIT that failed for the end of the transaction, and undo it, but it can be tried again.
+ */
+async function withQuery(
+  client: KnexClient,
+  work: () => Promise<unknown>,
+  query: (send: (sql: string) => Promise<unknown>) => Promise<unknown>
+): Promise<unknown> {
+  const { query: watched } = client
+  const { query: unwatched } = Object.getPrototypeOf(client) as KnexClient
+  client.query = (connection) => query((sql) => unwatched.call(client, connection, sql))
+  try {
+    return await work()
+  } finally {
+    client.query = watched
   }
 }
 

@@ -23,7 +23,7 @@ export interface Output {
 const require = createRequire(import.meta.url)
 const { CockroachDialect } = require('../../dist/dialects/cockroach/cockroach-dialect.js')
 const { Database } = require('../../dist/knex/database.js')
-const { detectDialect } = require('../../dist/dialects/detect.js')
+const { detectDialect } = require('../../dist/dialects/drivers.js')
 
 /** Loads rows in an order of its own, adds one to each, and writes those at the revision that was loaded. */
 export default (async ({ config, table, cockroach, prepare, ids, rounds, process }, go) => {

@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { unitOfWork } from '../../lib/unit-of-work'
 import { describeDatabase } from '../support/databases'
 import { namesIn, openNames, usedConnections } from './names'
@@ -48,6 +48,40 @@ describeDatabase('sqlite', 'units that write in one file at the same time', (dat
     open()
     await Promise.all([first, ...others])
     expect(await namesIn(opened.knex)).toEqual(['first', 'second', 'third'])
+  })
+
+  it.each([
+    ['writes', ['insert']],
+    ['reads, then writes', ['select', 'insert']]
+  ])('commit when a reader has ended, outside WAL mode, without stopping the process: a unit that %s', async (_what, statements) => {
+    await using opened = await openNames(database, { knex: LONG })
+    await opened.knex.raw('PRAGMA journal_mode = delete')
+    const work = unitOfWork(opened.knex)
+    const reader = await opened.knex.transaction()
+    await reader('names').select()
+    const unit = work.run(async () => {
+      for (const statement of statements) {
+        if (statement === 'select') await work.db('names').select()
+        else await work.db('names').insert({ name: 'ada' })
+      }
+    })
+    for (let turn = 0; turn < 50; turn++) await turnOfTheLoop()
+    await reader.commit()
+    await unit
+    expect(await namesIn(opened.knex)).toEqual(['ada'])
+  })
+
+  it('fail to commit when a reader stays for longer than the busy timeout, and leave nothing behind', async () => {
+    await using opened = await openNames(database, { knex: SHORT })
+    await opened.knex.raw('PRAGMA journal_mode = delete')
+    const work = unitOfWork(opened.knex)
+    const reader = await opened.knex.transaction()
+    await reader('names').select()
+    await expect(work.run(() => work.db('names').insert({ name: 'ada' }))).rejects.toMatchObject({ code: 'SQLITE_BUSY' })
+    await reader.commit()
+    await vi.waitUntil(() => usedConnections(opened.knex) === 0)
+    await work.run(() => work.db('names').insert({ name: 'ben' }))
+    expect(await namesIn(opened.knex)).toEqual(['ben'])
   })
 
   it('wait for a writer that is no unit, too', async () => {

@@ -10,7 +10,8 @@ import { isLockError, pauseAfter } from './lock-queue'
  *
  * A unit whose first statement writes takes the lock with BEGIN, and waits for it there without stopping the process. A driver that waits
  * in a statement would stop the very thread that gives the lock back. A unit that reads first takes the lock with its first write, as plain
- * Knex does, so that it does not keep other units from writing until then.
+ * Knex does, so that it does not keep other units from writing until then. COMMIT waits in the same way, for readers of a file that is not in WAL
+ * mode.
  */
 export const sqliteWork: WorkDialect = {
   name: 'SQLite',
@@ -19,10 +20,10 @@ export const sqliteWork: WorkDialect = {
   hasOneWriter: true,
   twoPhase: undefined,
   wording({ readOnly, intent }: Beginning): Wording | undefined {
-    if (!readOnly && intent === 'write') {
-      return { begin: ['BEGIN IMMEDIATE'], commit: ['COMMIT'], rollback: ['ROLLBACK'], beginPatiently: withoutStopping }
+    if (!readOnly) {
+      const begin = intent === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN'
+      return { begin: [begin], commit: ['COMMIT'], rollback: ['ROLLBACK'], patiently: withoutStopping }
     }
-    if (!readOnly) return undefined
     const off = 'PRAGMA query_only = 0'
     return { begin: ['PRAGMA query_only = 1', 'BEGIN'], commit: [off, 'COMMIT'], rollback: [off, 'ROLLBACK'] }
   },
