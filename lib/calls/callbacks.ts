@@ -1,5 +1,6 @@
 import { TimeoutError } from '../database-errors'
 import { afterTick, monotonicNow } from '../runtime/natives'
+import { nothing } from '../runtime/nothing'
 import { CallDeadlines, Caller } from './caller'
 import type { Deadlines } from './deadlines'
 
@@ -48,7 +49,7 @@ export function answerInTime<T>(
 
 /** The same for work that is under way and bounded in time already. */
 export function answer<T>(work: Promise<T>, callback: Callback<T> | undefined, onError: (error: unknown) => void): Promise<T> | undefined {
-  return answerInTime(() => work, { operation: '', deadlines: null, startedAt: 0, settled: ignore, onError }, callback)
+  return answerInTime(() => work, { operation: '', deadlines: null, startedAt: 0, settled: nothing, onError }, callback)
 }
 
 /** A result that is still to be given. */
@@ -152,10 +153,7 @@ function settle<T>(work: (caller: Caller) => Promise<T>, pending: PendingAnswer<
 
 /** The outcome of `work`, or a {@link TimeoutError} when the time of `deadlines` is up, whichever comes first. */
 export function withinTime<T>(work: Promise<T>, operation: string, deadlines: Deadlines): Promise<T> {
-  const call: Call = { operation, deadlines, startedAt: monotonicNow(), settled: ignore, onError: ignore }
-  return new Promise<T>((resolve, reject) => settle(() => work, new PromiseAnswer(call, resolve, reject)))
-}
-
-function ignore(): void {
   // The code that awaits the promise has the error.
+  const call: Call = { operation, deadlines, startedAt: monotonicNow(), settled: nothing, onError: nothing }
+  return new Promise<T>((resolve, reject) => settle(() => work, new PromiseAnswer(call, resolve, reject)))
 }

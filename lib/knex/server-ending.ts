@@ -1,6 +1,7 @@
 import { Bounded, Deadlines } from '../calls/deadlines'
 import { TimeoutError } from '../database-errors'
 import { monotonicNow, startAwaitedTimer } from '../runtime/natives'
+import { nothing } from '../runtime/nothing'
 import type { Connection, KnexClient } from './knex-client'
 import type { EndRequest, StatementEnding } from './statement-ending'
 
@@ -101,11 +102,8 @@ export class ServerEnding extends Bounded {
     // The pool destroys it instead of lending it again.
     connection.__knex__disposed ??= new TimeoutError('statement', ENDING_MS)
     // Knex listens for the end of connections of its own pool. Nothing may listen on a connection of a pool that the application brought.
-    connection.on?.('error', ignore)
+    // Code that waits for the connection gets an error of its own.
+    connection.on?.('error', nothing)
     this.how.cut(connection)
   }
-}
-
-function ignore(): void {
-  // Code that waits for the connection gets an error of its own.
 }

@@ -9,6 +9,7 @@ import { json, type SessionCodec } from '../record/codec'
 import type { TtlSeconds } from '../record/expiry'
 import { HASH_LENGTH, ID_LENGTH, PREFIX_END, type StoredIdForm } from '../record/stored-id'
 import { ignoreRejection } from '../runtime/ignore-rejection'
+import { nothing } from '../runtime/nothing'
 import { refuseUnknown } from '../unknown-option'
 import { COUNTERPARTS } from './counterparts'
 import { resolveTable, TABLE_OPTIONS, type TableOptions } from './table-options'
@@ -200,7 +201,8 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     ),
     pruneBatchSize: option(options, 'pruneBatchSize', 1000, isCount, 'a whole number, 1 or more'),
     storedId,
-    onError: guarded(option(options, 'onError', ignore, isFunction, 'a function')),
+    // A library does not log by itself: give onError to see these errors.
+    onError: guarded(option(options, 'onError', nothing, isFunction, 'a function')),
     clock: checkedClock(option(options, 'clock', systemClock, isFunction, CLOCK)),
     owner: named('owner', option(options, 'owner', nobody, isFunction, 'a function of the session')),
     conflict: option(options, 'conflict', 'merge', isConflictPolicy, "'merge', 'overwrite' or 'error'"),
@@ -285,9 +287,6 @@ function checkedClock(clock: () => number): () => number {
 
 /** Calls `Date.now` each time, so that a store which was made before a test's fake timers follows them. */
 export const systemClock = (): number => Date.now()
-
-/** A library does not log by itself: give `onError` to see these errors. */
-function ignore(): void {}
 
 function nobody(): null {
   return null

@@ -1,3 +1,4 @@
+import { nothing } from '../runtime/nothing'
 import { isPromiseLike, type Soon } from '../runtime/soon'
 import { decode, type SessionCodec } from './codec'
 import { digestOf, EntryDigests } from './entry-digests'
@@ -56,11 +57,8 @@ export function useCompacted(
   }
   const base = session ?? decode(codec, known.base, known.storedId)
   if (!isPromiseLike(base)) use(compacted(known, base))
-  else Promise.resolve(base).then((decoded) => use(compacted(known, decoded)), ignore)
-}
-
-function ignore(): void {
-  // The whole text is kept. An error in it shows when it is needed.
+  // If it cannot be decoded, the whole text is kept. The error shows when the text is needed.
+  else Promise.resolve(base).then((decoded) => use(compacted(known, decoded)), nothing)
 }
 
 function compacted(known: KnownRevision, base: object): KnownRevision {

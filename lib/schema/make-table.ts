@@ -14,7 +14,7 @@ export interface CreationPlan {
 }
 
 /** How often making the table is tried. A name for an index that the server found free may be taken by another table a moment later. */
-const MAX_TRIES = 3
+const MAX_CREATIONS = 3
 
 /**
  * Looks for the table, creates it if it is missing, and looks again after a failure: of several processes that create it at once, all but one fail,
@@ -31,7 +31,7 @@ export async function makeIfMissing(db: Database, dialect: Dialect, table: Table
       // An error of ours: it has waited for as long as a statement may.
       if (isOurs(error)) throw error
       const mayPass = ['transient', 'locked', 'ended', 'other'].includes(dialect.diagnose(error))
-      if ((tries === MAX_TRIES || !mayPass) && !(await isOwnTableThere(db, dialect, table))) throw creationError(dialect, error, table)
+      if ((tries === MAX_CREATIONS || !mayPass) && !(await isOwnTableThere(db, dialect, table))) throw creationError(dialect, error, table)
     }
   }
 }

@@ -7,8 +7,8 @@ import { looksHashed, plainIdRefusal } from '../record/stored-id'
 import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
 
-/** A row is claimed by an update at its revision, so each lost try was another request's write. */
-const MAX_TRIES = 20
+/** A row is claimed by an update at its revision, so each failed claim was another request's write. */
+const MAX_CLAIMS = 20
 
 /** In a row that is dead from the beginning, which is all it is for. The data is JSON, as in every row that ended. */
 const TOMBSTONE = { data: '{}', expiresAt: EARLIEST_EXPIRY, ownerId: null }
@@ -29,7 +29,7 @@ export class PlainIdUpgrade {
     const plainId = this.plainId(sessionId)
     if (plainId === undefined) return null
     const { records, options } = this.parts
-    for (let tries = 1; tries <= MAX_TRIES; tries++) {
+    for (let tries = 1; tries <= MAX_CLAIMS; tries++) {
       const plain = await records.load(plainId, caller)
       // Moved meanwhile, and the plain row pruned.
       if (plain === null) return records.load(storedId, caller)
@@ -45,7 +45,7 @@ export class PlainIdUpgrade {
       await records.insert({ id: storedId, data, expiresAt, createdAt: plain.createdAt, ownerId }, caller)
       return records.load(storedId, caller)
     }
-    throw new SessionConflictError(`${MAX_TRIES} tries in a row to move it`)
+    throw new SessionConflictError(`${MAX_CLAIMS} tries in a row to move it`)
   }
 
   /** A session is ended under its plain id too, and one that is being moved never arrives. */

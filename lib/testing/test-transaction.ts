@@ -3,8 +3,8 @@ import { type Connection, clientOf, type KnexClient, type KnexContainer, type Kn
 import { Mutex } from '../runtime/mutex'
 import { type Asker, askedBy, awaitWithin, currentFrame, type Frame, framesFrom, runWithin } from '../unit-of-work/context'
 import type { Place } from '../unit-of-work/place'
-import { nativeClient } from '../unit-of-work/placed-knex'
 import { isRead, Scope, type ScopeRules } from '../unit-of-work/scope'
+import { streamClientOf } from '../unit-of-work/stream-client'
 import { beginTransaction, type OpenTransaction } from '../unit-of-work/transaction'
 import { unitOf } from '../unit-of-work/unit'
 
@@ -57,13 +57,7 @@ export class TestTransaction implements Place {
   }
 
   streamClient(): KnexClient {
-    const client = async () => clientOf((await this.#open()).trx)
-    const own: Partial<KnexClient> = {
-      acquireConnection: async () => (await client()).acquireConnection(),
-      releaseConnection: async () => undefined,
-      stream: async (...args) => (await client()).stream(...args)
-    }
-    return Object.assign(Object.create(nativeClient(clientOf(this.knex))), own)
+    return streamClientOf(clientOf(this.knex), async () => clientOf((await this.#open()).trx))
   }
 
   streamed(): void {

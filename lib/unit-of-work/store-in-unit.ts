@@ -3,6 +3,7 @@ import type { Knex } from 'knex'
 import { answer, type Callback } from '../calls/callbacks'
 import { TransactionEndedError } from '../errors'
 import { getOrMake } from '../runtime/get-or-make'
+import { nothing } from '../runtime/nothing'
 import { sharedByCopies } from './context'
 import { AtomicSessionError, RollbackOnlyError } from './errors'
 import { Scope } from './scope'
@@ -92,7 +93,8 @@ function methodsIn(store: TransactionalStore, find: () => Unit | undefined): Rec
       if (unit === undefined || isThrough(unit) || (!unit.hasBegun && !WRITES.includes(operation)))
         return Reflect.apply(outside, store, args)
       const callback = typeof args.at(-1) === 'function' ? (args.pop() as Callback<unknown>) : undefined
-      return answer(unit.place.pendSessionWrite(perform(unit, store, operation, args)), callback, ignore)
+      // An error that nothing awaits has made the unit fail. That is seen when the unit is committed.
+      return answer(unit.place.pendSessionWrite(perform(unit, store, operation, args)), callback, nothing)
     }
   }
   return methods
@@ -135,8 +137,4 @@ function openUnit(unit: Unit | undefined): Unit | undefined {
 function writerIn(trx: Knex.Transaction, unit: Unit, store: TransactionalStore): Record<string, Method> {
   const ofUnit = getOrMake(writers, unit, () => new WeakMap<TransactionalStore, Record<string, Method>>())
   return getOrMake(ofUnit, store, () => store.withTransaction(trx) as Record<string, Method>)
-}
-
-function ignore(): void {
-  // Without a callback, and not awaited: it has made the unit fail, and that is seen when the unit is to be committed.
 }

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
 import type { Preparation, Wording } from '../dialects/work-dialect'
 import { clientOf, type KnexClient, type KnexTransaction } from '../knex/knex-client'
+import { nothing } from '../runtime/nothing'
 
 /** A transaction that was begun and has an end to come. */
 export interface OpenTransaction {
@@ -42,6 +43,7 @@ class KnexBacked implements OpenTransaction {
     private readonly transaction: KnexTransaction | undefined,
     private readonly wording: Wording | undefined
   ) {
+    // Only that it has ended matters.
     this.ended = trx.executionPromise.then(nothing, nothing)
     // A savepoint is taken back with what surrounds it.
     this.undo = transaction && !trx.parentTransaction ? (wording?.rollback.at(-1) ?? 'ROLLBACK') : undefined
@@ -124,8 +126,4 @@ async function withQuery(
   } finally {
     client.query = watched
   }
-}
-
-function nothing(): void {
-  // Only that it has ended matters.
 }

@@ -5,8 +5,8 @@ import { afterAnswers } from '../runtime/after-answers'
 import { awaitWithin, type Frame } from './context'
 import { NestedStillOpenError } from './errors'
 import type { Place } from './place'
-import { nativeClient } from './placed-knex'
 import { isWrite, type Scope } from './scope'
+import { streamClientOf } from './stream-client'
 
 /** What the place of a unit calls on the unit. */
 export interface UnitOfPlace {
@@ -46,14 +46,7 @@ export class UnitPlace implements Place {
 
   streamClient(): KnexClient {
     this.unit.assertAdmits()
-    const client = () => this.#client()
-    const own: Partial<KnexClient> = {
-      acquireConnection: async () => (await client()).acquireConnection(),
-      releaseConnection: async () => undefined,
-      stream: async (...args) => (await client()).stream(...args)
-    }
-    // With the runner of Knex, also where the pool is a test's transaction.
-    return Object.assign(Object.create(nativeClient(this.unit.pool)), own)
+    return streamClientOf(this.unit.pool, () => this.#client())
   }
 
   streamed(rows: RowStream): void {

@@ -2,6 +2,7 @@ import type { Knex } from 'knex'
 import type { Beginning, Intent, WorkDialect } from '../dialects/work-dialect'
 import { clientOf } from '../knex/knex-client'
 import { afterAnswers } from '../runtime/after-answers'
+import { nothing } from '../runtime/nothing'
 import { type Asker, askedBy, currentFrame, type Frame, runWithin } from './context'
 import { RollbackOnlyError, UnitEndedError } from './errors'
 import { placedKnex } from './placed-knex'
@@ -59,7 +60,7 @@ export class Unit implements Frame {
   #takesConnection = false
   #failure: { readonly cause: unknown } | undefined
   readonly #over: Promise<void>
-  #markOver = ignore
+  #markOver = nothing
   #xid: string | undefined
   #db: Knex | undefined
 
@@ -144,7 +145,7 @@ export class Unit implements Frame {
   /** Rolls back now. Nothing more can be done in the unit. Rolling back twice is the same as once. */
   async rollback(): Promise<void> {
     // The end is under way or over, and is not taken back.
-    if (this.#ending && !this.#isDraining) return this.#ending.catch(ignore)
+    if (this.#ending && !this.#isDraining) return this.#ending.catch(nothing)
     await this.#rollback()
   }
 
@@ -213,7 +214,7 @@ export class Unit implements Frame {
     opening.catch(() => {
       this.#opening = undefined
     })
-    this.#settings.parent?.place.pend(opening.then(() => this.#transaction?.ended, ignore))
+    this.#settings.parent?.place.pend(opening.then(() => this.#transaction?.ended, nothing))
     return opening
   }
 
@@ -224,7 +225,7 @@ export class Unit implements Frame {
     const surrounding = await parent?.begin(intent)
     if (!surrounding) await stores.settle(asker.within)
     const takesTurn = !surrounding && intent === 'write' && dialect.hasOneWriter
-    const giveTurnBack = takesTurn ? await takeWriteTurn(clientOf(knex), this, asker.within) : ignore
+    const giveTurnBack = takesTurn ? await takeWriteTurn(clientOf(knex), this, asker.within) : nothing
     this.#takesConnection = true
     // Outside of any frame: a connection that the pool opens for us must not carry our context for all its life.
     const transaction = await runWithin(undefined, async () => {
@@ -257,7 +258,7 @@ export class Unit implements Frame {
       if (this.isOver) throw new UnitEndedError(this.#state)
       this.#isDraining = false
       this.place.refuseHandles()
-      await this.#opening?.catch(ignore)
+      await this.#opening?.catch(nothing)
       const failure = this.#whyRollbackOnly
       if (failure) throw new RollbackOnlyError(failure.cause)
       if (this.#transaction) await finish(this.#transaction)
@@ -276,10 +277,10 @@ export class Unit implements Frame {
   async #undo(): Promise<void> {
     this.#isDraining = false
     this.#close('rolled back')
-    await this.#opening?.catch(ignore)
+    await this.#opening?.catch(nothing)
     await this.place.withoutSessionWrites()
     // A connection that is lost is rolled back by the server.
-    await this.#transaction?.rollback().catch(ignore)
+    await this.#transaction?.rollback().catch(nothing)
   }
 
   #close(state: UnitState): void {
@@ -287,10 +288,6 @@ export class Unit implements Frame {
     if (this.#scope) this.#scope.refusal = () => new UnitEndedError(state)
     this.#markOver()
   }
-}
-
-function ignore(): void {
-  // The code that awaits it has the error.
 }
 
 /** The unit that the frame is, if it is one. Not by its class: another copy of this module may have made it. */

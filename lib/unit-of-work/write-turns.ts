@@ -2,6 +2,7 @@ import type { KnexClient } from '../knex/knex-client'
 import { getOrMake } from '../runtime/get-or-make'
 import { Mutex } from '../runtime/mutex'
 import { startAwaitedTimer } from '../runtime/natives'
+import { nothing } from '../runtime/nothing'
 import { type Frame, framesFrom, sharedByCopies } from './context'
 import { nativeClient } from './placed-knex'
 
@@ -48,8 +49,4 @@ export async function takeWriteTurn(client: KnexClient, frame: Frame, within: Fr
       })
     })
   })
-}
-
-function nothing(): void {
-  // No turn was taken.
 }
