@@ -71,17 +71,21 @@ export class UnitOfWork {
     this.db = placedKnex(options.knex, () => this.#place(), { isTransaction: false })
   }
 
-  /** The unit of the code that asks; undefined outside of one. It may have ended. */
+  /** The unit of the running code; undefined outside of a unit. It may have ended. */
   get current(): Unit | undefined {
     return unitOf(this.#frame())
   }
 
   /**
-   * For Express 4 and 5, and whatever takes `(req, res, next)`: gives each request a unit, also as `req.work`. It commits before the first
-   * byte of the response leaves if `commitWhen(res)` holds, and rolls back otherwise, and when the client goes away. A commit that fails
-   * goes to the error handlers of the application, with status 500.
+   * Middleware for Express 4 and 5, and everything else that takes `(req, res, next)`. It gives each request a unit, also as `req.work`. The unit
+   * commits before the first byte of the response leaves, if `commitWhen(res)` is true. Otherwise, and if the client goes away, it rolls back. If
+   * the commit fails, the error handlers of the application get the error, with status 500.
    *
    * Mount it after `session()`.
+   *
+   * @example
+   * app.use(session({ store, secret, resave: false, saveUninitialized: false }))
+   * app.use(work.middleware())
    */
   middleware(): Middleware {
     return middleware(this.#options, () => this.#begin('request', {}))
@@ -90,6 +94,9 @@ export class UnitOfWork {
   /**
    * Rolls back when a handler throws, whatever the error handlers after it respond: without this middleware, an error handler that
    * redirects makes the request a success. Mount it after the routes, before the error handlers.
+   *
+   * @example
+   * app.use(work.errorMiddleware())
    */
   errorMiddleware(): ErrorMiddleware {
     return errorMiddleware()
@@ -106,8 +113,11 @@ export class UnitOfWork {
   }
 
   /**
-   * The session store as `session: 'atomic'` needs it where it cannot be exchanged for each request, in Fastify:
-   * `fastify.register(fastifySession, { store: work.sessionStore(store), secret })`.
+   * Returns the session store for `session: 'atomic'` in Fastify, where the middleware cannot exchange the store for each request.
+   *
+   * @throws {AtomicSessionError} for a store that cannot be in a transaction
+   * @example
+   * await fastify.register(fastifySession, { store: work.sessionStore(store), secret })
    */
   sessionStore<SessionStore extends Pick<Store, 'get' | 'set' | 'destroy'>>(store: SessionStore): SessionStore {
     return storeInUnit(store, () => this.current, this.#stores)
@@ -132,6 +142,11 @@ export class UnitOfWork {
    * Runs one job of a queue in a unit of its own, even if the queue calls it from within the unit that added the job. It commits when the
    * job returns and rolls back when it throws: the queue will try a failed job again, and has to find everything as it was. With `commitOn:
    * 'always'`, work before the throw is kept, for jobs that record their progress. A failed statement rolls back all the same.
+   *
+   * @example
+   * await work.job(async () => {
+   *   await work.db('invoices').where({ sent: false }).update({ sent: true })
+   * })
    */
   async job<T>(work: (unit: Unit) => T | PromiseLike<T>, options: JobOptions = {}): Promise<T> {
     checkUnitOptions(options, ['commitOn'])
@@ -141,22 +156,35 @@ export class UnitOfWork {
     return this.#perform(unit, work, commitOn === 'always')
   }
 
-  /** Runs `work` outside of any unit: its statements go to the pool and stay, whatever becomes of the unit around. */
+  /**
+   * Runs `work` outside of any unit. Its statements go to the pool, and are kept even if the unit around rolls back.
+   *
+   * @example
+   * await work.outside(() => work.db('attempts').insert({ name: req.session.name }))
+   */
   outside<T>(work: () => PromiseLike<T>): Promise<T>
   outside<T>(work: () => T): T
   outside<T>(work: () => T): T | Promise<Awaited<T>> {
     return awaitWithin(new Outside(this.#owner), work)
   }
 
-  /** Returns the function, bound to the unit of the running code. For callbacks that shared code calls in any context. */
+  /**
+   * Returns the function, bound to the unit of the running code. For callbacks that shared code calls in any context.
+   *
+   * @example
+   * req.on('end', work.bind(() => work.db('uploads').insert({ path: req.path })))
+   */
   bind<Arguments extends unknown[], Result>(callback: (...args: Arguments) => Result): (...args: Arguments) => Result {
     const frame = currentFrame()
     return (...args) => awaitWithin(frame, () => callback(...args)) as Result
   }
 
   /**
-   * Prepares the unit of the code that asks: see {@link Unit.prepare}.
-   * @throws {NoUnitError} outside of a unit.
+   * Prepares the unit of the running code for a two-phase commit: see {@link Unit.prepare}.
+   *
+   * @throws {NoUnitError} outside of a unit
+   * @example
+   * await work.run(() => work.prepare(), { xid: 'order-7' })
    */
   async prepare(xid?: string): Promise<void> {
     const unit = this.current
@@ -166,18 +194,32 @@ export class UnitOfWork {
 
   /**
    * Commits a transaction that was prepared under `xid`, here or in another process, before or after a crash.
+   *
    * @throws {UnknownXidError} if nothing is prepared under it
+   * @example
+   * await work.commitPrepared('order-7')
    */
   commitPrepared(xid: string): Promise<void> {
     return finishPrepared(this.#options.dialect, this.#options.knex, 'commitPrepared', xid)
   }
 
-  /** Rolls back a transaction that was prepared under `xid`. */
+  /**
+   * Rolls back a transaction that was prepared under `xid`.
+   *
+   * @throws {UnknownXidError} if nothing is prepared under it
+   * @example
+   * await work.rollbackPrepared('order-7')
+   */
   rollbackPrepared(xid: string): Promise<void> {
     return finishPrepared(this.#options.dialect, this.#options.knex, 'rollbackPrepared', xid)
   }
 
-  /** Returns the transactions that were prepared and never finished. Each holds its locks until it is committed or rolled back. */
+  /**
+   * Returns the transactions that were prepared and never finished. Each holds its locks until it is committed or rolled back.
+   *
+   * @example
+   * for (const { xid } of await work.recover()) await work.rollbackPrepared(xid)
+   */
   recover(): Promise<PreparedTransaction[]> {
     return recoverPrepared(this.#options.dialect, this.#options.knex)
   }
