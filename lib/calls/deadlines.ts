@@ -2,6 +2,23 @@ import type { SessionStoreError } from '../errors'
 import { afterAnswers } from '../runtime/after-answers'
 import { afterPoll, monotonicNow, startTimer, type Timer } from '../runtime/natives'
 
+/*
+ * Where time is bounded:
+ *
+ * | what | by | how long |
+ * | --- | --- | --- |
+ * | a call of the store | `CallDeadlines` of the store | nine tenths of `timeoutMs`, then it gives up its work |
+ * | a call that has given up | its `reserve` | the last tenth, at most half a second, to learn whether it was written |
+ * | a step of a long call (`clear`, `prune`, `health`) | `withinTime` | `timeoutMs` each |
+ * | a row that is read or written without a caller | the lane | `timeoutMs` |
+ * | a statement, and its wait for a connection | `Database` | `timeoutMs`; the wait ends a little earlier |
+ * | a statement that should no longer hold up others | `Flights` | 20 ms, then it counts as slow |
+ * | a request to end a statement | `ServerEnding` | a second |
+ *
+ * Each is a list of its own, because all members of a list have the same time. So the list is in the order of its ends, needs one timer, and
+ * adding and removing cost no search.
+ */
+
 /** Something that has to have its result within the time, and a link in the list of all of them. */
 export abstract class Bounded {
   due = 0
