@@ -2,15 +2,14 @@ import { type Session, type SessionData, Store } from 'express-session'
 import type { Knex } from 'knex'
 import { assemble, type Parts } from './assemble'
 import { bindMethods } from './calls/bind-methods'
-import { answerInTime, type Callback, withinTime } from './calls/callbacks'
-import { CallDeadlines, type Caller } from './calls/caller'
+import { type Callback, withinTime } from './calls/callbacks'
+import { CallDeadlines } from './calls/caller'
 import { Deadlines } from './calls/deadlines'
-import { StoreCall } from './calls/store-call'
-import { StoreClosedError } from './errors'
+import { StoreCalls } from './calls/store-calls'
 import type { SessionStoreEvents } from './events'
 import { refuseEnded, requireTransaction } from './knex/transaction-end'
 import { Waits } from './knex/waits'
-import { type SessionStoreStatistics, Statistics } from './observe/statistics'
+import type { SessionStoreStatistics } from './observe/statistics'
 import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options/store-options'
 import { Revisions } from './record/revisions'
 import { HASH_LENGTH } from './record/stored-id'
@@ -60,15 +59,10 @@ export class KnexSessionStore extends Store {
   private readonly revisions: Revisions
   private readonly sessions: Sessions
   private readonly scan: SessionScan
-  private readonly callDeadlines: CallDeadlines
+  private readonly calls: StoreCalls
   private readonly stepDeadlines: Deadlines
-  private closed = false
-  private joined = false
   private createsSessions = false
-  private readonly statistics = new Statistics()
   private readonly eventCounts = new Map<string, number>()
-  private underWay = 0
-  private idle: (() => void) | undefined
 
   /**
    * @throws {InvalidOptionError} {@link UnknownOptionError} if an option is wrong
@@ -89,7 +83,13 @@ export class KnexSessionStore extends Store {
     const { knex, dialect, timeoutMs, codec, trackLoads } = this.options
     this.revisions = parent?.revisions ?? new Revisions({ codec, tracksLoads: trackLoads === 'auto', era: this.parts.entry })
     const explain: Deadlines['explain'] = (operation, waitedMs) => Waits.of(knex.client).explain(operation, dialect.name, waitedMs)
-    this.callDeadlines = new CallDeadlines(timeoutMs, explain)
+    this.calls = new StoreCalls({
+      ...this.options,
+      deadlines: new CallDeadlines(timeoutMs, explain),
+      // Pruning begins with the first call, not with the constructor.
+      beforeFirst: () => this.parts.pruner?.join(this.options),
+      assertUsable: () => refuseEnded(this.options.knex)
+    })
     this.stepDeadlines = new Deadlines(timeoutMs, explain)
     const announcer = parent ?? this
     this.sessions = new Sessions({
@@ -110,7 +110,7 @@ export class KnexSessionStore extends Store {
   override get(sessionId: string): Promise<SessionData | null>
   override get(sessionId: string, callback: Callback<SessionData | null>): void
   override get(sessionId: string, callback?: Callback<SessionData | null>): Promise<SessionData | null> | undefined {
-    return this.perform('get', (caller) => this.sessions.load(sessionId, caller), callback)
+    return this.calls.perform('get', (caller) => this.sessions.load(sessionId, caller), callback)
   }
 
   /**
@@ -121,7 +121,7 @@ export class KnexSessionStore extends Store {
   override set(sessionId: string, session: SessionData): Promise<void>
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('set', (caller) => this.sessions.save(sessionId, session, caller), callback)
+    return this.calls.perform('set', (caller) => this.sessions.save(sessionId, session, caller), callback)
   }
 
   /**
@@ -131,14 +131,14 @@ export class KnexSessionStore extends Store {
   override touch(sessionId: string, session: SessionData): Promise<void>
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('touch', (caller) => this.sessions.touch(sessionId, session, caller), callback)
+    return this.calls.perform('touch', (caller) => this.sessions.touch(sessionId, session, caller), callback)
   }
 
   /** Ends the session, also for requests that hold it now. If there is none, nothing happens. */
   override destroy(sessionId: string): Promise<void>
   override destroy(sessionId: string, callback?: Callback<void>): void
   override destroy(sessionId: string, callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('destroy', (caller) => this.sessions.destroy(sessionId, caller), callback)
+    return this.calls.perform('destroy', (caller) => this.sessions.destroy(sessionId, caller), callback)
   }
 
   /** Called by express-session: makes the session object of a request from what `get` returned. */
@@ -153,28 +153,28 @@ export class KnexSessionStore extends Store {
   override all(): Promise<SessionData[]>
   override all(callback: Callback<SessionData[]>): void
   override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> | undefined {
-    return this.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, null)
+    return this.calls.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, null)
   }
 
   /** Returns the stored ids of all live sessions, without the prefix: hashes, or with `storedId: 'plain'` the session ids. */
   ids(): Promise<string[]>
   ids(callback: Callback<string[]>): void
   ids(callback?: Callback<string[]>): Promise<string[]> | undefined {
-    return this.perform('ids', () => this.scan.ids(), callback, null)
+    return this.calls.perform('ids', () => this.scan.ids(), callback, null)
   }
 
   /** Returns the number of live sessions with the prefix of this store. */
   override length(): Promise<number>
   override length(callback: Callback<number>): void
   override length(callback?: Callback<number>): Promise<number> | undefined {
-    return this.perform('length', () => this.scan.count(), callback)
+    return this.calls.perform('length', () => this.scan.count(), callback)
   }
 
   /** Ends all sessions with the prefix of this store. */
   override clear(): Promise<void>
   override clear(callback?: Callback<void>): void
   override clear(callback?: Callback<void>): Promise<void> | undefined {
-    return this.perform('clear', () => this.sessions.clear(this.scan), callback, null)
+    return this.calls.perform('clear', () => this.sessions.clear(this.scan), callback, null)
   }
 
   /**
@@ -185,7 +185,7 @@ export class KnexSessionStore extends Store {
    * app.listen(3000)
    */
   ready(): Promise<void> {
-    return this.perform('ready', () => this.parts.budget.use(() => this.parts.table.ready()), undefined) as Promise<void>
+    return this.calls.perform('ready', () => this.parts.budget.use(() => this.parts.table.ready()), undefined) as Promise<void>
   }
 
   /**
@@ -194,14 +194,14 @@ export class KnexSessionStore extends Store {
    */
   prune(): Promise<number> {
     const { prune } = this.parts
-    return this.perform('prune', () => pruneAll(prune, this.options.pruneBatchSize), undefined, null) as Promise<number>
+    return this.calls.perform('prune', () => pruneAll(prune, this.options.pruneBatchSize), undefined, null) as Promise<number>
   }
 
   /** Ends pruning and refuses new calls. Resolves when the calls in flight have their results. The application's Knex stays open. */
   async close(): Promise<void> {
-    this.closed = true
+    this.calls.refuse()
     await this.parts.pruner?.leave(this.options)
-    if (this.underWay > 0) await new Promise<void>((resolve) => (this.idle = resolve))
+    await this.calls.settled()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -229,7 +229,7 @@ export class KnexSessionStore extends Store {
   stats(): SessionStoreStatistics {
     const { table, records } = this.parts
     return {
-      operations: this.statistics.calls(),
+      operations: this.calls.statistics.calls(),
       statements: table.statistics.statements(),
       waiting: records.waiting,
       events: Object.fromEntries(this.eventCounts)
@@ -252,7 +252,7 @@ export class KnexSessionStore extends Store {
 
   /** @internal For `reset` of the subpath testing. */
   [RESET](): Promise<void> {
-    return this.perform('reset', () => forgetAll(this.parts), undefined) as Promise<void>
+    return this.calls.perform('reset', () => forgetAll(this.parts), undefined) as Promise<void>
   }
 
   /** True if express-session uses this store: `session()` puts `generate` on it before anything is loaded. */
@@ -264,35 +264,5 @@ export class KnexSessionStore extends Store {
     this.eventCounts.set(name, (this.eventCounts.get(name) ?? 0) + 1)
     // In a tick of its own: an error of the listener must not become the result of a call that succeeded.
     afterTick(() => this.emit(name, ...event))
-  }
-
-  /** @param deadlines null for what is bounded step by step */
-  private perform<T>(
-    operation: string,
-    work: (caller: Caller) => Promise<T>,
-    callback: Callback<T> | undefined,
-    deadlines: CallDeadlines | null = this.callDeadlines
-  ): Promise<T> | undefined {
-    if (!this.joined) this.join()
-    const call = new StoreCall(operation, deadlines, this.options, this.statistics, this.ended)
-    this.underWay++
-    // An error that it throws is the result of the call.
-    const begin = (caller: Caller) => {
-      if (this.closed) throw new StoreClosedError(operation)
-      refuseEnded(this.options.knex)
-      return call.start(() => work(caller))
-    }
-    return answerInTime(begin, call, typeof callback === 'function' ? callback : undefined)
-  }
-
-  private readonly ended = () => {
-    this.underWay--
-    if (this.underWay === 0) this.idle?.()
-  }
-
-  /** Pruning begins with the first call, not with the constructor. */
-  private join(): void {
-    this.joined = true
-    if (!this.closed) this.parts.pruner?.join(this.options)
   }
 }
