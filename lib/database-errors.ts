@@ -98,8 +98,8 @@ export class RecordTooLargeError extends DatabaseError {
 /** What became of a write that timed out: it will never be in the database, or nobody can tell. */
 export type TimeoutOutcome = 'not-written' | 'unknown'
 
-const READS: ReadonlySet<string> = new Set(['get', 'all', 'ids', 'length', 'health', 'scan'])
-const WRITES: ReadonlySet<string> = new Set(['set', 'touch', 'destroy', 'clear'])
+const READS: ReadonlySet<string> = new Set(['get', 'all', 'ids', 'length', 'ofOwner', 'countOf', 'health', 'scan'])
+const WRITES: ReadonlySet<string> = new Set(['set', 'touch', 'destroy', 'clear', 'destroyOwner', 'destroyHandle'])
 const OUTCOMES: Readonly<Record<TimeoutOutcome, string>> = {
   'not-written': '; it was not written, and will not be',
   unknown: '; the server could not be told to end it, so whether it is written is not known'

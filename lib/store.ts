@@ -15,6 +15,7 @@ import { Revisions } from './record/revisions'
 import { HASH_LENGTH } from './record/stored-id'
 import { afterTick } from './runtime/natives'
 import { healthOf, probe, type SessionStoreHealth } from './sessions/health'
+import { type DestroyOwnerOptions, type OfOwnerOptions, type OwnedSession, type OwnerId, Owners } from './sessions/owners'
 import { forgetAll, RESET } from './sessions/reset'
 import { SessionScan } from './sessions/session-scan'
 import { Sessions } from './sessions/sessions'
@@ -59,6 +60,7 @@ export class KnexSessionStore extends Store {
   private readonly revisions: Revisions
   private readonly sessions: Sessions
   private readonly scan: SessionScan
+  private readonly owners: Owners
   private readonly calls: StoreCalls
   private readonly stepDeadlines: Deadlines
   private createsSessions = false
@@ -103,7 +105,9 @@ export class KnexSessionStore extends Store {
     const { prefix, storedId, upgradePlainIds } = this.options
     const isHashed = storedId === 'hashed' && !upgradePlainIds
     const range = { prefix, idLength: isHashed ? [...prefix].length + HASH_LENGTH : undefined }
-    this.scan = new SessionScan(this.parts, range, (operation, step) => withinTime(step, operation, this.stepDeadlines))
+    const bound = <T>(operation: string, step: Promise<T>) => withinTime(step, operation, this.stepDeadlines)
+    this.scan = new SessionScan(this.parts, range, bound)
+    this.owners = new Owners({ ...this.parts, sessions: this.sessions, range, bound })
   }
 
   /** Returns the session, or null if there is none, if it has expired, or if it cannot be read (see the option `unreadable`). */
@@ -175,6 +179,30 @@ export class KnexSessionStore extends Store {
   override clear(callback?: Callback<void>): void
   override clear(callback?: Callback<void>): Promise<void> | undefined {
     return this.calls.perform('clear', () => this.sessions.clear(this.scan), callback, null)
+  }
+
+  /**
+   * Returns the live sessions of an owner (see the option `owner`), the newest first: for a page "your devices".
+   *
+   * @throws {InvalidOptionError} if `ownerId`, `limit` or `after` is wrong
+   */
+  ofOwner(ownerId: OwnerId, options?: OfOwnerOptions): Promise<OwnedSession[]> {
+    return this.calls.perform('ofOwner', () => this.owners.list(ownerId, options), undefined, null) as Promise<OwnedSession[]>
+  }
+
+  /** Ends all sessions of an owner, but the one of `except`: "log out everywhere". Returns how many it ended. */
+  destroyOwner(ownerId: OwnerId, options?: DestroyOwnerOptions): Promise<number> {
+    return this.calls.perform('destroyOwner', () => this.owners.destroyAll(ownerId, options), undefined, null) as Promise<number>
+  }
+
+  /** Ends the session that a handle of `ofOwner` stands for, if it belongs to the owner. Returns whether there was such a session. */
+  destroyHandle(handle: string, { ownerId }: { ownerId: OwnerId }): Promise<boolean> {
+    return this.calls.perform('destroyHandle', () => this.owners.destroy(handle, ownerId), undefined, null) as Promise<boolean>
+  }
+
+  /** Returns the number of live sessions of an owner. */
+  countOf(ownerId: OwnerId): Promise<number> {
+    return this.calls.perform('countOf', () => this.owners.count(ownerId), undefined, null) as Promise<number>
   }
 
   /**

@@ -58,7 +58,7 @@ describe('the first example of README.md', () => {
 
 describe('the examples of the guides and of doc comments', () => {
   // Those of docs/testing.md and docs/migrations.md are run, by spec/testing/docs.spec.ts and spec/migrations/docs.spec.ts.
-  const GUIDES = ['README.md', 'docs/clients.md', 'docs/concurrency.md', 'docs/security.md', 'docs/unit-of-work.md']
+  const GUIDES = ['README.md', 'docs/clients.md', 'docs/concurrency.md', 'docs/owners.md', 'docs/security.md', 'docs/unit-of-work.md']
   const MISTAKE: Block = {
     place: 'docs/mistake.md:3',
     guide: 'docs/mistake.md',
@@ -107,6 +107,8 @@ declare module 'express-session' {
   interface SessionData {
     name?: string
     visits?: number
+    userId?: number
+    tenantId?: number
   }
 }
 

@@ -28,6 +28,13 @@ export function storedIdOf(sessionId: string, form: StoredIdForm, prefix: string
   return prefix + sessionId
 }
 
+/**
+ * Stands for a stored session where other people may see it, as in a URL. It is no session id, and with hashed ids none can be found from it.
+ */
+export function handleOf(storedId: string): string {
+  return sha256(`knex-session-store:handle:${storedId}`)
+}
+
 /** Why no row can have this session id as it is, or undefined. */
 export function plainIdRefusal(sessionId: string, prefix: string): string | undefined {
   if (sessionId === '') return 'it is empty'

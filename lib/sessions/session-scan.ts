@@ -3,8 +3,9 @@ import type { ConnectionBudget } from '../batching/connection-budget'
 import type { WriteOrder } from '../batching/write-order'
 import type { SessionRecord } from '../record/session-record'
 import { afterPoll, monotonicNow } from '../runtime/natives'
+import type { ScanRange } from '../table/live-rows'
 import type { SessionTable } from '../table/session-table'
-import type { Page, ScanRange } from '../table/table-scan'
+import type { Page } from '../table/table-scan'
 
 const PAGE = 1000
 /** Whole sessions are read in smaller pages: they may be large. */

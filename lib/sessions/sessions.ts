@@ -87,10 +87,17 @@ export class Sessions {
     return scan.clear((storedId) => this.end(storedId))
   }
 
-  /** Ends the session of a row. */
-  private end(storedId: string): Promise<void> {
+  /** Ends the session of a row, for every request that still holds it too. */
+  end(storedId: string): Promise<void> {
     const id = storedId.slice(this.parts.options.prefix.length)
-    return this.upgrade !== undefined && id.length !== HASH_LENGTH ? this.destroy(id) : this.parts.records.remove(storedId)
+    if (this.upgrade !== undefined && id.length !== HASH_LENGTH) return this.destroy(id)
+    this.parts.revisions.ended(storedId)
+    return this.parts.order.write(storedId, () => this.parts.records.remove(storedId))
+  }
+
+  /** The stored id of a session id; undefined if nothing can have been stored under it. */
+  storedIdIfValid(sessionId: string): string | undefined {
+    return this.canExist(sessionId) ? this.storedId(sessionId) : undefined
   }
 
   /** The session in a row, or null, and an event, if it is not one. A promise only where the codec is async. */

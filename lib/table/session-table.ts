@@ -9,7 +9,9 @@ import { Observation, statementChannel } from '../observe/tracing'
 import { hourOf } from '../record/expiry-columns'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../record/session-record'
 import { isPromiseLike, passOn, type Soon } from '../runtime/soon'
-import { type Page, type ScanRange, TableScan } from './table-scan'
+import type { ScanRange } from './live-rows'
+import { type OwnedPlace, type OwnedRecord, OwnerScan } from './owner-scan'
+import { type Page, TableScan } from './table-scan'
 
 /** How long a dead row stays: longer than a request lives that may still hold its session and try to write it back. */
 export const GRACE_MS = 600_000
@@ -32,6 +34,7 @@ export class SessionTable {
   readonly statistics = new Statistics()
   private readonly statements: SessionStatements
   private readonly scan: TableScan
+  private readonly owned: OwnerScan
 
   constructor(
     private readonly db: Database,
@@ -43,6 +46,7 @@ export class SessionTable {
   ) {
     this.statements = dialect.statements(table)
     this.scan = new TableScan(db, dialect, table, now)
+    this.owned = new OwnerScan(db, dialect, table, now)
   }
 
   /** Resolves when the table is there. */
@@ -105,6 +109,21 @@ export class SessionTable {
   /** How many rows are alive, in the same way. */
   async count(range: ScanRange, after: string): Promise<Page<number>> {
     return this.run('length', 1, () => this.scan.count(range, after), true)
+  }
+
+  /** The live rows of an owner, the newest first, at most `limit` after the place given. */
+  async ofOwner(range: ScanRange, ownerId: string, after: OwnedPlace | undefined, limit: number): Promise<OwnedRecord[]> {
+    return this.run('owner', 1, () => this.owned.records(range, ownerId, after, limit), true)
+  }
+
+  /** Their places, in the same way. */
+  async placesOfOwner(range: ScanRange, ownerId: string, after: OwnedPlace | undefined, limit: number): Promise<OwnedPlace[]> {
+    return this.run('owner', 1, () => this.owned.places(range, ownerId, after, limit), true)
+  }
+
+  /** How many live rows the owner has. */
+  async countOf(range: ScanRange, ownerId: string): Promise<number> {
+    return this.run('owner', 1, () => this.owned.count(range, ownerId), true)
   }
 
   /** For tests: deletes every row, also the rows that keep destroyed sessions dead. */

@@ -2,18 +2,9 @@ import { type Dialect, toRecord } from '../dialects/dialect'
 import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
 import type { Database } from '../knex/database'
 import type { SessionRecord } from '../record/session-record'
-import { PREFIX_END } from '../record/stored-id'
 import { monotonicNow } from '../runtime/natives'
 import { Pace } from '../runtime/pace'
-
-/**
- * Which rows a scan sees: the rows whose id starts with the prefix. Hashed ids have exactly `idLength` characters. Plain ids have no colon
- * after the prefix, because it would be part of a longer prefix.
- */
-export interface ScanRange {
-  readonly prefix: string
-  readonly idLength: number | undefined
-}
+import { type Condition, liveRows, type ScanRange } from './live-rows'
 
 /** The result of one statement of a scan. */
 export interface Page<Found> {
@@ -55,7 +46,7 @@ export class TableScan {
 
   /** How many rows are alive. */
   async count(range: ScanRange, after: string): Promise<Page<number>> {
-    const { condition, bindings } = this.live(range)
+    const { sql: condition, bindings } = this.live(range)
     return this.part(after, async (end) => {
       const sql = `SELECT count(*) FROM ${this.name} WHERE ${condition} AND ${this.after(end)} LIMIT 1`
       const rows = await this.select(sql, [...bindings, ...bounds(after, end)])
@@ -65,7 +56,7 @@ export class TableScan {
 
   private async page(list: string, range: ScanRange, after: string, limit: number): Promise<Page<unknown[][]>> {
     const { id } = this.columns
-    const { condition, bindings } = this.live(range)
+    const { sql: condition, bindings } = this.live(range)
     return this.part(after, async (end) => {
       const found = await this.select(`SELECT ${list} FROM ${this.name} WHERE ${condition} AND ${this.after(end)} ORDER BY ${id} LIMIT ?`, [
         ...bindings,
@@ -106,22 +97,8 @@ export class TableScan {
     return this.dialect.quote(this.table.schemaName, this.table.tableName)
   }
 
-  private live({ prefix, idLength }: ScanRange): { condition: string; bindings: unknown[] } {
-    const { id, expiresAt } = this.columns
-    const conditions = [`${expiresAt} > ?`]
-    const bindings: unknown[] = [this.now()]
-    if (prefix !== '') {
-      conditions.push(`substr(${id}, 1, ?) = ?`)
-      bindings.push([...prefix].length, prefix)
-    }
-    if (idLength !== undefined) {
-      conditions.push(`${this.dialect.characters(id)} = ?`)
-      bindings.push(idLength)
-    } else {
-      conditions.push(`substr(${id}, ?) NOT LIKE ?`)
-      bindings.push([...prefix].length + 1, `%${PREFIX_END}%`)
-    }
-    return { condition: conditions.join(' AND '), bindings }
+  private live(range: ScanRange): Condition {
+    return liveRows(this.dialect, this.table, range, this.now())
   }
 }
 

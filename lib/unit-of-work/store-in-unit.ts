@@ -20,9 +20,9 @@ type Method = (...args: unknown[]) => unknown
 type AnyStore = Pick<Store, 'get' | 'set' | 'destroy'>
 
 /** The calls that a unit makes in its transaction, where the store has them. These begin it … */
-const WRITES = ['set', 'touch', 'destroy', 'clear']
+const WRITES = ['set', 'touch', 'destroy', 'clear', 'destroyOwner', 'destroyHandle']
 /** … and these are made there once it has begun. */
-const OTHERS = ['get', 'all', 'ids', 'length', 'prune', 'ready', 'health']
+const OTHERS = ['get', 'all', 'ids', 'length', 'ofOwner', 'countOf', 'prune', 'ready', 'health']
 
 const placed = sharedByCopies('placed stores', () => new WeakSet<object>())
 const writers = sharedByCopies('writers', () => new WeakMap<Unit, WeakMap<TransactionalStore, Record<string, Method>>>())

@@ -1,0 +1,249 @@
+import express from 'express'
+import session, { type SessionData } from 'express-session'
+import { expect, it } from 'vitest'
+import type { KnexSessionStore, OwnerId } from '../../lib'
+import { serve, Visitor } from '../support/http'
+import { Clock, describeStores, handMade, openStore, type StoreOptions, shareDatabase } from '../support/stores'
+
+const owner: StoreOptions['owner'] = (data) => (data as { user?: string }).user
+const userOf = (data: SessionData | null) => (data as { user?: string } | null)?.user
+
+/** Signs the owner in under each session id, a second apart. */
+async function signIn(store: KnexSessionStore, clock: Clock, user: unknown, ...ids: string[]): Promise<void> {
+  for (const id of ids) {
+    clock.advance(1000)
+    await store.set(id, handMade({ user }))
+  }
+}
+
+describeStores('the sessions of an owner', (kind) => {
+  const database = shareDatabase(kind)
+  const open = async (options: StoreOptions = {}) => {
+    const clock = new Clock()
+    const opened = await openStore(database(), { owner, clock: clock.read, ...options })
+    return { ...opened, clock, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+  }
+
+  it('are listed with when they began, were seen and end, the newest first', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    const begin = clock.now
+    await signIn(store, clock, 'ada', 'phone', 'laptop')
+    await signIn(store, clock, 'ben', 'tablet')
+    clock.advance(60_000)
+    const loaded = (await store.get('phone')) as SessionData
+    loaded.cookie.expires = new Date(clock.now + 172_800_000)
+    await store.touch('phone', loaded)
+    expect(await store.ofOwner('ada')).toEqual([
+      expect.objectContaining({ createdAt: begin + 2000, lastSeenAt: begin + 2000, session: expect.objectContaining({ user: 'ada' }) }),
+      expect.objectContaining({ createdAt: begin + 1000, lastSeenAt: begin + 63_000 })
+    ])
+    for (const { expiresAt } of await store.ofOwner('ada')) expect(expiresAt).toBeGreaterThan(clock.now)
+    expect(await store.countOf('ada')).toBe(2)
+    expect(await store.ofOwner('eve')).toEqual([])
+    expect(await store.countOf('eve')).toBe(0)
+  })
+
+  it('come in pages', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    const ids = Array.from({ length: 7 }, (_, number) => `id ${number}`)
+    // Two of them at the same moment.
+    await Promise.all(ids.slice(0, 2).map((id) => store.set(id, handMade({ user: 'ada' }))))
+    await signIn(store, clock, 'ada', ...ids.slice(2))
+    const all = (await store.ofOwner('ada')).map(({ handle }) => handle)
+    expect(new Set(all).size).toBe(7)
+    const paged: string[] = []
+    for (let page = await store.ofOwner('ada', { limit: 3 }); page.length > 0; ) {
+      paged.push(...page.map(({ handle }) => handle))
+      page = await store.ofOwner('ada', { limit: 3, after: paged.at(-1) as string })
+    }
+    expect(paged).toEqual(all)
+  })
+
+  it('end at once, and no others', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', 'phone', 'laptop')
+    await signIn(store, clock, 'ben', 'tablet')
+    await store.set('anonymous', handMade())
+    expect(await store.destroyOwner('ada')).toBe(2)
+    expect(await store.ofOwner('ada')).toEqual([])
+    expect(await Promise.all(['phone', 'laptop', 'tablet', 'anonymous'].map(async (id) => (await store.get(id)) !== null))).toEqual([
+      false,
+      false,
+      true,
+      true
+    ])
+    expect(await store.destroyOwner('ada')).toBe(0)
+  })
+
+  it.each<[what: string, except: (store: KnexSessionStore) => Promise<string | { sessionID: string }>]>([
+    ['a session id', async () => 'laptop'],
+    ['a request', async () => ({ sessionID: 'laptop' })],
+    ['a handle', async (store) => (await store.ofOwner('ada'))[0]?.handle as string]
+  ])('end but for one, given as %s', async (_what, except) => {
+    await using opened = await open()
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', 'phone', 'tablet', 'laptop')
+    expect(await store.destroyOwner('ada', { except: await except(store) })).toBe(2)
+    expect(await Promise.all(['phone', 'tablet', 'laptop'].map(async (id) => userOf(await store.get(id))))).toEqual([
+      undefined,
+      undefined,
+      'ada'
+    ])
+  })
+
+  it('end one by one, by a handle, and by their owner alone', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', 'phone', 'laptop')
+    const [laptop] = await store.ofOwner('ada')
+    const handle = laptop?.handle as string
+    expect(await store.destroyHandle(handle, { ownerId: 'ben' })).toBe(false)
+    expect(await store.destroyHandle(handle, { ownerId: 'ada' })).toBe(true)
+    expect(await store.destroyHandle(handle, { ownerId: 'ada' })).toBe(false)
+    expect([await store.get('laptop'), userOf(await store.get('phone'))]).toEqual([null, 'ada'])
+  })
+
+  it('have a handle that is no session id, no stored id, and leads to neither', async () => {
+    await using opened = await open()
+    const { store, clock, knex, tableName } = opened
+    await signIn(store, clock, 'ada', 'phone')
+    const [{ handle } = { handle: '' }] = await store.ofOwner('ada')
+    expect(handle).toMatch(/^[\w-]{43}$/)
+    expect(await knex(tableName).pluck('id')).not.toContain(handle)
+    expect(await store.get(handle)).toBeNull()
+    await store.destroy(handle)
+    expect(await store.countOf('ada')).toBe(1)
+  })
+
+  it('stay ended, whatever requests still hold them, also in another process', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    const other = opened.another({ knex: opened.database.connect(), owner, clock: clock.read })
+    await signIn(store, clock, 'ada', 'phone', 'laptop')
+    const held = (await store.get('phone')) as SessionData & { seen?: boolean }
+    const heldElsewhere = (await other.get('laptop')) as SessionData & { seen?: boolean }
+    expect(await store.destroyOwner('ada')).toBe(2)
+    held.seen = true
+    heldElsewhere.seen = true
+    await store.set('phone', held)
+    await other.set('laptop', heldElsewhere)
+    await other.touch('laptop', heldElsewhere)
+    expect(await store.countOf('ada')).toBe(0)
+    expect([await store.get('phone'), await other.get('laptop')]).toEqual([null, null])
+  })
+
+  it('are those of whoever the session belongs to now', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', 'phone')
+    const loaded = (await store.get('phone')) as SessionData
+    await store.set('phone', Object.assign(loaded, { user: 'ben' }))
+    expect([await store.countOf('ada'), await store.countOf('ben')]).toEqual([0, 1])
+  })
+
+  it('have the prefix of the store', async () => {
+    await using opened = await open({ prefix: 'web:' })
+    const { store, clock } = opened
+    const other = opened.another({ prefix: 'api:', owner, clock: clock.read })
+    await signIn(store, clock, 'ada', 'phone')
+    await signIn(other, clock, 'ada', 'phone', 'robot')
+    expect([await store.countOf('ada'), await other.countOf('ada')]).toEqual([1, 2])
+    expect(await store.destroyOwner('ada')).toBe(1)
+    expect([await store.countOf('ada'), (await other.ofOwner('ada')).length]).toEqual([0, 2])
+  })
+
+  it.each([
+    ['plain ids', { storedId: 'plain' } as const],
+    ['ids of both kinds', { upgradePlainIds: true } as const]
+  ])('are found with %s', async (_what, options) => {
+    await using opened = await open(options)
+    const { store, clock } = opened
+    await signIn(opened.another({ storedId: 'plain', owner, clock: clock.read }), clock, 'ada', 'phone')
+    await signIn(store, clock, 'ada', 'laptop')
+    expect(await store.countOf('ada')).toBe(2)
+    expect(await store.destroyOwner('ada', { except: 'laptop' })).toBe(1)
+    expect([await store.get('phone'), userOf(await store.get('laptop'))]).toEqual([null, 'ada'])
+  })
+
+  it('include those of writes that were called before, and none that have expired', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    const writes = ['a', 'b'].map((id) => store.set(id, handMade({ user: 'ada' }, { expires: new Date(clock.now + 60_000) })))
+    expect(await store.countOf('ada')).toBe(2)
+    await Promise.all(writes)
+    clock.advance(61_000)
+    expect([await store.countOf('ada'), await store.ofOwner('ada'), await store.destroyOwner('ada')]).toEqual([0, [], 0])
+  })
+
+  it('end with the transaction that ends them', async () => {
+    await using opened = await open()
+    const { store, clock, knex } = opened
+    await signIn(store, clock, 'ada', 'phone', 'laptop')
+    const undone = knex.transaction(async (trx) => {
+      expect(await store.withTransaction(trx).destroyOwner('ada')).toBe(2)
+      throw new Error('on purpose')
+    })
+    await expect(undone).rejects.toThrow('on purpose')
+    expect(await store.countOf('ada')).toBe(2)
+    await knex.transaction(async (trx) => void (await store.withTransaction(trx).destroyOwner('ada', { except: 'phone' })))
+    expect([userOf(await store.get('phone')), await store.get('laptop')]).toEqual(['ada', null])
+  })
+
+  it('may be more than a page', async () => {
+    await using opened = await open()
+    const { store } = opened
+    const ids = Array.from({ length: 600 }, (_, number) => `id ${number}`)
+    await Promise.all(ids.map((id) => store.set(id, handMade({ user: 7 }))))
+    expect(await store.countOf(7n)).toBe(600)
+    expect(await store.destroyOwner('7', { except: 'id 300' })).toBe(599)
+    expect(await store.ids()).toHaveLength(1)
+  })
+
+  it.each<unknown>(['', null, undefined, Number.NaN, {}, true, 'a\0b', 'x'.repeat(300)])(
+    'are of no owner %o: that is refused',
+    async (id) => {
+      await using opened = await open()
+      const { store } = opened
+      const refused = expect.objectContaining({ code: 'ERR_SESSION_INVALID_OPTION', option: 'ownerId' })
+      const calls = [
+        store.ofOwner(id as OwnerId),
+        store.destroyOwner(id as OwnerId),
+        store.countOf(id as OwnerId),
+        store.destroyHandle('h', { ownerId: id as OwnerId })
+      ]
+      for (const call of calls) await expect(call).rejects.toEqual(refused)
+    }
+  )
+
+  it('are not listed by wrong options', async () => {
+    await using opened = await open()
+    const { store } = opened
+    for (const limit of [0, 1001, 1.5, '5' as never])
+      await expect(store.ofOwner('ada', { limit })).rejects.toMatchObject({ option: 'limit' })
+    await expect(store.ofOwner('ada', { after: 'no handle' })).rejects.toMatchObject({ option: 'after' })
+    await expect(store.destroyOwner('ada', { except: 5 as never })).rejects.toMatchObject({ option: 'except' })
+    await expect(store.destroyOwner('ada', { except: {} })).rejects.toMatchObject({ option: 'except' })
+  })
+
+  it('are signed out everywhere else by a page of the application', async () => {
+    await using opened = await open()
+    const app = express()
+    app.use(session({ store: opened.store, secret: 'secret', resave: false, saveUninitialized: false }))
+    app.get('/login', (req, res) =>
+      req.session.regenerate(() => {
+        Object.assign(req.session, { user: 'ada' })
+        res.end()
+      })
+    )
+    app.get('/me', (req, res) => void res.end(userOf(req.session) ?? 'nobody'))
+    app.get('/elsewhere', async (req, res) => void res.end(String(await opened.store.destroyOwner('ada', { except: req }))))
+    await using site = await serve(app)
+    const [phone, laptop, tablet] = [new Visitor(site.url), new Visitor(site.url), new Visitor(site.url)]
+    for (const visitor of [phone, laptop, tablet]) await visitor.get('/login')
+    expect(await laptop.text('/elsewhere')).toBe('2')
+    expect(await Promise.all([phone, laptop, tablet].map((visitor) => visitor.text('/me')))).toEqual(['nobody', 'ada', 'nobody'])
+  })
+})
