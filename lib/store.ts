@@ -7,7 +7,7 @@ import { CallDeadlines } from './calls/caller'
 import { Deadlines } from './calls/deadlines'
 import { StoreCalls } from './calls/store-calls'
 import type { SessionStoreEvents } from './events'
-import { refuseEnded, requireTransaction } from './knex/transaction-end'
+import { afterCommit, refuseEnded, requireTransaction } from './knex/transaction-end'
 import { Waits } from './knex/waits'
 import type { SessionStoreStatistics } from './observe/statistics'
 import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options/store-options'
@@ -82,7 +82,7 @@ export class KnexSessionStore extends Store {
     this.options = resolveOptions(options)
     this.given = { ...options }
     this.parts = assemble(this.options)
-    const { knex, dialect, timeoutMs, codec, trackLoads } = this.options
+    const { knex, dialect, timeoutMs, codec, trackLoads, maxSessionsPerOwner, onError } = this.options
     this.revisions = parent?.revisions ?? new Revisions({ codec, tracksLoads: trackLoads === 'auto', era: this.parts.entry })
     const explain: Deadlines['explain'] = (operation, waitedMs) => Waits.of(knex.client).explain(operation, dialect.name, waitedMs)
     this.calls = new StoreCalls({
@@ -94,13 +94,15 @@ export class KnexSessionStore extends Store {
     })
     this.stepDeadlines = new Deadlines(timeoutMs, explain)
     const announcer = parent ?? this
+    const limit = (ownerId: string) => announcer.owners.limit(ownerId, maxSessionsPerOwner)
     this.sessions = new Sessions({
       ...this.parts,
       options: this.options,
       revisions: this.revisions,
       transaction: this.options.knex.isTransaction ? this.options.knex.client : undefined,
       isCopied: () => !announcer.isOfExpress(),
-      announce: (name, ...event) => announcer.announce(name, ...event)
+      announce: (name, ...event) => announcer.announce(name, ...event),
+      limitOwner: async (ownerId) => (parent === undefined ? limit(ownerId) : afterCommit(knex, () => limit(ownerId), onError))
     })
     const { prefix, storedId, upgradePlainIds } = this.options
     const isHashed = storedId === 'hashed' && !upgradePlainIds

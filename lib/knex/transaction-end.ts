@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import { InvalidOptionError, TransactionEndedError } from '../errors'
+import { nothing } from '../runtime/nothing'
 
 const NO_TRANSACTION =
   '. Pass the trx of knex.transaction(async (trx) => …) or of await knex.transaction(); for what belongs to no transaction, call the store itself'
@@ -21,4 +22,20 @@ export function refuseEnded(knex: Knex): void {
   if (knex.isTransaction !== true) return
   const { isCompleted } = knex as { isCompleted?: () => boolean }
   if (isCompleted?.call(knex)) throw new TransactionEndedError()
+}
+
+interface Nested {
+  readonly executionPromise?: Promise<unknown>
+  readonly parentTransaction?: Knex & Nested
+}
+
+/**
+ * Does the work when the transaction has been committed, with all that are around it; not at all after a rollback.
+ *
+ * @param onError is given an error of the work, for which nobody waits
+ */
+export function afterCommit(trx: Knex & Nested, work: () => Promise<void>, onError: (error: unknown) => void): void {
+  let outermost = trx
+  while (outermost.parentTransaction !== undefined) outermost = outermost.parentTransaction
+  outermost.executionPromise?.then(() => work().catch(onError), nothing)
 }

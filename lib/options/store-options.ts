@@ -3,15 +3,14 @@ import type { Knex } from 'knex'
 import type { Dialect, Durability } from '../dialects/dialect'
 import { detectDialect, isKnex } from '../dialects/drivers'
 import type { TableDefinition } from '../dialects/table-definition'
-import { Hidden, InvalidOptionError, OptionFunctionError } from '../errors'
-import { debug } from '../observe/debug'
+import { Hidden, InvalidOptionError } from '../errors'
 import { json, type SessionCodec } from '../record/codec'
 import type { TtlSeconds } from '../record/expiry'
 import { HASH_LENGTH, ID_LENGTH, PREFIX_END, type StoredIdForm } from '../record/stored-id'
-import { ignoreRejection } from '../runtime/ignore-rejection'
 import { nothing } from '../runtime/nothing'
 import { refuseUnknown } from '../unknown-option'
 import { COUNTERPARTS } from './counterparts'
+import { CLOCK, checkedClock, guarded, named, nobody, systemClock } from './option-functions'
 import { resolveTable, TABLE_OPTIONS, type TableOptions } from './table-options'
 
 /** What happens if another request has changed the session since this one loaded it. */
@@ -71,6 +70,10 @@ export interface KnexSessionStoreOptions extends TableOptions {
    * new KnexSessionStore({ knex: db, owner: (session) => session.name })
    */
   owner?: (session: Partial<SessionData>) => string | number | bigint | null | undefined
+  /**
+   * The maximum number of live sessions of an owner. When a sign-in makes one more, the oldest end. It needs the option `owner`. @default no limit
+   */
+  maxSessionsPerOwner?: number
   /** What happens if another request has changed the session since it was loaded: merge by key, overwrite, or fail with SessionConflictError. @default 'merge' */
   conflict?: ConflictPolicy
   /** Turns sessions into text and back; see {@link encrypted}. @default JSON */
@@ -119,6 +122,7 @@ export interface ResolvedOptions {
   readonly onError: (error: unknown) => void
   readonly clock: () => number
   readonly owner: (session: Partial<SessionData>) => string | number | bigint | null | undefined
+  readonly maxSessionsPerOwner: number
   readonly conflict: ConflictPolicy
   readonly codec: SessionCodec
   readonly trackLoads: 'auto' | false
@@ -146,6 +150,7 @@ const STORE_OPTIONS = [
   'onError',
   'clock',
   'owner',
+  'maxSessionsPerOwner',
   'conflict',
   'codec',
   'trackLoads',
@@ -162,7 +167,6 @@ const MAX_PREFIX = ID_LENGTH - HASH_LENGTH
 /** Ten years. More than that is a number of milliseconds by mistake. */
 const MAX_SECONDS = 315_360_000
 const SECONDS = `a positive number of seconds (not milliseconds), at most ${MAX_SECONDS}, which is ten years, or Infinity`
-const CLOCK = 'a function that returns milliseconds since the epoch'
 const TTL = `${SECONDS}, or a function of the session`
 /** Longer delays overflow Node's timers, which then fire at once. */
 const MAX_DELAY_MS = 2_147_483_647
@@ -205,6 +209,7 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     onError: guarded(option(options, 'onError', nothing, isFunction, 'a function')),
     clock: checkedClock(option(options, 'clock', systemClock, isFunction, CLOCK)),
     owner: named('owner', option(options, 'owner', nobody, isFunction, 'a function of the session')),
+    maxSessionsPerOwner: ownersLimit(options),
     conflict: option(options, 'conflict', 'merge', isConflictPolicy, "'merge', 'overwrite' or 'error'"),
     codec: option(options, 'codec', json, isCodec, 'an object with the functions encode and decode'),
     trackLoads: option(options, 'trackLoads', 'auto', (value) => value === 'auto' || value === false, "'auto' or false"),
@@ -216,6 +221,14 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     prepare,
     batch: option(options, 'batch', true, isBoolean, 'true or false')
   })
+}
+
+function ownersLimit(options: Partial<KnexSessionStoreOptions>): number {
+  const limit = option(options, 'maxSessionsPerOwner', Number.POSITIVE_INFINITY, isCount, 'a whole number, 1 or more')
+  if (Number.isFinite(limit) && options.owner === undefined) {
+    throw new InvalidOptionError('owner', 'a function of the session where maxSessionsPerOwner is given', undefined)
+  }
+  return limit
 }
 
 function option<Key extends keyof KnexSessionStoreOptions, Value>(
@@ -247,47 +260,3 @@ const isCodec = (value: unknown) =>
   typeof value === 'object' && value !== null && isFunction((value as SessionCodec).encode) && isFunction((value as SessionCodec).decode)
 const isPrefix = (value: unknown) =>
   typeof value === 'string' && value.length <= MAX_PREFIX && value.isWellFormed() && [...value].every((character) => character >= ' ')
-
-/** An error that the application's `onError` throws must not become an uncaught exception. */
-function guarded(onError: (error: unknown) => void): (error: unknown) => void {
-  const ignoreThrown = (thrown: unknown) => debug('onError threw %s', (thrown as Error | undefined)?.name)
-  return (error) => {
-    try {
-      ignoreRejection(onError(error), ignoreThrown)
-    } catch (thrown) {
-      ignoreThrown(thrown)
-    }
-  }
-}
-
-/** The same function, but its errors name the option. A value that is no function is returned as it is. */
-function named<Value>(name: string, value: Value): Value {
-  if (typeof value !== 'function' || value === nobody) return value
-  const named = (...args: unknown[]) => {
-    try {
-      return value(...args)
-    } catch (error) {
-      throw new OptionFunctionError(name, error)
-    }
-  }
-  return named as Value
-}
-
-/** A clock that returns no number would put the expiry in the past, and end the session. */
-function checkedClock(clock: () => number): () => number {
-  if (clock === systemClock) return clock
-  const ask = named('clock', clock)
-  return () => {
-    const now: unknown = ask()
-    if (typeof now === 'number' && Number.isFinite(now)) return Math.floor(now)
-    ignoreRejection(now)
-    throw new InvalidOptionError('clock', CLOCK, typeof now === 'number' ? now : new Hidden(now))
-  }
-}
-
-/** Calls `Date.now` each time, so that a store which was made before a test's fake timers follows them. */
-export const systemClock = (): number => Date.now()
-
-function nobody(): null {
-  return null
-}

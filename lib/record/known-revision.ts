@@ -25,6 +25,8 @@ export interface KnownRevision {
   readonly outdated: boolean
   /** True for a plain object that was never loaded, only set: written by hand, it is written whatever became of its row. */
   readonly byHand: boolean
+  /** The owner of the session as it was loaded or saved, if the store limits the sessions of an owner. */
+  readonly ownerId?: string | null | undefined
   /** The transaction in which this was read or written: if that was rolled back, the revision may have been given to other data. */
   readonly transaction?: object | undefined
   /** Set where the three texts are digests of themselves, so that they keep little alive. */

@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
  *
  * A test under fake timers replaces the globals, and at its end drops what they have not run. The functions that are captured here stay
  * real, so results, connections and time-outs never wait for a test's clock. Only code that should follow the application's clock calls
- * `Date.now()` (`systemClock` in `options/store-options.ts`).
+ * `Date.now()` (`systemClock` in `options/option-functions.ts`).
  *
  * If the package is loaded while timers are faked, the captured functions are fakes. Then promises stand in for ticks, and
  * `Atomics.waitAsync` stands in for timers: no library fakes these.

@@ -101,6 +101,18 @@ export class Owners {
     return true
   }
 
+  /** Ends all but the newest `most` sessions of the owner, as the column holds it. */
+  async limit(owner: string, most: number): Promise<void> {
+    const { table, range, bound, sessions } = this.parts
+    let newest = await this.step('set', () => table.placesOfOwner(range, owner, undefined, most))
+    while (newest.length > 0) {
+      const last = newest.at(-1)
+      newest = await this.step('set', () => table.placesOfOwner(range, owner, last, ENDED_AT_ONCE))
+      await bound('set', Promise.all(newest.map(({ id }) => sessions.end(id))))
+      if (newest.length < ENDED_AT_ONCE) return
+    }
+  }
+
   /** How many live sessions the owner has. */
   async count(ownerId: OwnerId): Promise<number> {
     const owner = requireOwnerId(ownerId)

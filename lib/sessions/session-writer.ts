@@ -24,6 +24,8 @@ export interface Draft {
   /** True if the expiry is to be exactly this, even if it is earlier than the row's. */
   readonly deliberate: boolean
   readonly ownerId: string | null
+  /** True if the session had no owner before, or another one, and the store limits the sessions of an owner. */
+  readonly isSignIn: boolean
   readonly now: number
   /** A touch never writes a dead session anew. */
   readonly operation: 'set' | 'touch'
@@ -177,6 +179,7 @@ export class SessionWriter {
       expiresAt: draft.expiresAt,
       maxAge: draft.storable.cookie.originalMaxAge,
       outdated: false,
+      ownerId: draft.ownerId,
       transaction: this.parts.transaction
     })
   }

@@ -13,6 +13,8 @@ export interface SessionsParts {
   /** Whether the client may copy what `get` returned before it sets it. express-session does not: it tells what it has made of it. */
   readonly isCopied: () => boolean
   readonly announce: Announce
+  /** Ends the oldest sessions of an owner that has too many. */
+  readonly limitOwner: (ownerId: string) => Promise<void>
   /** Stands for the transaction of the caller, if the records are in one. */
   readonly transaction: object | undefined
 }

@@ -45,9 +45,22 @@ export class Sessions {
     const draft = this.draft(storedId, session, caller, operation)
     // The caller may change the session while this write waits. What is written is the session as it was at the call.
     const encoded = encode(this.parts.options.codec, draft.storable, storedId)
-    if (!isPromiseLike(encoded)) return this.parts.order.write(storedId, () => this.writer.write(draft, encoded))
+    if (!isPromiseLike(encoded))
+      return this.signedIn(
+        draft,
+        this.parts.order.write(storedId, () => this.writer.write(draft, encoded))
+      )
     encoded.catch(() => undefined)
-    return this.parts.order.write(storedId, async () => this.writer.write(draft, await encoded))
+    return this.signedIn(
+      draft,
+      this.parts.order.write(storedId, async () => this.writer.write(draft, await encoded))
+    )
+  }
+
+  /** Not a part of the write: to end another session waits for the writes of that one, which may be about to end this one. */
+  private signedIn({ ownerId, isSignIn }: Draft, written: Promise<void>): Promise<void> {
+    if (!isSignIn || ownerId === null) return written
+    return written.then(() => this.parts.limitOwner(ownerId))
   }
 
   /** Renews the expiry, if that moves it far enough to be worth a statement. */
@@ -127,6 +140,7 @@ export class Sessions {
       maxAge: session.cookie.originalMaxAge,
       outdated: rewrite !== 'not',
       byHand: false,
+      ownerId: this.limitsOwners ? this.ownerIfAny(session) : undefined,
       transaction: this.parts.transaction
     }
     this.parts.revisions.loaded(session, known, this.parts.isCopied())
@@ -169,7 +183,22 @@ export class Sessions {
     // The expiry it was loaded with may have passed since, and another request may have renewed it.
     const endsNow = expiresAt <= now && expiresAt !== known?.expiresAt
     const deliberate = typeof options.ttlSeconds === 'function' || endsNow || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
-    return { storedId, session, storable, expiresAt, deliberate, ownerId: ownerOf(options, session), now, caller, operation }
+    const ownerId = ownerOf(options, session)
+    const isSignIn = this.limitsOwners && ownerId !== null && ownerId !== known?.ownerId
+    return { storedId, session, storable, expiresAt, deliberate, ownerId, isSignIn, now, caller, operation }
+  }
+
+  private get limitsOwners(): boolean {
+    return Number.isFinite(this.parts.options.maxSessionsPerOwner)
+  }
+
+  /** A session is read even if the option `owner` fails for it. Its next write will tell. */
+  private ownerIfAny(session: SessionData): string | null | undefined {
+    try {
+      return ownerOf(this.parts.options, session)
+    } catch {
+      return undefined
+    }
   }
 
   private storedId(sessionId: string): string {

@@ -83,6 +83,10 @@ const REFUSED: Readonly<Record<string, readonly [value: unknown, allowed: string
   onError: [['console.error', 'a function', '"console.error" (string)']],
   clock: [[1_700_000_000_000, 'a function that returns milliseconds since the epoch', '1700000000000 (number)']],
   owner: [['userId', 'a function of the session', '"userId" (string)']],
+  maxSessionsPerOwner: [
+    [0, COUNT, '0 (number)'],
+    ['5', COUNT, '"5" (string)']
+  ],
   conflict: [['ignore', "'merge', 'overwrite' or 'error'", '"ignore" (string)']],
   codec: [
     [JSON, 'an object with the functions encode and decode', 'an object'],

@@ -1,7 +1,8 @@
 import express from 'express'
 import session, { type SessionData } from 'express-session'
-import { expect, it } from 'vitest'
-import type { KnexSessionStore, OwnerId } from '../../lib'
+import { expect, it, onTestFinished, vi } from 'vitest'
+import { KnexSessionStore, type OwnerId } from '../../lib'
+import { memoryDatabase } from '../../lib/testing'
 import { serve, Visitor } from '../support/http'
 import { Clock, describeStores, handMade, openStore, type StoreOptions, shareDatabase } from '../support/stores'
 
@@ -246,4 +247,91 @@ describeStores('the sessions of an owner', (kind) => {
     expect(await laptop.text('/elsewhere')).toBe('2')
     expect(await Promise.all([phone, laptop, tablet].map((visitor) => visitor.text('/me')))).toEqual(['nobody', 'ada', 'nobody'])
   })
+})
+
+describeStores('at most so many sessions of an owner', (kind) => {
+  const database = shareDatabase(kind)
+  const open = async (maxSessionsPerOwner: number) => {
+    const clock = new Clock()
+    const opened = await openStore(database(), { owner, clock: clock.read, maxSessionsPerOwner })
+    return { ...opened, clock, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() }
+  }
+  const livingOf = async (store: KnexSessionStore, ids: readonly string[]) => {
+    const living = await Promise.all(ids.map(async (id) => ((await store.get(id)) === null ? [] : [id])))
+    return living.flat()
+  }
+
+  it('stay: when one signs in, the oldest ends', async () => {
+    await using opened = await open(3)
+    const { store, clock } = opened
+    const ids = ['a', 'b', 'c', 'd', 'e']
+    await signIn(store, clock, 'ada', ...ids)
+    await signIn(store, clock, 'ben', 'f')
+    expect(await livingOf(store, [...ids, 'f'])).toEqual(['c', 'd', 'e', 'f'])
+  })
+
+  it('stay where an anonymous session gets its owner later, as at a sign-in', async () => {
+    await using opened = await open(1)
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', 'a')
+    clock.advance(1000)
+    await store.set('b', handMade())
+    const loaded = (await store.get('b')) as SessionData
+    expect(await livingOf(store, ['a', 'b'])).toEqual(['a', 'b'])
+    await store.set('b', Object.assign(loaded, { user: 'ada' }))
+    expect(await livingOf(store, ['a', 'b'])).toEqual(['b'])
+  })
+
+  it('cost nothing after the sign-in', async () => {
+    await using opened = await open(2)
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', 'a')
+    const { calls } = store.stats().statements.owner ?? { calls: 0 }
+    const loaded = (await store.get('a')) as SessionData
+    for (const visits of [1, 2, 3]) await store.set('a', Object.assign(loaded, { visits }))
+    await store.touch('a', loaded)
+    expect(store.stats().statements.owner?.calls).toBe(calls)
+  })
+
+  it('stay when many sign in at once, over pools of their own', { timeout: 60_000 }, async () => {
+    await using opened = await open(5)
+    const { clock } = opened
+    const options = { owner, clock: clock.read, maxSessionsPerOwner: 5 }
+    const stores = [opened.store, ...Array.from({ length: 2 }, () => opened.another({ ...options, knex: opened.database.connect() }))]
+    await Promise.all(stores.map((store) => store.ready()))
+    for (let round = 0; round < 5; round++) {
+      clock.advance(1000)
+      const ids = Array.from({ length: 30 }, (_, number) => `${round} ${number}`)
+      await Promise.all(ids.map((id, number) => stores[number % stores.length]?.set(id, handMade({ user: 'ada' }))))
+      expect(await opened.store.countOf('ada')).toBe(5)
+      expect(await livingOf(opened.store, ids)).toHaveLength(5)
+    }
+  })
+
+  it('stay after the transaction that signs in has committed, and not if it is rolled back', async () => {
+    await using opened = await open(1)
+    const { store, clock, knex } = opened
+    await signIn(store, clock, 'ada', 'a')
+    clock.advance(1000)
+    const undone = knex.transaction(async (trx) => {
+      await store.withTransaction(trx).set('b', handMade({ user: 'ada' }))
+      throw new Error('on purpose')
+    })
+    await expect(undone).rejects.toThrow('on purpose')
+    expect(await livingOf(store, ['a', 'b'])).toEqual(['a'])
+    await knex.transaction((trx) => trx.transaction((nested) => store.withTransaction(nested).set('b', handMade({ user: 'ada' }))))
+    await vi.waitUntil(async () => (await store.countOf('ada')) === 1)
+    expect(await livingOf(store, ['a', 'b'])).toEqual(['b'])
+  })
+})
+
+it('a limit of sessions for an owner needs owners', () => {
+  const { knex } = memoryDatabase()
+  onTestFinished(() => knex.destroy())
+  expect(() => new KnexSessionStore({ knex, maxSessionsPerOwner: 5 })).toThrow(
+    'owner must be a function of the session where maxSessionsPerOwner is given, got undefined'
+  )
+  expect(() => new KnexSessionStore({ knex, owner: () => 1, maxSessionsPerOwner: 0 })).toThrow(
+    'maxSessionsPerOwner must be a whole number, 1 or more, got 0 (number)'
+  )
 })
