@@ -16,13 +16,27 @@ export const PREFIX_END = ':'
 /** Width of the id column, in characters. */
 export const ID_LENGTH = 255
 
+/** The options of a store that decide how a session is found. */
+export interface StoredIdOptions {
+  /** The option `storedId` of the store. @default 'hashed' */
+  storedId?: StoredIdForm
+  /** The option `prefix` of the store. @default '' */
+  prefix?: string
+}
+
 /**
- * The key of the session's row. A hashed key takes any string, and is useless to someone who reads the table. Throws {@link
- * InvalidSessionIdError} for an id that cannot be stored as it is.
+ * Returns the key of a session's row, the column `id`: for programs that have to write SQL. A hashed key takes any string, and is useless to
+ * someone who reads the table.
+ *
+ * @throws {InvalidSessionIdError} for a session id that cannot be stored as it is, with `storedId: 'plain'`
+ * @example
+ * import { storedIdOf } from 'knex-session-store'
+ *
+ * const row = await db('sessions').where('id', storedIdOf(req.sessionID, { prefix: 'web:' })).first()
  */
-export function storedIdOf(sessionId: string, form: StoredIdForm, prefix: string): string {
+export function storedIdOf(sessionId: string, { storedId = 'hashed', prefix = '' }: StoredIdOptions = {}): string {
   if (typeof sessionId !== 'string') throw new InvalidSessionIdError(`it must be a string, got ${describeValue(new Hidden(sessionId))}`)
-  if (form === 'hashed') return prefix + sha256(sessionId)
+  if (storedId === 'hashed') return prefix + sha256(sessionId)
   const why = plainIdRefusal(sessionId, prefix)
   if (why !== undefined) throw new InvalidSessionIdError(why)
   return prefix + sessionId

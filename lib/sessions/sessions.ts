@@ -202,8 +202,7 @@ export class Sessions {
   }
 
   private storedId(sessionId: string): string {
-    const { storedId, prefix } = this.parts.options
-    return storedIdOf(sessionId, storedId, prefix)
+    return storedIdOf(sessionId, this.parts.options)
   }
 
   /** False for an id under which nothing can have been stored. That is a result, not an error, to the caller. */

@@ -10,11 +10,11 @@ const anyString = fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 20 
 describe('a hashed id', () => {
   it('is the base64url SHA-256 of the session id after the prefix', () => {
     const hash = createHash('sha256').update('grüße').digest('base64url')
-    expect(storedIdOf('grüße', 'hashed', 'shop:')).toBe(`shop:${hash}`)
+    expect(storedIdOf('grüße', { storedId: 'hashed', prefix: 'shop:' })).toBe(`shop:${hash}`)
   })
 
   it('has 43 harmless characters, whatever the session id is', () => {
-    fc.assert(fc.property(anyString, (id) => /^[\w-]{43}$/.test(storedIdOf(id, 'hashed', ''))))
+    fc.assert(fc.property(anyString, (id) => /^[\w-]{43}$/.test(storedIdOf(id, { storedId: 'hashed', prefix: '' }))))
   })
 
   it('differs for different session ids', () => {
@@ -22,7 +22,9 @@ describe('a hashed id', () => {
       fc.property(
         anyString,
         anyString,
-        (one, other) => (one === other) === (storedIdOf(one, 'hashed', '') === storedIdOf(other, 'hashed', ''))
+        (one, other) =>
+          (one === other) ===
+          (storedIdOf(one, { storedId: 'hashed', prefix: '' }) === storedIdOf(other, { storedId: 'hashed', prefix: '' }))
       )
     )
   })
@@ -36,13 +38,13 @@ describe('a hashed id', () => {
     ['half of a surrogate pair and the replacement character', 'a\ud800', 'a\ufffd'],
     ['NUL', 'a', 'a\0']
   ])('distinguishes %s', (_what, one, other) => {
-    expect(storedIdOf(one, 'hashed', '')).not.toBe(storedIdOf(other, 'hashed', ''))
+    expect(storedIdOf(one, { storedId: 'hashed', prefix: '' })).not.toBe(storedIdOf(other, { storedId: 'hashed', prefix: '' }))
   })
 })
 
 describe('a plain id', () => {
   it('is the session id after the prefix', () => {
-    expect(storedIdOf('abc ', 'plain', 'shop:')).toBe('shop:abc ')
+    expect(storedIdOf('abc ', { storedId: 'plain', prefix: 'shop:' })).toBe('shop:abc ')
   })
 
   it.each([
@@ -54,14 +56,19 @@ describe('a plain id', () => {
     ['with half of a surrogate pair', '\udc00', '', 'it contains half of a surrogate pair']
   ])('that is %s is refused, with what to do', (_what, id, prefix, why) => {
     expect(plainIdRefusal(id, prefix)).toBe(why)
-    expect(() => storedIdOf(id, 'plain', prefix)).toThrow(new InvalidSessionIdError(`${why}`))
+    expect(() => storedIdOf(id, { storedId: 'plain', prefix })).toThrow(new InvalidSessionIdError(`${why}`))
     expect(new InvalidSessionIdError(why).message).toBe(
       `the session id cannot be stored: ${why}; storedId: 'hashed' (the default) takes any string`
     )
   })
 
   it('is the same text or refused, whatever the session id is', () => {
-    fc.assert(fc.property(anyString, (id) => plainIdRefusal(id, 'p') !== undefined || storedIdOf(id, 'plain', 'p') === `p${id}`))
+    fc.assert(
+      fc.property(
+        anyString,
+        (id) => plainIdRefusal(id, 'p') !== undefined || storedIdOf(id, { storedId: 'plain', prefix: 'p' }) === `p${id}`
+      )
+    )
   })
 })
 
@@ -72,7 +79,9 @@ it.each(['hashed', 'plain'] as const)('what is no string is no session id (%s), 
     [12345, 'a number'],
     [{ id: 'secret' }, 'an object']
   ]) {
-    expect(() => storedIdOf(id as string, form, '')).toThrow(`the session id cannot be stored: it must be a string, got ${kind};`)
+    expect(() => storedIdOf(id as string, { storedId: form, prefix: '' })).toThrow(
+      `the session id cannot be stored: it must be a string, got ${kind};`
+    )
   }
 })
 
