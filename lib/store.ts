@@ -94,7 +94,8 @@ export class KnexSessionStore extends Store {
     })
     this.stepDeadlines = new Deadlines(timeoutMs, explain)
     const announcer = parent ?? this
-    const limit = (ownerId: string) => announcer.owners.limit(ownerId, maxSessionsPerOwner)
+    // The session was written. If others cannot be ended now, the next sign-in ends them.
+    const limit = (ownerId: string) => announcer.owners.limit(ownerId, maxSessionsPerOwner).catch(onError)
     this.sessions = new Sessions({
       ...this.parts,
       options: this.options,
@@ -102,7 +103,7 @@ export class KnexSessionStore extends Store {
       transaction: this.options.knex.isTransaction ? this.options.knex.client : undefined,
       isCopied: () => !announcer.isOfExpress(),
       announce: (name, ...event) => announcer.announce(name, ...event),
-      limitOwner: async (ownerId) => (parent === undefined ? limit(ownerId) : afterCommit(knex, () => limit(ownerId), onError))
+      limitOwner: async (ownerId) => (parent === undefined ? limit(ownerId) : afterCommit(knex, () => limit(ownerId)))
     })
     const { prefix, storedId, upgradePlainIds } = this.options
     const isHashed = storedId === 'hashed' && !upgradePlainIds

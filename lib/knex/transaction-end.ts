@@ -29,13 +29,9 @@ interface Nested {
   readonly parentTransaction?: Knex & Nested
 }
 
-/**
- * Does the work when the transaction has been committed, with all that are around it; not at all after a rollback.
- *
- * @param onError is given an error of the work, for which nobody waits
- */
-export function afterCommit(trx: Knex & Nested, work: () => Promise<void>, onError: (error: unknown) => void): void {
+/** Does the work when the transaction has been committed, with all that are around it; not at all after a rollback. The work must not reject. */
+export function afterCommit(trx: Knex & Nested, work: () => Promise<void>): void {
   let outermost = trx
   while (outermost.parentTransaction !== undefined) outermost = outermost.parentTransaction
-  outermost.executionPromise?.then(() => work().catch(onError), nothing)
+  outermost.executionPromise?.then(work, nothing)
 }

@@ -308,6 +308,24 @@ describeStores('at most so many sessions of an owner', (kind) => {
     }
   })
 
+  it('are told to onError if they cannot be ended: the sign-in has succeeded', async () => {
+    await using opened = await open(1)
+    const { store, clock, knex } = opened
+    const errors: unknown[] = []
+    const other = opened.another({ owner, clock: clock.read, maxSessionsPerOwner: 1, onError: (error) => errors.push(error) })
+    await signIn(store, clock, 'ada', 'a')
+    const refuse = ({ sql }: { sql: string }) => {
+      if (/created_at.* DESC/.test(sql)) throw new RangeError('on purpose')
+    }
+    knex.on('query', refuse)
+    await signIn(other, clock, 'ada', 'b')
+    knex.off('query', refuse)
+    expect(errors).toEqual([expect.objectContaining({ code: 'ERR_SESSION_QUERY_LISTENER' })])
+    expect(await livingOf(store, ['a', 'b'])).toEqual(['a', 'b'])
+    await signIn(other, clock, 'ada', 'c')
+    expect(await livingOf(store, ['a', 'b', 'c'])).toEqual(['c'])
+  })
+
   it('stay after the transaction that signs in has committed, and not if it is rolled back', async () => {
     await using opened = await open(1)
     const { store, clock, knex } = opened
