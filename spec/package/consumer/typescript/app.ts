@@ -20,7 +20,7 @@ declare module 'express-session' {
 }
 
 const knex: Knex = createKnex({ client: 'pg', connection: 'postgres://localhost/app' })
-const options: KnexSessionStoreOptions = { knex, tableName: 'web_sessions', ttlSeconds: (data) => (data.userId > 0 ? 86_400 : 600) }
+const options: KnexSessionStoreOptions = { knex, tableName: 'web_sessions', ttlSeconds: (data) => ((data.userId ?? 0) > 0 ? 86_400 : 600) }
 const store = new KnexSessionStore(options)
 const asStore: session.Store = store
 
@@ -52,6 +52,9 @@ export function nameOf(error: unknown): string | undefined {
 
 // @ts-expect-error the unit is seconds, as a number or as a function of the session
 new KnexSessionStore({ knex, ttlSeconds: '1 day' })
+// @ts-expect-error a visitor who is not signed in has no userId
+new KnexSessionStore({ knex, owner: (data) => data.userId.toString() })
+new KnexSessionStore({ knex, owner: (data) => data.userId?.toString(), maxSessionsPerOwner: 5 })
 // @ts-expect-error an option that there is none of
 new KnexSessionStore({ knex, ttl: 5 })
 // @ts-expect-error a Knex is not opened by surprise
