@@ -1,10 +1,13 @@
+import { join } from 'node:path'
 import express from 'express'
 import session, { type SessionData } from 'express-session'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { KnexSessionStore, type OwnerId } from '../../lib'
 import { memoryDatabase } from '../../lib/testing'
 import { serve, Visitor } from '../support/http'
+import { runProcesses } from '../support/processes'
 import { Clock, describeStores, handMade, openStore, type StoreOptions, shareDatabase } from '../support/stores'
+import type { Input } from './sign-ins.worker.mts'
 
 const owner: StoreOptions['owner'] = (data) => (data as { user?: string }).user
 const userOf = (data: SessionData | null) => (data as { user?: string } | null)?.user
@@ -305,6 +308,21 @@ describeStores('at most so many sessions of an owner', (kind) => {
       await Promise.all(ids.map((id, number) => stores[number % stores.length]?.set(id, handMade({ user: 'ada' }))))
       expect(await opened.store.countOf('ada')).toBe(5)
       expect(await livingOf(opened.store, ids)).toHaveLength(5)
+    }
+  })
+
+  it('stay when several processes sign in at once', { timeout: 120_000 }, async () => {
+    await using opened = await open(5)
+    const { store, tableName } = opened
+    await store.ready()
+    for (let round = 0; round < 3; round++) {
+      const inputs = Array.from({ length: 4 }, (_, process): Input => {
+        const ids = Array.from({ length: 8 }, (_, number) => `${round} ${process} ${number}`)
+        return { config: opened.database.config, tableName, ids, maxSessionsPerOwner: 5 }
+      })
+      const results = await runProcesses<Input, void>(join(__dirname, 'sign-ins.worker.mts'), inputs)
+      expect(results.map(({ error }) => error)).toEqual(inputs.map(() => undefined))
+      expect(await store.countOf('ada')).toBe(5)
     }
   })
 
