@@ -1,8 +1,8 @@
 import type { SessionData } from 'express-session'
 import { SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
 import { isPromiseLike, type Soon } from '../runtime/soon'
+import { copyValues } from './copy-values'
 import { isNoLife } from './expiry'
-import { snapshot } from './snapshot'
 
 /**
  * Turns a session into text, and text into a session. Both functions may be async. `storedId` is the key of the row, for codecs that bind the
@@ -57,7 +57,7 @@ export function encode(codec: SessionCodec, session: SessionData, storedId: stri
     const comparable = codec.comparable?.(session)
     if (!isPromiseLike(encoded)) return checked(codec, encoded, comparable)
     // The codec goes on with this object after an await, and the application goes on with the values in it.
-    snapshot(session)
+    copyValues(session)
     return Promise.resolve(encoded)
       .then((data) => checked(codec, data, comparable))
       .catch(unserializable)

@@ -22,23 +22,23 @@ export interface KnownRevision {
   /** The cookie's `originalMaxAge` as loaded. */
   readonly maxAge: MaxAge
   /** True if the codec would write the row's data otherwise today, with a newer key, say. */
-  readonly outdated: boolean
+  readonly isOutdated: boolean
   /** True for a plain object that was never loaded, only set: written by hand, it is written whatever became of its row. */
-  readonly byHand: boolean
+  readonly isByHand: boolean
   /** The owner of the session as it was loaded or saved, if the store limits the sessions of an owner. */
   readonly ownerId?: string | null | undefined
   /** The transaction in which this was read or written: if that was rolled back, the revision may have been given to other data. */
   readonly transaction?: object | undefined
   /** Set where the three texts are digests of themselves, so that they keep little alive. */
-  readonly compact?: { readonly base: EntryDigests | undefined } | undefined
+  readonly digests?: { readonly base: EntryDigests | undefined } | undefined
 }
 
 /** Texts up to this many characters are kept as they are: digests of small ones would not be much smaller. */
-const KEPT_LENGTH = 4096
+const MAX_WHOLE_LENGTH = 4096
 
 /** Whether the text is the one that is known. */
 export function isKnownText(text: string, field: 'data' | 'comparable', known: KnownRevision): boolean {
-  return (known.compact === undefined ? text : digestOf(text)) === known[field]
+  return (known.digests === undefined ? text : digestOf(text)) === known[field]
 }
 
 /**
@@ -47,23 +47,23 @@ export function isKnownText(text: string, field: 'data' | 'comparable', known: K
  *
  * @param session the session that the codec made of `base`, if it is there
  */
-export function useCompacted(
+export function useDigested(
   known: KnownRevision,
   codec: SessionCodec,
   session: Soon<object> | undefined,
   use: (known: KnownRevision) => void
 ): void {
-  if (known.compact !== undefined || (known.base.length <= KEPT_LENGTH && known.data.length <= KEPT_LENGTH)) {
+  if (known.digests !== undefined || (known.base.length <= MAX_WHOLE_LENGTH && known.data.length <= MAX_WHOLE_LENGTH)) {
     use(known)
     return
   }
   const base = session ?? decode(codec, known.base, known.storedId)
-  if (!isPromiseLike(base)) use(compacted(known, base))
+  if (!isPromiseLike(base)) use(digested(known, base))
   // If it cannot be decoded, the whole text is kept. The error shows when the text is needed.
-  else Promise.resolve(base).then((decoded) => use(compacted(known, decoded)), nothing)
+  else Promise.resolve(base).then((decoded) => use(digested(known, decoded)), nothing)
 }
 
-function compacted(known: KnownRevision, base: object): KnownRevision {
+function digested(known: KnownRevision, base: object): KnownRevision {
   const isWhole = known.base === known.data
   const digest = digestOf(known.data)
   return {
@@ -72,6 +72,6 @@ function compacted(known: KnownRevision, base: object): KnownRevision {
     data: isWhole ? digest : '',
     base: isWhole ? digest : digestOf(known.base),
     comparable: known.comparable === known.data ? digest : digestOf(known.comparable),
-    compact: { base: EntryDigests.of(base) }
+    digests: { base: EntryDigests.of(base) }
   }
 }

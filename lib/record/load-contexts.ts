@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { SessionCodec } from './codec'
-import { type KnownRevision, useCompacted } from './known-revision'
+import { type KnownRevision, useDigested } from './known-revision'
 
 /** One load, as the async context in which it was asked for knows it. */
 interface Load {
@@ -13,7 +13,7 @@ interface Load {
 }
 
 /** A request loads one session, seldom two. An async context must not keep more alive the more is loaded in it. */
-const MOST = 2
+const MAX_LOADS = 2
 
 const contexts = new AsyncLocalStorage<readonly Load[]>()
 
@@ -46,7 +46,7 @@ export class LoadContexts {
   /** @param session the session that the codec returned */
   loaded(known: KnownRevision, codec: SessionCodec, session: object): void {
     const load = this.load(known.storedId)
-    if (load !== undefined) useCompacted(known, codec, session, (small) => (load.known = small))
+    if (load !== undefined) useDigested(known, codec, session, (small) => (load.known = small))
   }
 
   /** The session was written here. A later write goes by this one, if the one before went by a load. */
@@ -54,7 +54,7 @@ export class LoadContexts {
     const load = this.load(known.storedId)
     if (load?.known === undefined) return
     load.known = known
-    useCompacted(known, codec, undefined, (small) => {
+    useDigested(known, codec, undefined, (small) => {
       if (load.known === known) load.known = small
     })
   }
@@ -79,7 +79,7 @@ export class LoadContexts {
   private withLatest(latest: Load, before: readonly Load[]): Load[] {
     const loads = [latest]
     for (const load of before) {
-      if (loads.length === MOST) break
+      if (loads.length === MAX_LOADS) break
       if (load.storedId !== latest.storedId || load.by !== latest.by) loads.push(load)
     }
     return loads

@@ -1,7 +1,7 @@
-/** Gives back the object it is given, so that the class below adds its private field to that. */
-class Given {
+/** Its constructor returns its argument, so that a subclass adds its private field to that object instead of a new one. */
+class ReturnsArgument {
   constructor(object: object) {
-    // biome-ignore lint/correctness/noConstructorReturn: that is the whole of it
+    // biome-ignore lint/correctness/noConstructorReturn: this is the purpose of the class
     return object
   }
 }
@@ -13,25 +13,25 @@ class Given {
  * WeakMap, whose price is garbage collection. A WeakMap is used for objects that the application has frozen, because later versions of
  * JavaScript add no private field to them.
  */
-class Mark extends Given {
+class Mark extends ReturnsArgument {
   static #frozen: WeakMap<object, unknown> | undefined
-  #known: unknown
+  #mark: unknown
 
-  private constructor(object: object, known: unknown) {
+  private constructor(object: object, mark: unknown) {
     super(object)
-    this.#known = known
+    this.#mark = mark
   }
 
   static of(object: object): unknown {
-    return #known in object ? (object as Mark).#known : Mark.#frozen?.get(object)
+    return #mark in object ? (object as Mark).#mark : Mark.#frozen?.get(object)
   }
 
-  static put(object: object, known: unknown): void {
-    if (#known in object) (object as Mark).#known = known
-    else if (Object.isExtensible(object)) new Mark(object, known)
+  static put(object: object, mark: unknown): void {
+    if (#mark in object) (object as Mark).#mark = mark
+    else if (Object.isExtensible(object)) new Mark(object, mark)
     else {
       Mark.#frozen ??= new WeakMap()
-      Mark.#frozen.set(object, known)
+      Mark.#frozen.set(object, mark)
     }
   }
 }
@@ -40,4 +40,4 @@ class Mark extends Given {
 export const markOf: (object: object) => unknown = Mark.of
 
 /** Puts it on the object, and replaces what was there. */
-export const putMark: (object: object, known: unknown) => void = Mark.put
+export const putMark: (object: object, mark: unknown) => void = Mark.put

@@ -4,12 +4,14 @@ import type { KnownRevision } from './known-revision'
 import { LoadContexts } from './load-contexts'
 import { markOf, putMark } from './marks'
 
-/** What is known of one load, shared by the objects that came from it. */
-class Known {
+/** One load or save that session objects come from. It is the mark on each of those objects, so a new revision is known to all of them. */
+class Origin {
   constructor(
+    /** Two stores in one process do not trust each other's marks. */
     readonly by: Revisions,
+    /** The number of resets before it. */
     readonly era: number,
-    /** Which load of this process it was. */
+    /** Grows with every origin in this process: the later of two has the higher number. */
     readonly number: number,
     public revision: KnownRevision
   ) {}
@@ -33,7 +35,7 @@ const DEFAULTS: RevisionsOptions = { codec: json, tracksLoads: true, era: { rese
 /** So many objects in a session are marked: one is enough to know a copy by, and each costs. */
 const MARKED_PARTS = 2
 
-let loads = 0
+let origins = 0
 
 /**
  * Tells which revision a session object came from: by the object itself, then by an object inside it, then by the loads of the same async
@@ -53,7 +55,7 @@ export class Revisions {
   of(session: object, storedId: string): KnownRevision | undefined {
     // Anything may be given as a session, even null. It is refused when it is encoded.
     if (typeof session !== 'object' || session === null) return undefined
-    const own = this.knownOf(session)
+    const own = this.originOf(session)
     return own?.revision.storedId === storedId ? own.revision : undefined
   }
 
@@ -61,9 +63,9 @@ export class Revisions {
   find(session: object, storedId: string): KnownRevision | undefined {
     const own = this.of(session, storedId)
     if (own !== undefined || this.contexts === undefined || typeof session !== 'object' || session === null) return own
-    const known = this.ofParts(session, storedId) ?? this.ofContext(storedId)
-    if (known !== undefined) putMark(session, known)
-    return known?.revision
+    const origin = this.ofParts(session, storedId) ?? this.ofContext(storedId)
+    if (origin !== undefined) putMark(session, origin)
+    return origin?.revision
   }
 
   /**
@@ -72,17 +74,17 @@ export class Revisions {
    * @param isCopied false where the client names the object it loaded, and copies are seldom: then the cookie alone is marked, which they share
    */
   loaded(session: SessionData, revision: KnownRevision, isCopied: boolean): void {
-    const known = this.know(session, revision)
+    const origin = this.startOrigin(session, revision)
     if (this.contexts === undefined) return
     if (!isCopied) {
-      putMark(session.cookie, known)
+      putMark(session.cookie, origin)
       return
     }
     let marked = 0
     for (const key in session) {
       const part: unknown = session[key as keyof SessionData]
       if (typeof part !== 'object' || part === null) continue
-      putMark(part, known)
+      putMark(part, origin)
       if (++marked === MARKED_PARTS) break
     }
     this.contexts.loaded(revision, this.options.codec, session)
@@ -90,16 +92,16 @@ export class Revisions {
 
   /** The session object was written, or has become known otherwise. */
   remember(session: object, revision: KnownRevision): void {
-    const own = this.knownOf(session)
+    const own = this.originOf(session)
     if (own?.revision.storedId === revision.storedId) own.revision = revision
-    else this.know(session, revision)
+    else this.startOrigin(session, revision)
     this.contexts?.saved(revision, this.options.codec)
   }
 
   /** The new object stands for the same loaded session as the old one. */
   pass(from: object, to: object): void {
-    const known = this.knownOf(from)
-    if (known !== undefined) putMark(to, known)
+    const origin = this.originOf(from)
+    if (origin !== undefined) putMark(to, origin)
   }
 
   /** A load is about to begin. See {@link LoadContexts.enter}. */
@@ -117,26 +119,26 @@ export class Revisions {
     this.contexts?.allEnded()
   }
 
-  private know(session: object, revision: KnownRevision): Known {
-    const known = new Known(this, this.options.era.resets, ++loads, revision)
-    putMark(session, known)
-    return known
+  private startOrigin(session: object, revision: KnownRevision): Origin {
+    const origin = new Origin(this, this.options.era.resets, ++origins, revision)
+    putMark(session, origin)
+    return origin
   }
 
-  private knownOf(object: object): Known | undefined {
-    const known = markOf(object)
-    return known instanceof Known && known.by === this && known.era === this.options.era.resets ? known : undefined
+  private originOf(object: object): Origin | undefined {
+    const origin = markOf(object)
+    return origin instanceof Origin && origin.by === this && origin.era === this.options.era.resets ? origin : undefined
   }
 
   /** Of several loads the latest: an old part may have been put into a session that was loaded after it. */
-  private ofParts(session: object, storedId: string): Known | undefined {
-    let latest: Known | undefined
+  private ofParts(session: object, storedId: string): Origin | undefined {
+    let latest: Origin | undefined
     try {
       for (const key in session) {
         const part: unknown = session[key as keyof typeof session]
         if (typeof part !== 'object' || part === null) continue
-        const known = this.knownOf(part)
-        if (known?.revision.storedId === storedId && known.number > (latest?.number ?? 0)) latest = known
+        const origin = this.originOf(part)
+        if (origin?.revision.storedId === storedId && origin.number > (latest?.number ?? 0)) latest = origin
       }
     } catch {
       // A getter threw: that is seen, and said, where the session is encoded.
@@ -144,8 +146,8 @@ export class Revisions {
     return latest
   }
 
-  private ofContext(storedId: string): Known | undefined {
+  private ofContext(storedId: string): Origin | undefined {
     const revision = this.contexts?.find(storedId)
-    return revision && new Known(this, this.options.era.resets, ++loads, revision)
+    return revision && new Origin(this, this.options.era.resets, ++origins, revision)
   }
 }

@@ -22,7 +22,7 @@ export interface Draft {
   readonly storable: SessionData
   readonly expiresAt: number
   /** True if the expiry is to be exactly this, even if it is earlier than the row's. */
-  readonly deliberate: boolean
+  readonly isExpiryExact: boolean
   readonly ownerId: string | null
   /** True if the session had no owner before, or another one, and the store limits the sessions of an owner. */
   readonly isSignIn: boolean
@@ -41,9 +41,9 @@ export class SessionWriter {
     this.refuseTooLarge(encoded.data)
     const known = this.parts.revisions.of(draft.session, draft.storedId)
     if (known === undefined) return this.put(draft, encoded)
-    const shortened = draft.deliberate && draft.expiresAt < known.expiresAt
+    const shortened = draft.isExpiryExact && draft.expiresAt < known.expiresAt
     // Fastify sets the whole session on every request, and express-session does with `resave`.
-    if (isKnownText(encoded.comparable, 'comparable', known) && !shortened && !known.outdated && !known.byHand)
+    if (isKnownText(encoded.comparable, 'comparable', known) && !shortened && !known.isOutdated && !known.isByHand)
       return this.renew(draft.storedId, draft.session, draft.expiresAt, draft.caller)
     return this.update(draft, encoded, known)
   }
@@ -55,7 +55,7 @@ export class SessionWriter {
     const { storedId: id, revision, expiresAt } = known
     const hit = await records.update({ id, revision, data: encoded.data, expiresAt, ownerId: draft.ownerId }, draft.caller)
     if (!hit) return
-    const row = { revision: revision + 1, data: encoded.data, createdAt: known.createdAt, byHand: false }
+    const row = { revision: revision + 1, data: encoded.data, createdAt: known.createdAt, isByHand: false }
     this.remember({ ...draft, expiresAt }, encoded, row)
   }
 
@@ -74,12 +74,12 @@ export class SessionWriter {
   private put(draft: Draft, encoded: EncodedSession): Promise<void> {
     const { records, announce } = this.parts
     const record = { id: draft.storedId, data: encoded.data, expiresAt: draft.expiresAt, ownerId: draft.ownerId, createdAt: draft.now }
-    const byHand = isPlain(draft.session)
-    const wins = byHand || isNew(draft.session)
+    const isByHand = isPlain(draft.session)
+    const wins = isByHand || isNew(draft.session)
     const written: Promise<number | null> = wins ? records.put(record, draft.caller) : records.putUnlessDead(record, draft.caller)
     return written.then((revision) => {
       if (revision === null) announce('dropped', { operation: 'set' })
-      else this.remember(draft, encoded, { revision, data: encoded.data, createdAt: draft.now, byHand })
+      else this.remember(draft, encoded, { revision, data: encoded.data, createdAt: draft.now, isByHand })
     })
   }
 
@@ -87,7 +87,7 @@ export class SessionWriter {
   private async update(draft: Draft, encoded: EncodedSession, known: KnownRevision): Promise<void> {
     const { records, options } = this.parts
     // After an earlier merge the row holds more than the object does.
-    const holdsMore = known.base !== known.data && known.compact === undefined
+    const holdsMore = known.base !== known.data && known.digests === undefined
     const version = holdsMore ? await this.merge(draft, encoded, known, known.data) : asDrafted(draft, encoded)
     let update = this.begin(draft, known, version)
     for (let round = 1; round <= MAX_ROUNDS; round++) {
@@ -109,11 +109,11 @@ export class SessionWriter {
     throw new SessionConflictError(`${MAX_ROUNDS} tries in a row`)
   }
 
-  private begin({ deliberate }: Draft, known: KnownRevision, version: Version): PendingUpdate {
-    const isRevisionUnknown = known.revision === UNKNOWN_REVISION || (known.compact !== undefined && known.base !== known.data)
+  private begin({ isExpiryExact }: Draft, known: KnownRevision, version: Version): PendingUpdate {
+    const isRevisionUnknown = known.revision === UNKNOWN_REVISION || (known.digests !== undefined && known.base !== known.data)
     const isOfTransaction = known.transaction !== undefined && known.transaction !== this.parts.transaction
     const isCertain = !isRevisionUnknown && !isOfTransaction
-    return { known, version, revision: known.revision, isRevisionUnknown, isCertain, isExpiryExact: deliberate }
+    return { known, version, revision: known.revision, isRevisionUnknown, isCertain, isExpiryExact }
   }
 
   /** Writes the row if it is alive and at the revision. Returns whether it was. */
@@ -125,7 +125,7 @@ export class SessionWriter {
 
   /** Drops the write. A session that was set by hand is no request's copy of a dead one, and is written anew. */
   private refuseDead(draft: Draft, encoded: EncodedSession, known: KnownRevision): Promise<void> | void {
-    if (known.byHand && draft.operation === 'set') return this.put(draft, encoded)
+    if (known.isByHand && draft.operation === 'set') return this.put(draft, encoded)
     this.parts.announce('dropped', { operation: draft.operation })
   }
 
@@ -141,17 +141,17 @@ export class SessionWriter {
   private written(draft: Draft, encoded: EncodedSession, { known, version }: PendingUpdate, revision: number): void {
     const { contested, data } = version
     if (contested.length > 0) this.parts.announce('conflict', { policy: 'merge', keys: contested })
-    this.remember(draft, encoded, { revision, data, createdAt: known.createdAt, byHand: known.byHand })
+    this.remember(draft, encoded, { revision, data, createdAt: known.createdAt, isByHand: known.isByHand })
   }
 
   /** Merges the changes since the session was loaded with what the row holds now. */
   private async merge(draft: Draft, encoded: EncodedSession, known: KnownRevision, current: string): Promise<Version> {
     const { options } = this.parts
     const open = (data: string) => decode(options.codec, data, draft.storedId)
-    if (known.compact !== undefined && known.compact.base === undefined) {
+    if (known.digests !== undefined && known.digests.base === undefined) {
       throw new SessionConflictError('it has too many keys to be merged, because its client set a copy of what it had loaded')
     }
-    const before = known.compact?.base ?? open(known.base)
+    const before = known.digests?.base ?? open(known.base)
     const [base, ours, theirs] = await Promise.all([before, open(encoded.data), open(current)])
     const { merged, contested } = mergeSessions(base, ours, theirs)
     const session = merged as unknown as SessionData
@@ -170,7 +170,7 @@ export class SessionWriter {
     if (bytes > maxDataBytes) throw new SessionTooLargeError(bytes, maxDataBytes)
   }
 
-  private remember(draft: Draft, encoded: EncodedSession, row: Pick<KnownRevision, 'revision' | 'data' | 'createdAt' | 'byHand'>): void {
+  private remember(draft: Draft, encoded: EncodedSession, row: Pick<KnownRevision, 'revision' | 'data' | 'createdAt' | 'isByHand'>): void {
     this.parts.revisions.remember(draft.session, {
       ...row,
       storedId: draft.storedId,
@@ -178,7 +178,7 @@ export class SessionWriter {
       comparable: encoded.comparable,
       expiresAt: draft.expiresAt,
       maxAge: draft.storable.cookie.originalMaxAge,
-      outdated: false,
+      isOutdated: false,
       ownerId: draft.ownerId,
       transaction: this.parts.transaction
     })

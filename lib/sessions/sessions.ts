@@ -138,8 +138,8 @@ export class Sessions {
       expiresAt,
       createdAt,
       maxAge: session.cookie.originalMaxAge,
-      outdated: rewrite !== 'not',
-      byHand: false,
+      isOutdated: rewrite !== 'not',
+      isByHand: false,
       ownerId: this.limitsOwners ? this.ownerIfAny(session) : undefined,
       transaction: this.parts.transaction
     }
@@ -182,10 +182,10 @@ export class Sessions {
     const expiresAt = expiryOf(session, options, now, known?.createdAt ?? now)
     // The expiry it was loaded with may have passed since, and another request may have renewed it.
     const endsNow = expiresAt <= now && expiresAt !== known?.expiresAt
-    const deliberate = typeof options.ttlSeconds === 'function' || endsNow || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
+    const isExpiryExact = typeof options.ttlSeconds === 'function' || endsNow || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
     const ownerId = ownerOf(options, session)
     const isSignIn = this.limitsOwners && ownerId !== null && ownerId !== known?.ownerId
-    return { storedId, session, storable, expiresAt, deliberate, ownerId, isSignIn, now, caller, operation }
+    return { storedId, session, storable, expiresAt, isExpiryExact, ownerId, isSignIn, now, caller, operation }
   }
 
   private get limitsOwners(): boolean {

@@ -11,8 +11,8 @@ const known = (storedId: string, revision = 1): KnownRevision => ({
   expiresAt: 1,
   createdAt: 0,
   maxAge: null,
-  outdated: false,
-  byHand: false
+  isOutdated: false,
+  isByHand: false
 })
 
 it('a session object is known by itself, and not by what it holds', () => {

@@ -8,7 +8,7 @@ const EXPIRY = 5_000
 
 /** A session that was loaded at revision 3 with the text `loaded`, to be written as `ours`. */
 const update = (more: Partial<PendingUpdate> = {}): PendingUpdate => ({
-  known: { data: 'loaded', compact: undefined } as KnownRevision,
+  known: { data: 'loaded', digests: undefined } as KnownRevision,
   version: { data: 'ours', expiresAt: EXPIRY, ownerId: null, contested: [] },
   revision: 3,
   isRevisionUnknown: false,

@@ -2,7 +2,7 @@
  * Replaces the values of the session by copies, so that later changes of the application in them have no effect. Plain objects, arrays,
  * dates, maps and sets are copied, at any depth. Instances of other classes cannot be copied, and stay.
  */
-export function snapshot(session: object): void {
+export function copyValues(session: object): void {
   const copies = new Map<object, unknown>()
   for (const [key, value] of Object.entries(session)) define(session, key, copyOf(value, copies))
 }
