@@ -5,8 +5,8 @@ import { copyValues } from './copy-values'
 import { isNoLife } from './expiry'
 
 /**
- * Turns a session into text, and text into a session. Both functions may be async. `storedId` is the key of the row, for codecs that bind the
- * text to it.
+ * Turns a session into text, and text into a session. Both functions may be async. `storedId` is the key of the row, for codecs that bind
+ * the text to it.
  *
  * @example
  * import type { SessionCodec } from 'knex-session-store'
@@ -49,14 +49,14 @@ export interface EncodedSession {
  * Encodes the session as it is now. Errors of the codec, or of a `toJSON` in the session, become one clear error that shows nothing of the
  * session. Returns a promise only if the codec does: the default codec must not cost a turn of the promise queue.
  *
- * @param session an object of our own; only the values in it may be changed by the application meanwhile
+ * @param session an object that the store made; the application may still change the values in it
  */
 export function encode(codec: SessionCodec, session: SessionData, storedId: string): Soon<EncodedSession> {
   try {
     const encoded = codec.encode(session, storedId)
     const comparable = codec.comparable?.(session)
     if (!isPromiseLike(encoded)) return checked(codec, encoded, comparable)
-    // The codec goes on with this object after an await, and the application goes on with the values in it.
+    // An async codec reads this object later. Meanwhile the application may change the values in it.
     copyValues(session)
     return Promise.resolve(encoded)
       .then((data) => checked(codec, data, comparable))
@@ -76,8 +76,8 @@ function unserializable(error: unknown): never {
 }
 
 /**
- * Decodes and checks. Throws, or rejects, with {@link UnreadableSessionError} for whatever is not a session. A promise only where the
- * codec gives one: the default codec must not pay for a turn of the promise queue.
+ * Decodes and checks a session. Throws or rejects with {@link UnreadableSessionError} if the text is not a session. Returns a promise only
+ * if the codec does: the default codec must not cost a turn of the promise queue.
  */
 export function decode(codec: SessionCodec, data: string, storedId: string): Soon<SessionData> {
   try {
@@ -93,8 +93,8 @@ function unreadable(error: unknown): never {
 }
 
 /**
- * The value, if it is a session: express-session and its relatives need a `cookie` object in it, and throw at a life that is no number,
- * which would be an error page at each visit.
+ * Returns the value if it is a session, else throws. express-session and its relatives need a `cookie` object in it, and throw if its
+ * `maxAge` is not a number, which would be an error page at each visit.
  */
 export function asSession(value: unknown): SessionData {
   if (!isObject(value)) throw new UnreadableSessionError('its data is not an object')
@@ -115,7 +115,7 @@ function refuseUnstorable(data: unknown): void {
   if (!data.isWellFormed()) throw new UnserializableSessionError('the codec gave half of a surrogate pair')
 }
 
-/** V8 goes into objects by recursion, and its stack is bounded. */
+/** The reason in errors when V8, which walks objects by recursion, runs out of stack. */
 export const TOO_DEEP = 'it is nested too deeply, thousands of objects within objects; keep such a structure elsewhere, or as text'
 
 function reasonOf(error: unknown): string {

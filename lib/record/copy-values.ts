@@ -1,6 +1,6 @@
 /**
- * Replaces the values of the session by copies, so that later changes of the application in them have no effect. Plain objects, arrays,
- * dates, maps and sets are copied, at any depth. Instances of other classes cannot be copied, and stay.
+ * Replaces each value of the session with a deep copy, in place, so that the application's later changes have no effect. Copies plain
+ * objects, arrays, dates, maps and sets. Instances of other classes cannot be copied and stay as they are.
  */
 export function copyValues(session: object): void {
   const copies = new Map<object, unknown>()

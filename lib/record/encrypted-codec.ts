@@ -25,16 +25,16 @@ export interface EncryptedOptions {
 
 interface DerivedKey {
   readonly id: string
-  /** From which the key of each row is derived. */
+  /** The key of each row is derived from it. */
   readonly secret: Uint8Array
 }
 
-/** The key of one row. */
+/** Derives the key of one row. */
 type RowKey = (key: DerivedKey, storedId: string) => Uint8Array
 
 const VERSION = 'e1'
 const MIN_KEY_LENGTH = 32
-/** Fewer different characters are a placeholder, not a key. A random key of hexadecimal digits has sixteen. */
+/** A key with fewer different characters is a placeholder. A random key of hexadecimal digits has sixteen. */
 const MIN_KEY_VARIETY = 8
 const IV_BYTES = 12
 const TAG_BYTES = 16
@@ -53,7 +53,7 @@ const TAG_BYTES = 16
  * new KnexSessionStore({ knex: db, codec: encrypted({ keys: [process.env.SESSION_KEY, 'the key before this one, of 32 characters'] }) })
  */
 export function encrypted(options: EncryptedOptions): SessionCodec {
-  // A key is never shown, wherever it was put by mistake.
+  // An error never shows a key, even if it was passed in the wrong place.
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new InvalidOptionError('the options of encrypted()', 'an object with keys', new Hidden(options))
   }
@@ -82,7 +82,7 @@ export function encrypted(options: EncryptedOptions): SessionCodec {
   })
 }
 
-/** Encryption gives another text each time. This text is the same for the same session. */
+/** Encryption returns a different text each time. This text is the same for the same session. */
 function comparable(session: SessionData): string {
   return JSON.stringify(session)
 }

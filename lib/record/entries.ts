@@ -1,4 +1,4 @@
-/** A session as merges see it: by key, with the keys inside an envelope one by one. */
+/** The keys and values of a session, as {@link entriesOf} returns them for a merge. */
 export type Entries = ReadonlyMap<string, unknown>
 
 /** The text before each key inside the `data` of an envelope. No key of an envelope itself begins with it. */
@@ -7,7 +7,7 @@ const ENVELOPE_KEYS = ['cookie', 'data', 'header']
 
 /**
  * The keys and values of a session. Values are whole, with one exception: express-openid-connect keeps the session of the application
- * under the one key `data`, beside `header` and `cookie`. There the keys inside `data` are what requests change.
+ * under the one key `data`, beside `header` and `cookie`. Requests change the keys inside `data`, so each of them is an entry.
  */
 export function entriesOf(session: object): Entries {
   if (!isEnvelope(session)) return new Map(Object.entries(session))
@@ -15,7 +15,7 @@ export function entriesOf(session: object): Entries {
   return new Map<string, unknown>([['header', session.header], ...inside, ['cookie', session.cookie]])
 }
 
-/** The session that has these entries. */
+/** Makes a session of entries. `like` tells whether it is an envelope. */
 export function sessionOf(entries: Iterable<readonly [string, unknown]>, like: object): Record<string, unknown> {
   // fromEntries defines own properties: a key named __proto__ stays a key.
   if (!isEnvelope(like)) return Object.fromEntries(entries)
@@ -25,7 +25,7 @@ export function sessionOf(entries: Iterable<readonly [string, unknown]>, like: o
   return { header, data: Object.fromEntries(data), cookie }
 }
 
-/** Names of keys as the application knows them. The other keys of an envelope change with each request, and say nothing. */
+/** The keys as the application knows them. Leaves out the other keys of an envelope, because they change with each request. */
 export function namesOf(keys: readonly string[], like: object): string[] {
   if (!isEnvelope(like)) return [...keys]
   return keys.filter((key) => key.startsWith(INSIDE)).map((key) => key.slice(INSIDE.length))
@@ -38,7 +38,7 @@ interface Envelope {
   readonly cookie: object
 }
 
-/** True for `{ header: { iat, uat, exp }, data: {…}, cookie: {…} }`, and nothing beside it. */
+/** True for `{ header: { iat, uat, exp }, data: {…}, cookie: {…} }`, and no other key. */
 export function isEnvelope(session: object): session is Envelope {
   const keys = Object.keys(session)
   if (keys.length !== ENVELOPE_KEYS.length || !ENVELOPE_KEYS.every((key) => keys.includes(key))) return false

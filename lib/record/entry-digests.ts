@@ -4,17 +4,17 @@ import { UnserializableSessionError } from '../errors'
 import { TOO_DEEP } from './codec'
 import { type Entries, entriesOf } from './entries'
 
-/** So many characters of the digest of a key, and of its value, are kept. */
+/** The number of characters kept from the digest of a key, and from that of its value. */
 const KEY_LENGTH = 8
 const VALUE_LENGTH = 16
 const LENGTH = KEY_LENGTH + VALUE_LENGTH
 
-/** More keys than this are kept as one digest of all, so that a session of many small keys stays small here. */
+/** A session with more keys gets no digest for each key, so that a session of many small keys takes little memory. */
 const MAX_KEYS = 256
 
 /**
- * The rest of a large session that a request has loaded: 24 bytes a key, enough to tell which keys have changed since. That is all a merge
- * needs.
+ * What is kept of a large session after it was loaded: 24 bytes for each key. It tells which keys have changed since, which is all that a
+ * merge needs.
  */
 export class EntryDigests {
   private constructor(private readonly digests: string) {}
@@ -32,7 +32,7 @@ export class EntryDigests {
     }
   }
 
-  /** Whether the key has another value there, or is only here or only there. */
+  /** True if the key has another value in `entries`, or is missing on one of the two sides. */
   differs(entries: Entries, key: string): boolean {
     const found = this.find(keyDigest(key))
     if (found === undefined || !entries.has(key)) return (found === undefined) === entries.has(key)
@@ -47,7 +47,7 @@ export class EntryDigests {
   }
 }
 
-/** Tells a text from others. */
+/** The SHA-256 of a text. */
 export function digestOf(text: string): string {
   return hash('sha256', text, 'base64url')
 }
@@ -60,14 +60,14 @@ function valueDigest(value: unknown): string {
   try {
     return digestOf(asText(value)).slice(0, VALUE_LENGTH)
   } catch {
-    // The stack is used up.
+    // The stack overflowed.
     throw new UnserializableSessionError(`it cannot be merged with what another request wrote: ${TOO_DEEP}`)
   }
 }
 
 const INSPECTED = { depth: Infinity, maxArrayLength: null, maxStringLength: null, customInspect: false, breakLength: Infinity } as const
 
-/** What JSON does not write, as a Map or a BigInt of a codec of the application, is written for people, and differs where they would see it. */
+/** Values that JSON cannot write, such as a Map or BigInt of a custom codec, are written by `inspect`: equal if they look equal. */
 function asText(value: unknown): string {
   return isJson(value) ? JSON.stringify(value) : inspect(value, INSPECTED)
 }

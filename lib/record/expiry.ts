@@ -4,21 +4,22 @@ import { ignoreRejection } from '../runtime/ignore-rejection'
 import { EARLIEST_EXPIRY, LATEST_EXPIRY } from './expiry-columns'
 
 /**
- * How long a session lives in the store if its cookie has no expiry: seconds, or a function of the session that returns seconds. The function
- * also gets sessions of visitors who are not signed in, so each property may be missing.
+ * How long a session lives in the store if its cookie has no expiry: seconds, or a function of the session that returns seconds. The
+ * function also gets sessions of visitors who are not signed in, so each property may be missing.
  */
 export type TtlSeconds = number | ((session: Partial<SessionData>) => number)
 
 /** How long sessions live. */
 export interface Lifetimes {
   readonly ttlSeconds: TtlSeconds
-  /** From the beginning of the session, whatever renews it. */
+  /** The maximum life of a session from its beginning, however often it is renewed. */
   readonly maxLifetimeSeconds: number
 }
 
 /**
- * When the session ends, in milliseconds since the epoch. A cookie with an expiry decides, except over a ttl given as a function;
- * a browser-session cookie (`maxAge` null) lives for the ttl, from now on. `createdAt` bounds its whole life.
+ * When the session ends, in milliseconds since the epoch. If `ttlSeconds` is a function, it decides. Otherwise the expiry of the cookie
+ * does. A browser-session cookie (`maxAge` null) has none: its session lives for `ttlSeconds` from now on. No session lives longer than
+ * `maxLifetimeSeconds` from `createdAt`.
  */
 export function expiryOf(session: SessionData, { ttlSeconds, maxLifetimeSeconds }: Lifetimes, now: number, createdAt: number): number {
   const expiry =
@@ -26,7 +27,7 @@ export function expiryOf(session: SessionData, { ttlSeconds, maxLifetimeSeconds 
   return inRange(Math.min(expiry, createdAt + maxLifetimeSeconds * 1000))
 }
 
-/** Not a number would be an expiry in the past, and log everybody out. */
+/** Refuses what is not a number: it would become an expiry in the past and log everybody out. */
 function asked(ttlSeconds: (session: Partial<SessionData>) => number, session: SessionData): number {
   const seconds = ttlSeconds(session)
   if (typeof seconds === 'number' && !Number.isNaN(seconds)) return seconds
@@ -35,7 +36,7 @@ function asked(ttlSeconds: (session: Partial<SessionData>) => number, session: S
   throw new InvalidOptionError('ttlSeconds', 'a function that returns a number of seconds', given)
 }
 
-/** The expiry of the cookie itself, or undefined if it has none that is a moment. */
+/** The expiry of the cookie itself, or undefined if it has none or an invalid one. */
 function cookieExpiry({ cookie }: SessionData, now: number): number | undefined {
   const { expires, maxAge } = cookie as { expires?: unknown; maxAge?: unknown }
   if (!hasExpiry(cookie)) return undefined
@@ -67,7 +68,7 @@ export function cookieRefusal(cookie: object): string | undefined {
   }`
 }
 
-/** A life that express-session would throw at. */
+/** True for a `maxAge` at which express-session would throw. */
 export function isNoLife(maxAge: unknown): boolean {
   return Number.isNaN(maxAge) || (Boolean(maxAge) && typeof maxAge !== 'number')
 }
@@ -79,18 +80,21 @@ function isMoment(expires: unknown): boolean {
   try {
     return !Number.isNaN(new Date(expires as string | number).getTime())
   } catch {
-    // Of an object that has no value.
+    // An object that cannot be converted to a value.
     return false
   }
 }
 
-/** By how much a touch must move the expiry to be worth a statement: by default a hundredth of the life, at most a minute; for short lives, any. */
+/**
+ * A touch is skipped if it would extend the expiry by less than this many milliseconds. Default: a hundredth of the life, at most a minute;
+ * 0 for lives under ten minutes.
+ */
 export function touchThreshold(touchAfterMs: number | undefined, lifeMs: number): number {
   if (touchAfterMs !== undefined) return touchAfterMs
   return lifeMs < 600_000 ? 0 : Math.min(lifeMs / 100, 60_000)
 }
 
-/** The moment as the columns can hold it. A session that ended in 1970 has expired, and was not destroyed. */
+/** Moves the moment into the range of the columns. A session that ended in 1970 has expired; it was not destroyed, so it is not 0. */
 function inRange(moment: number): number {
   if (Number.isNaN(moment)) return EARLIEST_EXPIRY
   return Math.min(Math.max(Math.round(moment), EARLIEST_EXPIRY), LATEST_EXPIRY)

@@ -4,48 +4,51 @@ import { decode, type SessionCodec } from './codec'
 import { digestOf, EntryDigests } from './entry-digests'
 import type { MaxAge } from './storable'
 
-/** What is known of a session object since it was loaded or saved. */
+/**
+ * What the store remembers about a session object that it has loaded or saved: which revision of the row the object stands for, and what
+ * the row held then. The next `set` of the object uses it to notice changes and conflicts.
+ */
 export interface KnownRevision {
   readonly storedId: string
   readonly revision: number
   /** The data of the row at this revision. */
   readonly data: string
-  /**
-   * The data as the session object had it. After a merge it differs from `data`: the changes of other requests are in the row, not in the
-   * object.
-   */
+  /** The session object's own state as text. After a merge it differs from `data`: only the row has the other requests' changes. */
   readonly base: string
-  /** The text of the session object by which a change is noticed. */
+  /** The text that is compared with the next one to notice a change. See the codec's `comparable`. */
   readonly comparable: string
   readonly expiresAt: number
   readonly createdAt: number
   /** The cookie's `originalMaxAge` as loaded. */
   readonly maxAge: MaxAge
-  /** True if the codec would write the row's data otherwise today, with a newer key, say. */
+  /** True if the codec would write the same session differently today, for example with a newer key. */
   readonly isOutdated: boolean
-  /** True for a plain object that was never loaded, only set: written by hand, it is written whatever became of its row. */
+  /** True for a plain object that was set without ever being loaded, as in a test fixture. It is written even if its row is dead. */
   readonly isByHand: boolean
   /** The owner of the session as it was loaded or saved, if the store limits the sessions of an owner. */
   readonly ownerId?: string | null | undefined
-  /** The transaction in which this was read or written: if that was rolled back, the revision may have been given to other data. */
+  /** The transaction of the read or write. If it was rolled back, the same revision number may now belong to other data. */
   readonly transaction?: object | undefined
-  /** Set where the three texts are digests of themselves, so that they keep little alive. */
+  /**
+   * Set for a large session: `data`, `base` and `comparable` are then SHA-256 digests, to save memory, and this holds one digest for each
+   * key of the session. Its `base` is undefined if the session has too many keys or is nested too deeply.
+   */
   readonly digests?: { readonly base: EntryDigests | undefined } | undefined
 }
 
-/** Texts up to this many characters are kept as they are: digests of small ones would not be much smaller. */
+/** Texts of up to this many characters are kept whole, because digests would save little. */
 const MAX_WHOLE_LENGTH = 4096
 
-/** Whether the text is the one that is known. */
+/** True if the text equals the remembered one. */
 export function isKnownText(text: string, field: 'data' | 'comparable', known: KnownRevision): boolean {
   return (known.digests === undefined ? text : digestOf(text)) === known[field]
 }
 
 /**
- * Calls `use` with the same revision; that of a large session is reduced to a few hundred bytes. If the codec is async, `use` is called
+ * Calls `use` with the revision. If the session is large, its texts are replaced by digests first. If the codec is async, `use` is called
  * later.
  *
- * @param session the session that the codec made of `base`, if it is there
+ * @param session the session decoded from `base`, if the caller has it
  */
 export function useDigested(
   known: KnownRevision,
@@ -59,7 +62,7 @@ export function useDigested(
   }
   const base = session ?? decode(codec, known.base, known.storedId)
   if (!isPromiseLike(base)) use(digested(known, base))
-  // If it cannot be decoded, the whole text is kept. The error shows when the text is needed.
+  // If the text cannot be decoded, it is kept whole. The error is reported when the text is needed.
   else Promise.resolve(base).then((decoded) => use(digested(known, decoded)), nothing)
 }
 
@@ -68,7 +71,7 @@ function digested(known: KnownRevision, base: object): KnownRevision {
   const digest = digestOf(known.data)
   return {
     ...known,
-    // After a merge the row holds more than the object does, and what that is will be found in the row.
+    // After a merge only the row has the other requests' changes. An empty text matches no row, so the next write reads the row first.
     data: isWhole ? digest : '',
     base: isWhole ? digest : digestOf(known.base),
     comparable: known.comparable === known.data ? digest : digestOf(known.comparable),

@@ -2,35 +2,38 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { SessionCodec } from './codec'
 import { type KnownRevision, useDigested } from './known-revision'
 
-/** One load, as the async context in which it was asked for knows it. */
+/** One load of a session, kept in the async context that asked for it. */
 interface Load {
-  /** The object that the store's revisions are kept by. */
+  /** Identifies the store: each store sees only its own loads. */
   readonly by: object
   readonly storedId: string
   readonly era: number
-  /** Undefined until it is there, where nothing was found, and when the session was ended in the same context. */
+  /** Undefined before the row arrives, if no session was found, and after the same context has ended the session. */
   known: KnownRevision | undefined
 }
 
-/** A request loads one session, seldom two. An async context must not keep more alive the more is loaded in it. */
+/** A request loads one session, rarely two. Without a limit, a context in which many sessions are loaded would keep them all in memory. */
 const MAX_LOADS = 2
 
 const contexts = new AsyncLocalStorage<readonly Load[]>()
 
 /**
- * What the running code has loaded. It is for clients that set a copy of a session which shares no object with what `get` returned. Each
- * load enters an async context of its own, so of two requests that began together, neither sees what the other has loaded since.
+ * Remembers what the running request has loaded, by its async context. It recognises a copy that shares no object with the session that
+ * `get` returned. Each load enters an async context of its own, so two requests that began together do not see each other's later loads.
  */
 export class LoadContexts {
-  /** @param era grows when all that is known is forgotten */
+  /**
+   * @param by identifies the store
+   * @param era loads from before the last reset are ignored
+   */
   constructor(
     private readonly by: object,
     private readonly era: { readonly resets: number }
   ) {}
 
   /**
-   * The caller is about to load the session. To be called before anything is awaited: then it reaches what follows the caller's callback and
-   * what follows its `await`. Of two loads of one session the later counts.
+   * Enters the context of a load that is about to begin. Call it before anything is awaited, so that the code after the caller's callback
+   * or `await` runs in this context. If a session is loaded twice, the later load counts.
    */
   enter(storedId: string): void {
     const load: Load = { by: this.by, storedId, era: this.era.resets, known: undefined }
@@ -38,18 +41,18 @@ export class LoadContexts {
     contexts.enterWith(before === undefined ? [load] : this.withLatest(load, before))
   }
 
-  /** The session that was loaded, unless it was ended here since. */
+  /** What this context has loaded under the id, unless it has ended the session since. */
   find(storedId: string): KnownRevision | undefined {
     return this.load(storedId)?.known
   }
 
-  /** @param session the session that the codec returned */
+  /** Fills in the load when its row has arrived. */
   loaded(known: KnownRevision, codec: SessionCodec, session: object): void {
     const load = this.load(known.storedId)
     if (load !== undefined) useDigested(known, codec, session, (small) => (load.known = small))
   }
 
-  /** The session was written here. A later write goes by this one, if the one before went by a load. */
+  /** After a save in the context of a load, the next save continues from the saved revision. */
   saved(known: KnownRevision, codec: SessionCodec): void {
     const load = this.load(known.storedId)
     if (load?.known === undefined) return
@@ -59,7 +62,7 @@ export class LoadContexts {
     })
   }
 
-  /** The session was ended here. A session that is set under its id later is another one. */
+  /** Forgets the load, because this context has ended the session. A session that is set under the id later is a new one. */
   ended(storedId: string): void {
     const load = this.load(storedId)
     if (load !== undefined) load.known = undefined

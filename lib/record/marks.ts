@@ -7,11 +7,11 @@ class ReturnsArgument {
 }
 
 /**
- * What is known of an object, kept on the object itself: no code can see, copy, serialize or compare it.
+ * A note that the store attaches to an object of the application. Other code cannot see, copy, serialize or compare it.
  *
- * It is a private field of a class that did not make the object. It costs a third of a property that is not enumerable, and a tenth of a
- * WeakMap, whose price is garbage collection. A WeakMap is used for objects that the application has frozen, because later versions of
- * JavaScript add no private field to them.
+ * The note is a private field, added to an object that this class did not create. It costs a third of a non-enumerable property, and a
+ * tenth of a WeakMap, which slows garbage collection. Objects that the application has frozen go into a WeakMap all the same, because
+ * later versions of JavaScript cannot add a private field to them.
  */
 class Mark extends ReturnsArgument {
   static #frozen: WeakMap<object, unknown> | undefined
@@ -36,8 +36,8 @@ class Mark extends ReturnsArgument {
   }
 }
 
-/** Returns what was last put on the object. */
+/** Returns the mark of the object, or undefined. */
 export const markOf: (object: object) => unknown = Mark.of
 
-/** Puts it on the object, and replaces what was there. */
+/** Marks the object. Replaces an earlier mark. */
 export const putMark: (object: object, mark: unknown) => void = Mark.put

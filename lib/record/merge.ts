@@ -7,14 +7,14 @@ import { EntryDigests } from './entry-digests'
 /** The outcome of a three-way merge. */
 export interface Merge {
   readonly merged: Record<string, unknown>
-  /** Keys that both sides changed, to different values: ours was taken. */
+  /** Keys that both sides changed to different values. Ours won, unless we deleted the key. */
   readonly contested: readonly string[]
 }
 
 /**
  * Three-way merge over top-level keys. What we changed since `base` wins. What only they changed is kept. What we deleted stays deleted,
- * unless they changed it. Values are whole: nothing is merged inside an array or object, except the envelope of {@link entriesOf}. All
- * three sides must come from the codec, so that equal values are equal.
+ * unless they changed it. Values are taken whole: nothing is merged inside an array or object, except the envelope of {@link entriesOf}.
+ * All three sides must come from the codec, so that equal values compare as equal.
  */
 export function mergeSessions(base: object | EntryDigests, ours: object, theirs: object): Merge {
   const before = base instanceof EntryDigests ? base : entriesOf(base)
@@ -42,7 +42,7 @@ function differs(left: Entries, right: Entries, key: string): boolean {
   try {
     return !isDeepStrictEqual(left.get(key), right.get(key))
   } catch (error) {
-    // The stack is used up, or a getter in an object of the codec has thrown.
+    // The stack overflowed, or a getter of an object from the codec threw.
     throw new UnserializableSessionError(
       error instanceof RangeError
         ? `it cannot be merged with what another request wrote: ${TOO_DEEP}`

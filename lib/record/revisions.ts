@@ -17,32 +17,33 @@ class Origin {
   ) {}
 }
 
-/** How often all that is known was forgotten. */
+/** Counts the resets of a table. What was remembered before the last one is ignored. */
 export interface Era {
   readonly resets: number
 }
 
-/** What sessions are known by, apart from the objects themselves. */
+/** Options of {@link Revisions}. */
 export interface RevisionsOptions {
   readonly codec: SessionCodec
-  /** Copies of what was loaded are known too. */
+  /** True if copies of loaded sessions are recognised too. */
   readonly tracksLoads: boolean
   readonly era: Era
 }
 
 const DEFAULTS: RevisionsOptions = { codec: json, tracksLoads: true, era: { resets: 0 } }
 
-/** So many objects in a session are marked: one is enough to know a copy by, and each costs. */
+/** The number of objects inside a session that get a mark. One is enough to recognise a copy, and each mark costs time. */
 const MARKED_PARTS = 2
 
 let origins = 0
 
 /**
- * Tells which revision a session object came from: by the object itself, then by an object inside it, then by the loads of the same async
- * context.
+ * Remembers which revision each session object came from. An object is recognised by its own mark, then by the mark of an object inside
+ * it, then by what its async context has loaded.
  *
- * express-session passes the very object of `get` to `createSession`, and the object made there to `set` and `touch`. Other clients copy
- * it. A copy shares the objects inside with its original. If it shares none, the async context is left, and each request has its own.
+ * express-session passes the object from `get` to `createSession`, and the object made there to `set` and `touch`. Other clients copy the
+ * session. A copy usually shares the objects inside with its original. If it shares none, only the async context identifies it, because
+ * each request has its own.
  */
 export class Revisions {
   private readonly contexts: LoadContexts | undefined
@@ -51,15 +52,15 @@ export class Revisions {
     this.contexts = options.tracksLoads ? new LoadContexts(this, options.era) : undefined
   }
 
-  /** By the object itself alone: for what does not replace the whole session, and so need not be given all of it. */
+  /** Recognises the object by its own mark only: for `touch`, which does not write the whole session and may get only a part of it. */
   of(session: object, storedId: string): KnownRevision | undefined {
-    // Anything may be given as a session, even null. It is refused when it is encoded.
+    // The client may pass anything as a session, even null. Encoding refuses it.
     if (typeof session !== 'object' || session === null) return undefined
     const own = this.originOf(session)
     return own?.revision.storedId === storedId ? own.revision : undefined
   }
 
-  /** By whatever it may be known by; from then on by itself, because the rest may be gone when it is asked again. */
+  /** Recognises the object in any of the three ways. Then marks it, because the other two ways may be gone at the next call. */
   find(session: object, storedId: string): KnownRevision | undefined {
     const own = this.of(session, storedId)
     if (own !== undefined || this.contexts === undefined || typeof session !== 'object' || session === null) return own
@@ -69,9 +70,10 @@ export class Revisions {
   }
 
   /**
-   * The session comes from `get`, with its cookie as the codec gave it.
+   * Remembers a session that `get` is about to return.
    *
-   * @param isCopied false where the client names the object it loaded, and copies are seldom: then the cookie alone is marked, which they share
+   * @param isCopied false for a client that passes the loaded object to `createSession`. Copies are rare then, and share the cookie, so
+   * only the cookie is marked
    */
   loaded(session: SessionData, revision: KnownRevision, isCopied: boolean): void {
     const origin = this.startOrigin(session, revision)
@@ -90,7 +92,7 @@ export class Revisions {
     this.contexts.loaded(revision, this.options.codec, session)
   }
 
-  /** The session object was written, or has become known otherwise. */
+  /** Remembers the revision of a session object that was written. */
   remember(session: object, revision: KnownRevision): void {
     const own = this.originOf(session)
     if (own?.revision.storedId === revision.storedId) own.revision = revision
@@ -98,23 +100,23 @@ export class Revisions {
     this.contexts?.saved(revision, this.options.codec)
   }
 
-  /** The new object stands for the same loaded session as the old one. */
+  /** Marks an object that was made from a loaded one as the same session. */
   pass(from: object, to: object): void {
     const origin = this.originOf(from)
     if (origin !== undefined) putMark(to, origin)
   }
 
-  /** A load is about to begin. See {@link LoadContexts.enter}. */
+  /** Call it before a load begins. See {@link LoadContexts.enter}. */
   enterLoad(storedId: string): void {
     this.contexts?.enter(storedId)
   }
 
-  /** The session was ended by the code that runs now. */
+  /** Forgets what the running async context has loaded under this id, because that context has ended the session. */
   ended(storedId: string): void {
     this.contexts?.ended(storedId)
   }
 
-  /** All sessions were ended by the code that runs now. */
+  /** Forgets all that the running async context has loaded. */
   allEnded(): void {
     this.contexts?.allEnded()
   }
@@ -130,7 +132,7 @@ export class Revisions {
     return origin instanceof Origin && origin.by === this && origin.era === this.options.era.resets ? origin : undefined
   }
 
-  /** Of several loads the latest: an old part may have been put into a session that was loaded after it. */
+  /** If the parts come from several loads, the latest counts: the application may have put an old part into a newer session. */
   private ofParts(session: object, storedId: string): Origin | undefined {
     let latest: Origin | undefined
     try {
@@ -141,7 +143,7 @@ export class Revisions {
         if (origin?.revision.storedId === storedId && origin.number > (latest?.number ?? 0)) latest = origin
       }
     } catch {
-      // A getter threw: that is seen, and said, where the session is encoded.
+      // A getter threw. Encoding the session reports it.
     }
     return latest
   }

@@ -1,4 +1,4 @@
-/** A row as stored: not decoded, dead or alive. */
+/** A row of the sessions table, not decoded, dead or alive. */
 export interface SessionRecord {
   readonly id: string
   readonly data: string
@@ -8,7 +8,7 @@ export interface SessionRecord {
   readonly createdAt: number
 }
 
-/** A session to write whatever the table holds under its id. */
+/** A session to write, whatever the table holds under its id. */
 export interface RecordToPut {
   readonly id: string
   readonly data: string
@@ -17,7 +17,7 @@ export interface RecordToPut {
   readonly createdAt: number
 }
 
-/** A session to write if it is still at the revision that was loaded, and alive. */
+/** A session to write only if its row is alive and still at this revision. */
 export interface RecordToUpdate {
   readonly id: string
   readonly revision: number
@@ -26,7 +26,7 @@ export interface RecordToUpdate {
   readonly ownerId: string | null
 }
 
-/** An expiry to renew. It is never brought forward: the later one stays. */
+/** An expiry to renew. If the row already has a later one, that stays. */
 export interface RecordToTouch {
   readonly id: string
   readonly expiresAt: number

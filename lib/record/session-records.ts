@@ -2,28 +2,28 @@ import type { Caller } from '../calls/caller'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from './session-record'
 
 /**
- * The rows of one sessions table, one call for each row. Every implementation passes `spec/table/session-records.contract.ts`. A dead row
- * is that of a session that was destroyed or has expired; it may still be in the table.
+ * The rows of one sessions table, one row for each call. Every implementation passes `spec/table/session-records.contract.ts`. A row is
+ * dead if its session was destroyed or has expired. A dead row may still be in the table.
  *
- * Work that is done for a caller is given up with the caller. Without a caller, it has the time of one.
+ * When a caller gives up, the work for it is given up too. A call without a caller has as much time as one with a caller.
  */
 export interface SessionRecords {
-  /** Calls that wait for a statement. */
+  /** The number of calls that wait for a statement. */
   readonly waiting: number
-  /** The row, dead or alive, or null. */
+  /** Returns the row, dead or alive, or null. */
   load(id: string, caller?: Caller): Promise<SessionRecord | null>
-  /** Inserts, if there is no row of that id, dead or alive. */
+  /** Inserts the row if no row has its id, dead or alive. */
   insert(record: RecordToPut, caller?: Caller): Promise<void>
-  /** Inserts or overwrites. Returns the revision that the row has now. */
+  /** Inserts or overwrites the row. Returns its new revision. */
   put(record: RecordToPut, caller?: Caller): Promise<number>
-  /** The same, unless the row is there and dead: then null, and it stays as it is. */
+  /** Like `put`, but leaves a dead row as it is and returns null. */
   putUnlessDead(record: RecordToPut, caller?: Caller): Promise<number | null>
-  /** Overwrites the row if it is alive and at the given revision; the later expiry stays. Returns whether it was. */
+  /** Overwrites the row if it is alive and at the given revision. The later expiry stays. Returns whether it wrote. */
   update(record: RecordToUpdate, caller?: Caller): Promise<boolean>
-  /** The same, with exactly the given expiry. */
+  /** Like `update`, but sets exactly the given expiry. */
   updateWithExpiry(record: RecordToUpdate, caller?: Caller): Promise<boolean>
-  /** Renews the expiry if the row is alive; the later expiry stays. Returns whether it was. */
+  /** Renews the expiry if the row is alive. The later expiry stays. Returns whether the row was alive. */
   touch(record: RecordToTouch, caller?: Caller): Promise<boolean>
-  /** Blanks the row and ends its life, if it is there. */
+  /** Marks the row as destroyed and blanks its data, if there is a row. */
   remove(id: string, caller?: Caller): Promise<void>
 }

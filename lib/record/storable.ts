@@ -9,9 +9,9 @@ const DRIFT_MS = 1000
 export type MaxAge = number | null | undefined
 
 /**
- * The session as it is encoded: its own properties in their order, and its cookie without the moment of expiry. That moment is in the row,
- * where a touch can move it alone. `expires: null` says that the cookie has none. So two requests that changed nothing encode the same
- * text.
+ * Returns what is encoded of a session: its own properties in their order, and its cookie without the expiry. The expiry is a column of
+ * the row, so a touch can change it alone. `expires: null` means that the cookie has no expiry. So two requests that change nothing
+ * encode the same text.
  */
 export function toStorable(session: SessionData, loaded?: { readonly maxAge: MaxAge }): SessionData {
   if (typeof session !== 'object' || session === null) {
@@ -21,13 +21,13 @@ export function toStorable(session: SessionData, loaded?: { readonly maxAge: Max
   const cookie = ownProperties(cookieOf(storable))
   requireLife(cookie)
   cookie.expires = hasExpiry(cookie) ? undefined : null
-  // @fastify/session notes here which moment it had loaded, and never reads it.
+  // @fastify/session stores the loaded expiry here and never reads it.
   if (cookie.originalExpires !== undefined) cookie.originalExpires = undefined
   if (loaded !== undefined && !maxAgeChanged(cookie.originalMaxAge, loaded.maxAge)) cookie.originalMaxAge = loaded.maxAge
   return Object.assign(storable, { cookie }) as unknown as SessionData
 }
 
-/** Throws {@link UnserializableSessionError} where the cookie, as JSON sees it, does not say properly how long it lives. */
+/** Throws {@link UnserializableSessionError} if the cookie, as JSON would write it, has an invalid life. */
 export function requireLife(cookie: object): void {
   const refusal = cookieRefusal(cookie)
   if (refusal !== undefined) throw new UnserializableSessionError(refusal)
@@ -47,13 +47,13 @@ export function withExpiry(session: SessionData, expiresAt: number): SessionData
   return session
 }
 
-/** True if the application gave the cookie another life than it was loaded with. */
+/** True if the application has changed the `maxAge` of the cookie since it was loaded. */
 export function maxAgeChanged(now: unknown, loaded: MaxAge): boolean {
   if (typeof now === 'number' && typeof loaded === 'number') return Math.abs(now - loaded) > DRIFT_MS
   return (now ?? null) !== (loaded ?? null)
 }
 
-/** A copy of what JSON would see of the object itself. A key named `__proto__` stays a key. */
+/** A copy of the properties that JSON would write. A key named `__proto__` stays a key. */
 function ownProperties(value: object): Record<string, unknown> {
   try {
     return { ...jsonOf(value) }
@@ -62,7 +62,7 @@ function ownProperties(value: object): Record<string, unknown> {
   }
 }
 
-/** The object, or what its `toJSON` makes of it: express-session's cookie has getters that JSON does not see. */
+/** The object, or what its `toJSON` returns: express-session's cookie has getters that JSON does not write. */
 export function asJson(value: object): object {
   try {
     return jsonOf(value)
@@ -76,7 +76,7 @@ function jsonOf(value: object): object {
   return typeof toJSON === 'function' ? toJSON.call(value) : value
 }
 
-/** The error of a toJSON or a getter may show the session, so it is no cause. */
+/** The error of a toJSON or a getter may show the session, so it is not kept as the `cause`. */
 function unreadable(): UnserializableSessionError {
   return new UnserializableSessionError('its codec or a toJSON in it threw')
 }
@@ -87,8 +87,8 @@ let knownDay = Number.NaN
 let knownDate = ''
 
 /**
- * The moment as `Date.toISOString` writes it, at a fifth of the cost: the expiries of sessions are on few days, and which date that is need
- * not be found out for each of them again.
+ * The moment as `Date.toISOString` writes it, at a fifth of the cost: sessions expire on few different days, so the date of the last day
+ * is kept.
  */
 export function isoOf(moment: number): string {
   const day = Math.floor(moment / DAY_MS)

@@ -8,8 +8,8 @@ export type StoredIdForm = 'hashed' | 'plain'
 export const HASH_LENGTH = 43
 
 /**
- * The last character of a prefix before a plain id. A plain id may not contain it. So each stored id has one prefix only, and no prefix is
- * the beginning of another.
+ * The last character of a prefix before a plain id. A plain id must not contain it. So each stored id has exactly one prefix, and no prefix
+ * is the beginning of another.
  */
 export const PREFIX_END = ':'
 
@@ -43,13 +43,13 @@ export function storedIdOf(sessionId: string, { storedId = 'hashed', prefix = ''
 }
 
 /**
- * Stands for a stored session where other people may see it, as in a URL. It is no session id, and with hashed ids none can be found from it.
+ * Identifies a stored session where other people may see it, as in a URL. It is not a session id, and if ids are hashed, it leads to none.
  */
 export function handleOf(storedId: string): string {
   return sha256(`knex-session-store:handle:${storedId}`)
 }
 
-/** Why no row can have this session id as it is, or undefined. */
+/** Returns why this session id cannot be stored as a plain id, or undefined. */
 export function plainIdRefusal(sessionId: string, prefix: string): string | undefined {
   if (sessionId === '') return 'it is empty'
   if (sessionId.includes(PREFIX_END)) return 'it contains a colon, which ends a prefix'
@@ -57,15 +57,15 @@ export function plainIdRefusal(sessionId: string, prefix: string): string | unde
   return textRefusal(sessionId)
 }
 
-/** True for a text of the form of a hashed id. Somebody who read it in the table may give it as a session id. */
+/** True for a text that looks like a hashed id. Someone who read the hash in the table may send it as a session id. */
 export function looksHashed(id: string): boolean {
   return id.length === HASH_LENGTH && /^[\w-]+$/.test(id)
 }
 
-/** Why a text cannot be in a column as wide as the ids', or undefined. */
+/** Returns why the text does not fit a column as wide as the id column, or undefined. */
 export function textRefusal(text: string): string | undefined {
   if (text.length > ID_LENGTH) return `it is longer than ${ID_LENGTH} characters`
-  // Which databases refuse.
+  // Databases refuse it.
   if (text.includes('\0')) return 'it contains a control character (U+0000)'
   return text.isWellFormed() ? undefined : 'it contains half of a surrogate pair'
 }

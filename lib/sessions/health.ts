@@ -18,8 +18,8 @@ export interface SessionStoreHealth {
 const PROBE_ID = 'knex-session-store:health'
 
 /**
- * Does what a store does, without changing anything: reads a session that does not exist, and touches it. In a transaction it only reads,
- * because a refused write would abort the transaction.
+ * Reads and touches a session that does not exist, so it tests reading and writing without changing anything. In a transaction it only
+ * reads, because a refused write would abort the transaction.
  */
 export async function probe(records: SessionRecords, isTransaction: boolean): Promise<void> {
   await records.load(PROBE_ID)

@@ -14,17 +14,17 @@ export type OwnerId = string | number | bigint
 /** One live session of an owner. */
 export interface OwnedSession {
   /**
-   * Stands for the session in a URL or a form: a hash of the stored id. It is no session id and does not lead to one. It is good for
-   * `destroyHandle`, `except` and `after`.
+   * Identifies the session in a URL or a form: a hash of the stored id. It is not a session id and does not lead to one. Pass it to
+   * `destroyHandle`, `except` or `after`.
    */
   readonly handle: string
   /** When the session began, in milliseconds since the epoch. */
   readonly createdAt: number
-  /** When the session was last written or touched, in milliseconds since the epoch. As precise as the option `touchAfterMs`. */
+  /** When the session was last written or touched, in milliseconds since the epoch. Precise to the option `touchAfterMs`. */
   readonly lastSeenAt: number
   /** When the session ends, in milliseconds since the epoch. */
   readonly expiresAt: number
-  /** What the session holds; null if the row cannot be read. */
+  /** The session data; null if the row cannot be read. */
   readonly session: SessionData | null
 }
 
@@ -32,13 +32,13 @@ export interface OwnedSession {
 export interface OfOwnerOptions {
   /** The maximum number of sessions, 1 to 1000. @default 100 */
   limit?: number
-  /** The handle of the last session of the page before. @default the first page */
+  /** The handle of the last session on the previous page. @default the first page */
   after?: string
 }
 
 /** Options of `store.destroyOwner`. */
 export interface DestroyOwnerOptions {
-  /** The session that is kept: a request, its session id, or a handle. @default none */
+  /** The session to keep: a request, a session id or a handle. @default none */
   except?: string | { readonly sessionID?: string }
 }
 
@@ -48,7 +48,7 @@ interface OwnersParts {
   readonly order: WriteOrder
   readonly sessions: Sessions
   readonly range: ScanRange
-  /** Bounds one step in time. */
+  /** Limits the time of one step. */
   readonly bound: <T>(operation: string, step: Promise<T>) => Promise<T>
 }
 
@@ -56,11 +56,11 @@ const DEFAULT_LIMIT = 100
 const MAX_LIMIT = 1000
 const ENDED_AT_ONCE = 256
 
-/** What is done with the sessions of one owner. */
+/** Lists, counts and ends the sessions of one owner. */
 export class Owners {
   constructor(private readonly parts: OwnersParts) {}
 
-  /** The live sessions of the owner, the newest first. */
+  /** Returns the live sessions of the owner, the newest first. */
   async list(ownerId: OwnerId, { limit = DEFAULT_LIMIT, after }: OfOwnerOptions = {}): Promise<OwnedSession[]> {
     const { table, range, sessions } = this.parts
     const owner = requireOwnerId(ownerId)
@@ -76,7 +76,7 @@ export class Owners {
     return Promise.all(records.map(async (record) => ownedSession(record, await sessions.open(record))))
   }
 
-  /** Ends all sessions of the owner but one. Returns how many it ended. */
+  /** Ends all sessions of the owner, except the one to keep. Returns how many it ended. */
   async destroyAll(ownerId: OwnerId, { except }: DestroyOwnerOptions = {}): Promise<number> {
     const owner = requireOwnerId(ownerId)
     const isKept = this.keeps(except)
@@ -90,7 +90,7 @@ export class Owners {
     return ended
   }
 
-  /** Ends the session that the handle stands for, if it is the owner's. Returns whether there was one. */
+  /** Ends the session with this handle if it belongs to the owner. Returns whether there was one. */
   async destroy(handle: string, ownerId: OwnerId): Promise<boolean> {
     const owner = requireOwnerId(ownerId)
     if (typeof handle !== 'string') throw new InvalidOptionError('handle', 'a handle of store.ofOwner', new Hidden(handle))
@@ -101,7 +101,7 @@ export class Owners {
     return true
   }
 
-  /** Ends all but the newest `most` sessions of the owner, as the column holds it. */
+  /** Ends all but the newest `most` sessions of the owner. `owner` is the value of the column. */
   async limit(owner: string, most: number): Promise<void> {
     const { table, range, bound, sessions } = this.parts
     let newest = await this.step('set', () => table.placesOfOwner(range, owner, undefined, most))
@@ -113,14 +113,14 @@ export class Owners {
     }
   }
 
-  /** How many live sessions the owner has. */
+  /** Returns the number of live sessions of the owner. */
   async count(ownerId: OwnerId): Promise<number> {
     const owner = requireOwnerId(ownerId)
     await this.settled('countOf')
     return this.step('countOf', () => this.parts.table.countOf(this.parts.range, owner))
   }
 
-  /** Writes that were called before this call count. */
+  /** Waits for the writes that were called before, so that this call sees them. */
   private settled(operation: string): Promise<void> {
     return this.parts.bound(operation, this.parts.order.settled())
   }
@@ -163,7 +163,7 @@ function ownedSession({ id, createdAt, lastSeenAt, expiresAt }: OwnedRecord, ses
   return { handle: handleOf(id), createdAt, lastSeenAt, expiresAt, session }
 }
 
-/** The owner as the column holds it. Without an owner, all sessions without one would be meant. */
+/** Returns the owner as the column holds it. Refuses an empty owner, which would mean all sessions that have none. */
 function requireOwnerId(id: unknown): string {
   const isOwnerId = (typeof id === 'string' && id !== '') || typeof id === 'bigint' || Number.isFinite(id)
   if (!isOwnerId) throw new InvalidOptionError('ownerId', 'a string that is not empty, a finite number or a bigint', new Hidden(id))

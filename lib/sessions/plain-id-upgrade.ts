@@ -7,36 +7,36 @@ import { looksHashed, plainIdRefusal } from '../record/stored-id'
 import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
 
-/** A row is claimed by an update at its revision, so each failed claim was another request's write. */
+/** Claiming a row is an update at its revision. A claim fails only if another request wrote meanwhile. */
 const MAX_CLAIMS = 20
 
-/** In a row that is dead from the beginning, which is all it is for. The data is JSON, as in every row that ended. */
+/** A row that is dead from the beginning, so that nothing can be moved to its id. Its data is JSON, as in every row that has ended. */
 const TOMBSTONE = { data: '{}', expiresAt: EARLIEST_EXPIRY, ownerId: null }
 
 /**
- * Moves sessions from plain ids to hashed ones: a session that is not found under its hash is looked for under its plain id, and moved.
+ * Moves sessions from plain ids to hashed ones. A session that is not found under its hash is looked up under its plain id and moved.
  *
- * First the plain row is claimed: an update at its revision makes its expiry negative. It is dead to everyone else then, and keeps its data
- * and the moment. Then the row under the hash is inserted, if there is none. Any process that finds a claimed row finishes the move. So a
- * process that dies between the two steps loses no session, and of several processes that move the same session, none overwrites what
- * another has changed since.
+ * A move has two steps. First, an update at the row's revision claims the plain row: it makes the expiry negative. The row is then dead to
+ * everyone else, but keeps its data and, as the absolute value, its expiry. Second, the row under the hash is inserted, if there is none.
+ * Any process that finds a claimed row finishes the move. So no session is lost if a process dies between the two steps. If several
+ * processes move the same session, none overwrites what another has changed since.
  */
 export class PlainIdUpgrade {
   constructor(private readonly parts: SessionsParts) {}
 
-  /** The session's row under its hash, dead or alive, if it was or is under its plain id. */
+  /** Moves the session if it is stored under its plain id. Returns its row under the hash, dead or alive, or null. */
   async move(sessionId: string, storedId: string, caller: Caller): Promise<SessionRecord | null> {
     const plainId = this.plainId(sessionId)
     if (plainId === undefined) return null
     const { records, options } = this.parts
     for (let tries = 1; tries <= MAX_CLAIMS; tries++) {
       const plain = await records.load(plainId, caller)
-      // Moved meanwhile, and the plain row pruned.
+      // Never stored under a plain id, or moved meanwhile and the plain row pruned.
       if (plain === null) return records.load(storedId, caller)
       const expiresAt = Math.abs(plain.expiresAt)
-      // Ended; or moved long ago, and renewed under its hash.
+      // The session has ended, or was moved long ago and renewed under its hash.
       if (expiresAt <= options.clock()) return records.load(storedId, caller)
-      // Before it is claimed: a row that cannot be read stays as it is. The codec may bind the data to the id of the row.
+      // Decoded before the claim, so a row that cannot be read stays as it is. Encoded again: a codec may bind the data to the stored id.
       const session = await decode(options.codec, plain.data, plainId)
       const { data } = await encode(options.codec, session, storedId)
       const ownerId = ownerOf(options, session)
@@ -48,7 +48,7 @@ export class PlainIdUpgrade {
     throw new SessionConflictError(`${MAX_CLAIMS} tries in a row to move it`)
   }
 
-  /** A session is ended under its plain id too, and one that is being moved never arrives. */
+  /** Ends the session under its plain id too. If it is being moved, a dead row under the hash stops the move. */
   async remove(sessionId: string, storedId: string, caller: Caller | undefined): Promise<void> {
     const { records, options } = this.parts
     const plainId = this.plainId(sessionId)
@@ -65,8 +65,8 @@ export class PlainIdUpgrade {
 
   private plainId(sessionId: string): string | undefined {
     const { prefix } = this.parts.options
-    // The hash of a stored session must not work as a session id: as a plain id it would find the row, and anyone who reads the table could
-    // use it.
+    // The hash of a stored session must not work as a session id: as a plain id it would find the row, so anyone who reads the table could
+    // use the session.
     const isPlain = plainIdRefusal(sessionId, prefix) === undefined && !looksHashed(sessionId)
     return isPlain ? prefix + sessionId : undefined
   }

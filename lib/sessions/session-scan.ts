@@ -8,14 +8,14 @@ import type { SessionTable } from '../table/session-table'
 import type { Page } from '../table/table-scan'
 
 const PAGE = 1000
-/** Whole sessions are read in smaller pages: they may be large. */
+/** Whole sessions may be large, so their pages are smaller. */
 const PAGE_OF_SESSIONS = 100
-/** The number of rows of one page, about. */
+/** How many sessions of a page are ended at the same time. */
 const ENDED_AT_ONCE = 256
-/** Milliseconds after which the event loop is due. */
+/** After this many milliseconds of decoding, other calls get a turn. */
 const LONG_MS = 10
 
-/** Bounds one step of a scan in time. */
+/** Limits the time of one step of a scan. */
 type Bound = <T>(operation: string, step: Promise<T>) => Promise<T>
 
 interface ScanParts {
@@ -24,7 +24,7 @@ interface ScanParts {
   readonly order: WriteOrder
 }
 
-/** Work on all sessions, page by page, so that no statement is long. It begins after the writes that were called before it. */
+/** Works on all sessions, page by page, so that no statement takes long. It waits for the writes that were called before it. */
 export class SessionScan {
   constructor(
     private readonly parts: ScanParts,
@@ -46,7 +46,7 @@ export class SessionScan {
       for (const record of page.found) {
         const session = await open(record)
         if (session !== null) sessions.push(session)
-        // To decode a page of large sessions may take long.
+        // Decoding a page of large sessions may take long.
         if (monotonicNow() - since > LONG_MS) {
           await takeTurns()
           since = monotonicNow()
@@ -103,7 +103,7 @@ export class SessionScan {
   }
 }
 
-/** Lets the event loop go round once. If the database is in this process, nothing else would let other calls run. */
+/** Lets the event loop run once. If the database is in this process, other calls would get no turn otherwise. */
 function takeTurns(): Promise<void> {
   return new Promise(afterPoll)
 }

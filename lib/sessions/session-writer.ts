@@ -10,30 +10,30 @@ import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
 import { type PendingUpdate, type Version, verdictOn } from './verdict'
 
-/** Each round fails only because another request wrote meanwhile, so this many in a row are a storm on one session. */
+/** A round fails only if another request wrote meanwhile. This many failures in a row mean too much traffic on one session. */
 const MAX_ROUNDS = 20
 
-/** One write as it was asked for. */
+/** One `set` or `touch`: what the caller asked to be written. */
 export interface Draft {
   readonly storedId: string
-  /** The caller's object. Its revision is remembered by it. */
+  /** The caller's object. Its revision is remembered with it. */
   readonly session: SessionData
   /** The session that is encoded. */
   readonly storable: SessionData
   readonly expiresAt: number
-  /** True if the expiry is to be exactly this, even if it is earlier than the row's. */
+  /** True if the row gets exactly this expiry, even if the row's own is later. */
   readonly isExpiryExact: boolean
   readonly ownerId: string | null
   /** True if the session had no owner before, or another one, and the store limits the sessions of an owner. */
   readonly isSignIn: boolean
   readonly now: number
-  /** A touch never writes a dead session anew. */
+  /** A touch never revives a dead session. */
   readonly operation: 'set' | 'touch'
-  /** The caller whose time bounds the write. */
+  /** The write is given up with this caller. */
   readonly caller: Caller | undefined
 }
 
-/** Decides how a session is written: inserted, updated at its revision, merged, renewed or dropped. */
+/** Decides how a session is written: inserted, updated at its revision, merged, touched or dropped. */
 export class SessionWriter {
   constructor(private readonly parts: SessionsParts) {}
 
@@ -42,13 +42,13 @@ export class SessionWriter {
     const known = this.parts.revisions.of(draft.session, draft.storedId)
     if (known === undefined) return this.put(draft, encoded)
     const shortened = draft.isExpiryExact && draft.expiresAt < known.expiresAt
-    // Fastify sets the whole session on every request, and express-session does with `resave`.
+    // Unchanged: Fastify sets the whole session on every request, and so does express-session with `resave`.
     if (isKnownText(encoded.comparable, 'comparable', known) && !shortened && !known.isOutdated && !known.isByHand)
       return this.renew(draft.storedId, draft.session, draft.expiresAt, draft.caller)
     return this.update(draft, encoded, known)
   }
 
-  /** Writes the same session as the codec would write it today, if no other request has changed it. */
+  /** Writes an unchanged session again, as the codec encodes it today, unless another request has changed it. */
   async rewrite(draft: Draft, known: KnownRevision): Promise<void> {
     const { records, options } = this.parts
     const encoded = await encode(options.codec, draft.storable, draft.storedId)
@@ -59,7 +59,7 @@ export class SessionWriter {
     this.remember({ ...draft, expiresAt }, encoded, row)
   }
 
-  /** Renews the expiry of a session that is alive. */
+  /** Renews the expiry of a session if it is alive. */
   renew(storedId: string, session: SessionData, expiresAt: number, caller: Caller | undefined): Promise<void> {
     const { records, revisions, announce } = this.parts
     return records.touch({ id: storedId, expiresAt }, caller).then((alive) => {
@@ -70,7 +70,7 @@ export class SessionWriter {
     })
   }
 
-  /** A session that was never loaded: new, or given by hand. */
+  /** Writes a session that was never loaded: a new one, or one that was written by hand. */
   private put(draft: Draft, encoded: EncodedSession): Promise<void> {
     const { records, announce } = this.parts
     const record = { id: draft.storedId, data: encoded.data, expiresAt: draft.expiresAt, ownerId: draft.ownerId, createdAt: draft.now }
@@ -83,10 +83,10 @@ export class SessionWriter {
     })
   }
 
-  /** A loaded session: written if it is still at the revision that was loaded, else by the conflict policy; never if it is dead. */
+  /** Writes a loaded session at its revision. If the row has changed, the conflict policy decides. A dead session is not written. */
   private async update(draft: Draft, encoded: EncodedSession, known: KnownRevision): Promise<void> {
     const { records, options } = this.parts
-    // After an earlier merge the row holds more than the object does.
+    // After an earlier merge only the row has the other requests' changes.
     const holdsMore = known.base !== known.data && known.digests === undefined
     const version = holdsMore ? await this.merge(draft, encoded, known, known.data) : asDrafted(draft, encoded)
     let update = this.begin(draft, known, version)
@@ -123,13 +123,13 @@ export class SessionWriter {
     return isExpiryExact ? records.updateWithExpiry(record, draft.caller) : records.update(record, draft.caller)
   }
 
-  /** Drops the write. A session that was set by hand is no request's copy of a dead one, and is written anew. */
+  /** Drops the write. But a session that was set by hand is no copy of the dead one, so it is written again. */
   private refuseDead(draft: Draft, encoded: EncodedSession, known: KnownRevision): Promise<void> | void {
     if (known.isByHand && draft.operation === 'set') return this.put(draft, encoded)
     this.parts.announce('dropped', { operation: draft.operation })
   }
 
-  /** Returns what to write after another request has changed the row, by the conflict policy. */
+  /** Applies the conflict policy to a row that another request has changed. Returns what to write next. */
   private async reconcile(draft: Draft, encoded: EncodedSession, { known, version }: PendingUpdate, current: string): Promise<Version> {
     const { announce, options } = this.parts
     if (options.conflict === 'merge') return this.merge(draft, encoded, known, current)
@@ -144,7 +144,7 @@ export class SessionWriter {
     this.remember(draft, encoded, { revision, data, createdAt: known.createdAt, isByHand: known.isByHand })
   }
 
-  /** Merges the changes since the session was loaded with what the row holds now. */
+  /** Merges the session's changes since it was loaded with the stored row. */
   private async merge(draft: Draft, encoded: EncodedSession, known: KnownRevision, current: string): Promise<Version> {
     const { options } = this.parts
     const open = (data: string) => decode(options.codec, data, draft.storedId)
@@ -157,14 +157,14 @@ export class SessionWriter {
     const session = merged as unknown as SessionData
     const { data } = await encode(options.codec, session, draft.storedId)
     this.refuseTooLarge(data)
-    // The other request may have changed the owner, or a life that depends on the session.
+    // The other request may have changed the owner, or the session that a ttlSeconds function looks at.
     const expiresAt = typeof options.ttlSeconds === 'function' ? expiryOf(session, options, draft.now, known.createdAt) : draft.expiresAt
     return { data, expiresAt, ownerId: ownerOf(options, session), contested }
   }
 
   private refuseTooLarge(data: string): void {
     const { maxDataBytes } = this.parts.options
-    // A character is three bytes at most, so short text needs no count.
+    // A character is three bytes at most, so the bytes of a short text need not be counted.
     if (data.length * 3 <= maxDataBytes) return
     const bytes = Buffer.byteLength(data)
     if (bytes > maxDataBytes) throw new SessionTooLargeError(bytes, maxDataBytes)
@@ -189,15 +189,15 @@ function asDrafted({ expiresAt, ownerId }: Draft, { data }: EncodedSession): Ver
   return { data, expiresAt, ownerId, contested: [] }
 }
 
-/** True for a plain object. If it was not loaded, it was written by hand. */
+/** True for a plain object. If it was never loaded, it was written by hand. */
 function isPlain(session: SessionData): boolean {
   const prototype = Object.getPrototypeOf(session)
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null
 }
 
 /**
- * True for a session of express-session that we did not load. An object of another class, such as Fastify's session, may have been loaded
- * long before, and nothing tells where its client is not tracked.
+ * True for a session object of express-session. If the store did not load it, it is new. An object of another class, such as Fastify's
+ * session, may have been loaded before without the store recognising it.
  */
 function isNew(session: SessionData): boolean {
   return typeof (session as { resetMaxAge?: unknown }).resetMaxAge === 'function'

@@ -10,11 +10,11 @@ export interface SessionsParts {
   readonly records: SessionRecords
   readonly order: WriteOrder
   readonly revisions: Revisions
-  /** Whether the client may copy what `get` returned before it sets it. express-session does not: it tells what it has made of it. */
+  /** True if the client may set a copy of what `get` returned. express-session does not: it passes the object to `createSession`. */
   readonly isCopied: () => boolean
   readonly announce: Announce
-  /** Ends the oldest sessions of an owner that has too many. */
+  /** Ends the oldest sessions of an owner who has too many. */
   readonly limitOwner: (ownerId: string) => Promise<void>
-  /** Stands for the transaction of the caller, if the records are in one. */
+  /** Identifies the caller's transaction, if the records are written in one. */
   readonly transaction: object | undefined
 }

@@ -14,7 +14,7 @@ import type { SessionScan } from './session-scan'
 import { type Draft, SessionWriter } from './session-writer'
 import type { SessionsParts } from './sessions-parts'
 
-/** Sessions by session id, decoded: what express-session asks for, without its callbacks. */
+/** The operations of an express-session store on decoded sessions, with promises instead of callbacks. */
 export class Sessions {
   private readonly writer: SessionWriter
   private readonly upgrade: PlainIdUpgrade | undefined
@@ -25,11 +25,11 @@ export class Sessions {
     this.upgrade = upgradePlainIds && storedId === 'hashed' ? new PlainIdUpgrade(parts) : undefined
   }
 
-  /** Returns the session, or null if there is none that is alive and can be read. */
+  /** Returns the session, or null if it does not exist, is dead or cannot be read. */
   load(sessionId: string, caller: Caller): Promise<SessionData | null> {
     if (!this.canExist(sessionId)) return Promise.resolve(null)
     const storedId = this.storedId(sessionId)
-    // Before anything is awaited.
+    // Must come before anything is awaited.
     if (this.parts.isCopied()) this.parts.revisions.enterLoad(storedId)
     return this.parts.order.read(storedId, () =>
       this.parts.records.load(storedId, caller).then((record) => {
@@ -43,7 +43,7 @@ export class Sessions {
   save(sessionId: string, session: SessionData, caller: Caller, operation: Draft['operation'] = 'set'): Promise<void> {
     const storedId = this.storedId(sessionId)
     const draft = this.draft(storedId, session, caller, operation)
-    // The caller may change the session while this write waits. What is written is the session as it was at the call.
+    // Encoded at the call: the caller may change the session while this write waits.
     const encoded = encode(this.parts.options.codec, draft.storable, storedId)
     if (!isPromiseLike(encoded))
       return this.signedIn(
@@ -57,13 +57,13 @@ export class Sessions {
     )
   }
 
-  /** Not a part of the write: to end another session waits for the writes of that one, which may be about to end this one. */
+  /** Runs after the write, not in it: ending another session waits for the writes of that one, which may be waiting to end this one. */
   private signedIn({ ownerId, isSignIn }: Draft, written: Promise<void>): Promise<void> {
     if (!isSignIn || ownerId === null) return written
     return written.then(() => this.parts.limitOwner(ownerId))
   }
 
-  /** Renews the expiry, if that moves it far enough to be worth a statement. */
+  /** Renews the expiry, unless that would extend it by less than `touchAfterMs`. */
   touch(sessionId: string, session: SessionData, caller: Caller): Promise<void> {
     if (!this.canExist(sessionId)) return Promise.resolve()
     const cookie = cookieOf(session)
@@ -83,7 +83,7 @@ export class Sessions {
     return order.write(storedId, () => this.writer.renew(storedId, session, expiresAt, caller))
   }
 
-  /** Ends the session, for every request that still holds it too. */
+  /** Ends the session. A request that still holds it cannot write it back. */
   async destroy(sessionId: string, caller?: Caller): Promise<void> {
     if (!this.canExist(sessionId)) return
     const storedId = this.storedId(sessionId)
@@ -94,13 +94,13 @@ export class Sessions {
     })
   }
 
-  /** Ends all sessions that the scan is over. */
+  /** Ends all sessions of the scan. */
   clear(scan: SessionScan): Promise<void> {
     this.parts.revisions.allEnded()
     return scan.clear((storedId) => this.end(storedId))
   }
 
-  /** Ends the session of a row, for every request that still holds it too. */
+  /** Ends the session with this stored id. A request that still holds it cannot write it back. */
   end(storedId: string): Promise<void> {
     const id = storedId.slice(this.parts.options.prefix.length)
     if (this.upgrade !== undefined && id.length !== HASH_LENGTH) return this.destroy(id)
@@ -108,12 +108,12 @@ export class Sessions {
     return this.parts.order.write(storedId, () => this.parts.records.remove(storedId))
   }
 
-  /** The stored id of a session id; undefined if nothing can have been stored under it. */
+  /** Returns the stored id of a session id, or undefined if nothing can have been stored under it. */
   storedIdIfValid(sessionId: string): string | undefined {
     return this.canExist(sessionId) ? this.storedId(sessionId) : undefined
   }
 
-  /** The session in a row, or null, and an event, if it is not one. A promise only where the codec is async. */
+  /** Decodes the session in a row. Returns null and emits `unreadable` if it cannot be read. A promise only if the codec is async. */
   open(record: SessionRecord): Soon<SessionData | null> {
     try {
       const decoded = decode(this.parts.options.codec, record.data, record.id)
@@ -133,7 +133,7 @@ export class Sessions {
       revision,
       data,
       base: data,
-      // Before the expiry is put back, which is not compared.
+      // Taken before `withExpiry`: the expiry is not compared.
       comparable: codec.comparable?.(session) ?? data,
       expiresAt,
       createdAt,
@@ -147,7 +147,7 @@ export class Sessions {
     withExpiry(session, expiresAt)
     if (rewrite !== 'at-once') return session
     const rewritten = (async () => this.writer.rewrite(this.draft(storedId, session), known))()
-    // It was read all the same, and its next write will do it.
+    // A failed rewrite does not fail the load. The next write of the session rewrites it.
     return rewritten.catch(this.parts.options.onError).then(() => session)
   }
 
@@ -180,7 +180,7 @@ export class Sessions {
     const storable = toStorable(session, known)
     const now = options.clock()
     const expiresAt = expiryOf(session, options, now, known?.createdAt ?? now)
-    // The expiry it was loaded with may have passed since, and another request may have renewed it.
+    // If the expiry is the loaded one and has passed since, another request may have renewed it.
     const endsNow = expiresAt <= now && expiresAt !== known?.expiresAt
     const isExpiryExact = typeof options.ttlSeconds === 'function' || endsNow || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
     const ownerId = ownerOf(options, session)
@@ -192,7 +192,7 @@ export class Sessions {
     return Number.isFinite(this.parts.options.maxSessionsPerOwner)
   }
 
-  /** A session is read even if the option `owner` fails for it. Its next write will tell. */
+  /** Returns undefined if the option `owner` throws: a load does not fail by it. The next write reports the error. */
   private ownerIfAny(session: SessionData): string | null | undefined {
     try {
       return ownerOf(this.parts.options, session)
@@ -205,14 +205,14 @@ export class Sessions {
     return storedIdOf(sessionId, this.parts.options)
   }
 
-  /** False for an id under which nothing can have been stored. That is a result, not an error, to the caller. */
+  /** False for an id under which nothing can have been stored. The caller gets "no session", not an error. */
   private canExist(sessionId: string): boolean {
     const { storedId, prefix } = this.parts.options
     return storedId === 'hashed' || typeof sessionId !== 'string' || plainIdRefusal(sessionId, prefix) === undefined
   }
 }
 
-/** What else a codec throws may show the session. */
+/** Replaces other errors of a codec, because they may show the session. */
 function asUnreadable(error: unknown): unknown {
   return isOurs(error) ? error : new UnreadableSessionError('its codec threw')
 }
