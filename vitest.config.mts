@@ -7,7 +7,9 @@ const include = ['spec/**/*.spec.ts']
 const long = [
   'spec/audit.spec.ts',
   'spec/story.spec.ts',
+  'spec/cli/commands.spec.ts',
   'spec/concurrency/**/*.spec.ts',
+  'spec/demo/*.spec.ts',
   'spec/dialects/every-setting.spec.ts',
   'spec/dialects/legal-settings.spec.ts',
   'spec/dialects/statements.spec.ts',
@@ -41,8 +43,9 @@ TEST_ALL=1 npm test runs everything on every database.\n`)
 
 const specs = {
   setupFiles: ['spec/support/leak-check.ts'],
-  testTimeout: 30_000,
-  hookTimeout: 60_000
+  // A spec that hangs fails by this. How long one may take is no promise, and on a busy machine some take a minute.
+  testTimeout: 120_000,
+  hookTimeout: 120_000
 }
 
 export default defineConfig({

@@ -1,6 +1,11 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
+const children = new Set()
+
+/** All that are still there. */
+export const stopChildren = () => Promise.all([...children].map((child) => child.stop()))
+
 /** A child process that answers commands: `await child.ask('measure', …)`. */
 export function startChild(file, { args = [], execArgv = [], env = {} } = {}) {
   const child = fork(fileURLToPath(new URL(file, import.meta.url)), args, { execArgv, env: { ...process.env, ...env } })
@@ -16,7 +21,7 @@ export function startChild(file, { args = [], execArgv = [], env = {} } = {}) {
     for (const { reject } of waiting.values()) reject(new Error(`${file} ${args.join(' ')} ended (${signal ?? code})`))
     waiting.clear()
   })
-  return {
+  const started = {
     ask: (command, input) =>
       new Promise((resolve, reject) => {
         const number = count++
@@ -30,6 +35,9 @@ export function startChild(file, { args = [], execArgv = [], env = {} } = {}) {
         child.kill('SIGKILL')
       })
   }
+  children.add(started)
+  child.once('exit', () => children.delete(started))
+  return started
 }
 
 /** The child's side: answers each command by the function of that name. */

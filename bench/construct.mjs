@@ -16,7 +16,6 @@ const { values } = parseArgs({ options: { apps: { type: 'string', default: '1000
 const count = Number(values.apps)
 
 const servers = await startServers(new Set(['pg']))
-process.once('SIGINT', () => servers.stop().finally(() => process.exit(130)))
 try {
   if (servers.pg.missing) throw new Error(servers.pg.missing)
   await main()

@@ -41,10 +41,10 @@ export const operations = {
   }
 }
 
-/** A store to measure: `ids` are those in its table, `bytes` is the size of a session that is set. */
-export function makeBench(store, ids, bytes) {
+/** A store to measure: `ids` are those in its table, an array or what has `length` and `at`, `bytes` is the size of a session that is set, `more` are operations of this store alone. */
+export function makeBench(store, ids, bytes, more = {}) {
   const random = seededRandom(ids.length)
-  return { store, bytes, callers: [], pick: () => ids[Math.floor(random() * ids.length)] }
+  return { store, bytes, operations: more, callers: [], pick: () => ids.at(Math.floor(random() * ids.length)) }
 }
 
 /** One of the concurrent callers: a session to write, and an id that no other caller uses. */
@@ -77,7 +77,7 @@ export async function warmUpOnce(bench, { op, callers, seconds }) {
  * Latencies are in milliseconds, CPU is this process's, in microseconds an operation.
  */
 export async function measure(bench, { op, callers, seconds }) {
-  const operation = operations[op]
+  const operation = operations[op] ?? bench.operations[op]
   const latencies = new Samples()
   while (bench.callers.length < callers) bench.callers.push(makeCaller(bench.bytes, bench.callers.length))
   const cpu = process.cpuUsage()

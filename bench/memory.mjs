@@ -40,7 +40,6 @@ else {
 async function main() {
   const store = findStore(values.store)
   const servers = await startServers(new Set([store.server]))
-  process.once('SIGINT', () => servers.stop().finally(() => process.exit(130)))
   try {
     const missing = store.missing?.() ?? servers[store.server]?.missing
     if (missing) throw new Error(missing)

@@ -2,14 +2,14 @@ import { inTwos, startChild } from './child.mjs'
 import { summarize } from './report/summary.mjs'
 
 /** The closed-loop bench: every cell (dataset, operation, callers) on every store, in interleaved rounds whose order rotates. */
-export async function runMicro(plan, stores, servers, { started, progress }) {
+export async function runMicro(plan, stores, servers, { progress }) {
   const cells = []
   for (const dataset of plan.datasets) {
     const able = dataset.rows > 100_000 ? stores.filter((store) => store.fills) : stores
     const workers = []
     try {
       progress(`${dataset.payload}, ${dataset.rows} rows into each store`)
-      const startedWorkers = able.map((store) => startWorker(store, started))
+      const startedWorkers = able.map(startWorker)
       workers.push(...startedWorkers)
       // Two at a time: filling a table waits for the disk as much as it computes.
       await inTwos(startedWorkers, async (worker) => {
@@ -35,9 +35,8 @@ export async function runMicro(plan, stores, servers, { started, progress }) {
   return cells
 }
 
-function startWorker(store, started) {
+function startWorker(store) {
   const child = startChild('./worker.mjs', { args: [store.name], execArgv: ['--expose-gc', '--max-old-space-size=4096'] })
-  started(child)
   return { store, child }
 }
 

@@ -16,26 +16,20 @@ if (plan.help) console.log(usage)
 else await main()
 
 async function main() {
-  const children = []
   const wanted = allStores.filter((store) => plan.isChosen(store.name))
   if (wanted.length === 0) throw new Error(`--stores: none of ${allStores.map((store) => store.name).join(', ')}`)
   const servers = await startServers(new Set(wanted.map((store) => store.server)))
-  const stop = async () => {
-    await Promise.all(children.map((child) => child.stop()))
-    await servers.stop()
-  }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stop().finally(() => process.exit(130)))
   try {
     const stores = wanted.filter((store) => isPossible(store, servers))
     checkRoom(servers)
     const result = describeMachine(servers, plan)
     printHeader(result)
-    const hooks = { started: (child) => children.push(child), progress }
+    const hooks = { progress }
     result.micro = plan.micro ? await runMicro(plan, stores, servers, hooks) : []
     if (plan.http) result.http = await runHttp(plan, stores, servers, hooks)
     report(result)
   } finally {
-    await stop()
+    await servers.stop()
   }
 }
 

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 export const lifetimeMs = 86_400_000
 
 /** The named sizes of a session, in bytes of its JSON text. */
-export const payloads = { '200B': 200, '2KB': 2048, '20KB': 20_480 }
+export const payloads = { '200B': 200, '1KB': 1024, '2KB': 2048, '20KB': 20_480 }
 
 /** 32 characters like those of express-session; md5, because PostgreSQL and MariaDB can make the same ones for a million rows. */
 export function sessionId(index) {

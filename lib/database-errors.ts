@@ -16,7 +16,7 @@ export class DatabaseError extends SessionStoreError {
     readonly operation: string,
     readonly dialect: string,
     driverCode: string | undefined,
-    detail = 'the database refused the statement'
+    detail = 'the database refused the statement; the driver code or the log of the database says why'
   ) {
     const failure: DriverFailure = { driverCode }
     super(`session ${operation} failed on ${dialect}: ${detail}${driverCode ? ` (driver code ${driverCode})` : ''}`, { cause: failure })
@@ -45,10 +45,11 @@ export class ReadOnlyDatabaseError extends DatabaseError {
 export type TransientReason = 'conflict' | 'locked' | 'ended'
 
 const GIVEN_UP: Readonly<Record<TransientReason, string>> = {
-  conflict: 'the database rolled the statement back again and again because of conflicts with other transactions',
-  locked: 'another transaction holds a lock on the row for longer than a statement may wait',
+  conflict:
+    'the database rolled the statement back again and again because of conflicts with other transactions; repeat the call later, and keep transactions short',
+  locked: 'another transaction holds a lock on the row for longer than a statement may wait; end that transaction sooner',
   ended:
-    'the server ended the statement twice: by a limit of time that is set there (statement_timeout, max_statement_time or the like; raise it for the user of the Knex, or find out what makes the statements slow), or because it was told to'
+    'the server ended the statement twice: because of a time limit on the server (statement_timeout, max_statement_time or the like; raise it for the user of the Knex, or find out what makes the statements slow), or because an administrator ended it'
 }
 
 /** The database did not carry the statement out, because of other transactions or a limit of time. It was tried again before. */
@@ -75,7 +76,7 @@ export class DatabaseUnreachableError extends DatabaseError {
     operation: string,
     dialect: string,
     driverCode: string | undefined,
-    detail = 'the database could not be reached or the connection was lost'
+    detail = 'the database could not be reached or the connection was lost; check whether the server runs, and the network between'
   ) {
     super(operation, dialect, driverCode, detail)
   }
@@ -98,15 +99,15 @@ export class RecordTooLargeError extends DatabaseError {
 /** What became of a write that timed out: it will never be in the database, or nobody can tell. */
 export type TimeoutOutcome = 'not-written' | 'unknown'
 
-const READS: ReadonlySet<string> = new Set(['get', 'all', 'ids', 'length', 'ofOwner', 'countOf', 'health', 'scan'])
+const READS: ReadonlySet<string> = new Set(['get', 'all', 'ids', 'length', 'ofOwner', 'countOf', 'countByOwner', 'health', 'scan'])
 const WRITES: ReadonlySet<string> = new Set(['set', 'touch', 'destroy', 'clear', 'destroyOwner', 'destroyHandle'])
 const OUTCOMES: Readonly<Record<TimeoutOutcome, string>> = {
-  'not-written': '; it was not written, and will not be',
-  unknown: '; the server could not be told to end it, so whether it is written is not known'
+  'not-written': '; the change was not written, and will not be',
+  unknown: '; it is not known whether the change was written, because the server could not be told to end the statement'
 }
 
 const CONNECTING =
-  '. The connection was still being made: check whether the server runs, whether host and port in the connection of the Knex configuration are right, and whether a firewall is between'
+  '. The connection was still being made: check whether the server runs, whether host and port in the connection of the Knex configuration are right, and whether a firewall blocks the connection'
 
 /** No answer within `timeoutMs`. The statement has been ended on the server, or the error says that this is not known. */
 export class TimeoutError extends SessionStoreError {
@@ -146,7 +147,7 @@ export class DatabaseLockedError extends TransientDatabaseError {
       dialect,
       driverCode,
       'locked',
-      `another connection holds a lock of the database file, waited ${waitedMs} ms for it (option timeoutMs); keep transactions short in every process that uses the file`
+      `another connection holds a lock of the database file, and did not release it within ${waitedMs} ms (option timeoutMs); keep transactions short in every process that uses the file`
     )
   }
 }

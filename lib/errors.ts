@@ -1,3 +1,7 @@
+import { describeValue, Hidden } from './describe-value'
+
+export { describeValue, Hidden }
+
 /**
  * The class of every error of this package. Compare `code`, which is stable, or use `instanceof`.
  *
@@ -11,6 +15,11 @@ export abstract class SessionStoreError extends Error {
   constructor(message: string, options?: { cause?: unknown }) {
     super(message, options)
     this.name = new.target.name
+  }
+
+  /** The address of what explains this error. It is not in the message, which says what to do, nor an own property, which each log would repeat. */
+  get url(): string {
+    return `https://github.com/knex-session-store/knex-session-store/blob/main/docs/troubleshooting.md#${this.code.toLowerCase()}`
   }
 }
 
@@ -34,12 +43,9 @@ export class UnknownOptionError extends SessionStoreError {
 
   constructor(
     readonly option: string,
-    known: readonly string[],
-    suggestion: string | undefined,
-    advice?: string
+    advice: string
   ) {
-    const hint = advice ? `: ${advice}` : suggestion ? `, did you mean ${suggestion}?` : ''
-    super(`unknown option ${JSON.stringify(option)}${hint} (options: ${known.join(', ')})`)
+    super(`unknown option ${JSON.stringify(option)}${advice}`)
   }
 }
 
@@ -48,7 +54,7 @@ export class UnsupportedDatabaseError extends SessionStoreError {
   readonly code = 'ERR_SESSION_UNSUPPORTED_DATABASE'
 
   constructor(client: string, supported: string) {
-    super(`knex client ${JSON.stringify(client)} is not supported; supported are ${supported}`)
+    super(`this package does not support the Knex client ${JSON.stringify(client)}; make the Knex with one of these: ${supported}`)
   }
 }
 
@@ -70,7 +76,7 @@ export class SchemaConflictError extends SessionStoreError {
     readonly table: string,
     readonly differences: readonly DefinitionDifference[]
   ) {
-    const list = differences.map(({ field, registered, given }) => `${field} is ${show(registered)}, now given ${show(given)}`)
+    const list = differences.map(({ field, registered, given }) => `${field} was ${show(registered)} and is now ${show(given)}`)
     super(
       `the sessions table ${table} is already registered in this process with another definition: ${list.join('; ')}. Give every store of this table the same ${differences.map(({ field }) => field).join(', ')}, or another tableName`
     )
@@ -81,10 +87,15 @@ export class SchemaConflictError extends SessionStoreError {
 export class TableMissingError extends SessionStoreError {
   readonly code = 'ERR_SESSION_TABLE_MISSING'
 
-  constructor(table: string, why: string, options?: { cause?: unknown }) {
+  constructor(
+    /** The name of the table, in quotes. */
+    readonly table: string,
+    why: string,
+    /** The call that makes it. */
+    call: string
+  ) {
     super(
-      `the sessions table ${table} does not exist and ${why}. Create it with a migration that calls createSessionsTable(knex), then run: npx knex migrate:latest`,
-      options
+      `the sessions table ${table} does not exist and ${why}. Create it with a migration that calls ${call}, then run: npx knex migrate:latest`
     )
   }
 }
@@ -126,17 +137,18 @@ export class ForeignTableError extends SessionStoreError {
 
   constructor(table: string, { missing, wrong = [], faults = [], found, maker, schema }: ForeignTable) {
     const reasons = [
-      ...(maker === undefined ? [] : [`it looks like that of ${maker}`]),
+      ...(maker === undefined ? [] : [`it looks like the table of ${maker}`]),
       ...faults,
       ...(missing.length === 0
         ? []
         : [`it lacks the column${missing.length > 1 ? 's' : ''} ${missing.join(', ')} (it has ${found.join(', ')})`]),
-      ...wrong.map(({ name, type, needed }) => `its column ${name} is ${type}, needed is ${needed}${whyNot(type)}`)
+      ...wrong.map(({ name, type, needed }) => `its column ${name} has the type ${type}, but must be ${needed}${whyNot(type)}`)
     ]
     const where = schema === undefined ? '' : ` (found in the schema ${JSON.stringify(schema)})`
-    const advice = missing.length > 0 && maker === undefined ? ', or map its columns with the option columns' : ''
+    const rename = missing.length > 0 ? '; or name its columns by the option columns' : ''
+    const advice = maker === undefined ? rename : `. To take over the sessions of ${maker}, see migrateFrom and importSessions`
     super(
-      `the table ${table}${where} is not a sessions table of this package, and nothing was done to it: ${reasons.join('; ')}. Give another tableName, or rename that table and let a new one be made${advice}`
+      `the table ${table}${where} is not a sessions table of this package, and nothing was done to it: ${reasons.join('; ')}. Set the option tableName to another name, or rename that table, and the store makes a new one${advice}`
     )
     this.missingColumns = missing
     this.wrongColumns = wrong
@@ -164,7 +176,9 @@ export class SessionTooLargeError extends SessionStoreError {
     readonly bytes: number,
     readonly maxDataBytes: number
   ) {
-    super(`the session is too large: ${bytes} bytes encoded, at most ${maxDataBytes} are allowed (option maxDataBytes)`)
+    super(
+      `the session is too large: it has ${bytes} bytes encoded, and at most ${maxDataBytes} are allowed (option maxDataBytes); keep less in the session, or raise the option`
+    )
   }
 }
 
@@ -191,7 +205,7 @@ export class SessionConflictError extends SessionStoreError {
   readonly code = 'ERR_SESSION_CONFLICT'
 
   constructor(why: string) {
-    super(`the session was changed by another request meanwhile: ${why}`)
+    super(`another request changed the session after it was loaded (${why}); load the session again, repeat the change and save it`)
   }
 }
 
@@ -200,7 +214,9 @@ export class StoreClosedError extends SessionStoreError {
   readonly code = 'ERR_SESSION_STORE_CLOSED'
 
   constructor(operation: string) {
-    super(`session ${operation} on a store that was closed; make a new KnexSessionStore`)
+    super(
+      `session ${operation} was called on a store that was closed; close the store last, after the server, or make a new KnexSessionStore`
+    )
   }
 }
 
@@ -224,10 +240,16 @@ export class QueryListenerError extends SessionStoreError {
 
   constructor(cause: unknown) {
     super(
-      "a listener of Knex's events start, query, query-response or query-error threw an error (see cause): such a listener has to catch its own errors",
+      "a listener of Knex's events start, query, query-response or query-error threw an error (see cause); make this listener catch its own errors",
       { cause }
     )
   }
+}
+
+const FUNCTION_HINTS: Readonly<Record<string, string>> = {
+  owner: '; it is also called for visitors who are not signed in, so any property of the session may be missing',
+  ttlSeconds: '; it is also called for visitors who are not signed in, so any property of the session may be missing',
+  details: '; its request is undefined unless express-session calls the store'
 }
 
 /** A function that the application gave as an option threw an error, which is the `cause`. Nothing was sent. */
@@ -238,35 +260,27 @@ export class OptionFunctionError extends SessionStoreError {
     readonly option: string,
     cause: unknown
   ) {
-    const hint = option === 'clock' ? '' : ': it must also take the session of a visitor that is not signed in'
-    super(`the function given as option ${option} threw an error (see cause)${hint}`, { cause })
+    super(`the function given as option ${option} threw an error (see cause)${FUNCTION_HINTS[option] ?? ''}`, { cause })
+  }
+}
+
+/** The store given as option `migrateFrom` failed to get or to destroy a session. Its error is the `cause`. */
+export class OtherStoreError extends SessionStoreError {
+  readonly code = 'ERR_SESSION_OTHER_STORE'
+
+  constructor(
+    /** What the other store was asked for. */
+    readonly method: 'get' | 'destroy',
+    cause: unknown
+  ) {
+    const what = method === 'get' ? 'so it is not known whether the session exists' : 'so the session may still be there'
+    super(`the store given as migrateFrom failed to ${method} a session (see cause), ${what}; see that its database is reached`, { cause })
   }
 }
 
 /** True for an error of this package, whose message is safe to show. Errors of another copy of this module count too. */
 export function isOurs(error: unknown): error is SessionStoreError {
   return error instanceof SessionStoreError || /^ERR_SESSION_/.test(String((error as { code?: unknown } | null)?.code))
-}
-
-/** A value that must not be shown in a message, such as a key or a session: the message shows only its kind. */
-export class Hidden {
-  constructor(readonly value: unknown) {}
-}
-
-/** The value of an option as a message may show it: its kind, and its content if that is short and harmless. */
-export function describeValue(value: unknown): string {
-  if (value instanceof Hidden) return describeKind(value.value)
-  // A connection string given in place of a Knex has a password in it.
-  if (typeof value === 'string' && value.includes('://')) return 'a URL (string)'
-  if (typeof value === 'string') return `${JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)} (string)`
-  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return `${value} (${typeof value})`
-  return describeKind(value)
-}
-
-function describeKind(value: unknown): string {
-  if (value === null || value === undefined) return String(value)
-  if (typeof value !== 'object') return `a ${typeof value}`
-  return Array.isArray(value) ? 'an array' : 'an object'
 }
 
 function show(value: unknown): string {

@@ -7,18 +7,17 @@ import { CallDeadlines } from './calls/caller'
 import { Deadlines } from './calls/deadlines'
 import { StoreCalls } from './calls/store-calls'
 import type { SessionStoreEvents } from './events'
-import { afterCommit, refuseEnded, requireTransaction } from './knex/transaction-end'
+import { refuseEnded, requireTransaction } from './knex/transaction-end'
 import { Waits } from './knex/waits'
+import { Announcer } from './observe/announcer'
 import type { SessionStoreStatistics } from './observe/statistics'
 import { type KnexSessionStoreOptions, type ResolvedOptions, resolveOptions } from './options/store-options'
 import { Revisions } from './record/revisions'
-import { HASH_LENGTH } from './record/stored-id'
-import { afterTick } from './runtime/natives'
 import { healthOf, probe, type SessionStoreHealth } from './sessions/health'
-import { type DestroyOwnerOptions, type OfOwnerOptions, type OwnedSession, type OwnerId, Owners } from './sessions/owners'
+import type { DestroyOwnerOptions, OfOwnerOptions, OwnedSession, OwnerId } from './sessions/owners'
 import { forgetAll, RESET } from './sessions/reset'
-import { SessionScan } from './sessions/session-scan'
-import { Sessions } from './sessions/sessions'
+import { type SessionServices, sessionServices } from './sessions/session-services'
+import { requestBegins, watchGenerate } from './sessions/sign-ins'
 import { pruneAll } from './table/pruner'
 
 /** The methods that clients take off their store. */
@@ -58,13 +57,11 @@ export class KnexSessionStore extends Store {
   private readonly options: ResolvedOptions
   private readonly parts: Parts
   private readonly revisions: Revisions
-  private readonly sessions: Sessions
-  private readonly scan: SessionScan
-  private readonly owners: Owners
+  private readonly services: SessionServices
   private readonly calls: StoreCalls
   private readonly stepDeadlines: Deadlines
   private createsSessions = false
-  private readonly eventCounts = new Map<string, number>()
+  private readonly announcer = new Announcer((name, ...event) => this.emit(name, ...event))
 
   /**
    * @throws {InvalidOptionError} {@link UnknownOptionError} if an option is wrong
@@ -77,12 +74,13 @@ export class KnexSessionStore extends Store {
   constructor(options: KnexSessionStoreOptions, parent?: KnexSessionStore) {
     super()
     bindMethods(this, DETACHED)
+    if (parent === undefined) watchGenerate(this)
     // express-session adds listeners for each session() that is given this store.
     this.setMaxListeners(0)
     this.options = resolveOptions(options)
     this.given = { ...options }
     this.parts = assemble(this.options)
-    const { knex, dialect, timeoutMs, codec, trackLoads, maxSessionsPerOwner, onError } = this.options
+    const { knex, dialect, timeoutMs, codec, trackLoads } = this.options
     this.revisions = parent?.revisions ?? new Revisions({ codec, tracksLoads: trackLoads === 'auto', era: this.parts.entry })
     const explain: Deadlines['explain'] = (operation, waitedMs) => Waits.of(knex.client).explain(operation, dialect.name, waitedMs)
     this.calls = new StoreCalls({
@@ -93,31 +91,18 @@ export class KnexSessionStore extends Store {
       assertUsable: () => refuseEnded(this.options.knex)
     })
     this.stepDeadlines = new Deadlines(timeoutMs, explain)
-    const announcer = parent ?? this
-    // The session was written. If others cannot be ended now, the next sign-in ends them.
-    const limit = (ownerId: string) => announcer.owners.limit(ownerId, maxSessionsPerOwner).catch(onError)
-    this.sessions = new Sessions({
-      ...this.parts,
-      options: this.options,
-      revisions: this.revisions,
-      transaction: this.options.knex.isTransaction ? this.options.knex.client : undefined,
-      isCopied: () => !announcer.isOfExpress(),
-      announce: (name, ...event) => announcer.announce(name, ...event),
-      limitOwner: async (ownerId) => (parent === undefined ? limit(ownerId) : afterCommit(knex, () => limit(ownerId)))
-    })
-    const { prefix, storedId, upgradePlainIds } = this.options
-    const isHashed = storedId === 'hashed' && !upgradePlainIds
-    const range = { prefix, idLength: isHashed ? [...prefix].length + HASH_LENGTH : undefined }
+    const main = parent ?? this
+    const { announce } = main.announcer
     const bound = <T>(operation: string, step: Promise<T>) => withinTime(step, operation, this.stepDeadlines)
-    this.scan = new SessionScan(this.parts, range, bound)
-    this.owners = new Owners({ ...this.parts, sessions: this.sessions, range, bound })
+    const given = { ...this.parts, options: this.options, revisions: this.revisions, isCopied: () => !main.isOfExpress(), announce, bound }
+    this.services = sessionServices(given, parent?.services)
   }
 
   /** Returns the session, or null if there is none, if it has expired, or if it cannot be read (see the option `unreadable`). */
   override get(sessionId: string): Promise<SessionData | null>
   override get(sessionId: string, callback: Callback<SessionData | null>): void
   override get(sessionId: string, callback?: Callback<SessionData | null>): Promise<SessionData | null> | undefined {
-    return this.calls.perform('get', (caller) => this.sessions.load(sessionId, caller), callback)
+    return this.calls.perform('get', (caller) => this.services.sessions.load(sessionId, caller), callback)
   }
 
   /**
@@ -128,7 +113,7 @@ export class KnexSessionStore extends Store {
   override set(sessionId: string, session: SessionData): Promise<void>
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override set(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.calls.perform('set', (caller) => this.sessions.save(sessionId, session, caller), callback)
+    return this.calls.perform('set', (caller) => this.services.sessions.save(sessionId, session, caller), callback)
   }
 
   /**
@@ -138,14 +123,14 @@ export class KnexSessionStore extends Store {
   override touch(sessionId: string, session: SessionData): Promise<void>
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): void
   override touch(sessionId: string, session: SessionData, callback?: Callback<void>): Promise<void> | undefined {
-    return this.calls.perform('touch', (caller) => this.sessions.touch(sessionId, session, caller), callback)
+    return this.calls.perform('touch', (caller) => this.services.sessions.touch(sessionId, session, caller), callback)
   }
 
   /** Ends the session, also for requests that hold it now. If there is none, nothing happens. */
   override destroy(sessionId: string): Promise<void>
   override destroy(sessionId: string, callback?: Callback<void>): void
   override destroy(sessionId: string, callback?: Callback<void>): Promise<void> | undefined {
-    return this.calls.perform('destroy', (caller) => this.sessions.destroy(sessionId, caller), callback)
+    return this.calls.perform('destroy', (caller) => this.services.sessions.destroy(sessionId, caller), callback)
   }
 
   /** Called by express-session: makes the session object of a request from what `get` returned. */
@@ -153,6 +138,7 @@ export class KnexSessionStore extends Store {
     this.createsSessions = true
     const made = super.createSession(request, session)
     this.revisions.pass(session, made)
+    if (this.services.sessions.hasOwners) requestBegins(request)
     return made
   }
 
@@ -160,28 +146,38 @@ export class KnexSessionStore extends Store {
   override all(): Promise<SessionData[]>
   override all(callback: Callback<SessionData[]>): void
   override all(callback?: Callback<SessionData[]>): Promise<SessionData[]> | undefined {
-    return this.calls.perform('all', () => this.scan.sessions((record) => this.sessions.open(record)), callback, null)
+    return this.calls.perform(
+      'all',
+      () => this.services.scan.sessions((record) => this.services.sessions.open(record, false)),
+      callback,
+      null
+    )
   }
 
   /** Returns the stored ids of all live sessions, without the prefix: hashes, or with `storedId: 'plain'` the session ids. */
   ids(): Promise<string[]>
   ids(callback: Callback<string[]>): void
   ids(callback?: Callback<string[]>): Promise<string[]> | undefined {
-    return this.calls.perform('ids', () => this.scan.ids(), callback, null)
+    return this.calls.perform('ids', () => this.services.scan.ids(), callback, null)
+  }
+
+  /** Ends the session with a stored id, as `ids` returns it, also for requests that hold it now. Returns whether it was alive. */
+  destroyById(storedId: string): Promise<boolean> {
+    return this.calls.perform('destroyById', () => this.services.sessions.endById(storedId), undefined) as Promise<boolean>
   }
 
   /** Returns the number of live sessions with the prefix of this store. */
   override length(): Promise<number>
   override length(callback: Callback<number>): void
   override length(callback?: Callback<number>): Promise<number> | undefined {
-    return this.calls.perform('length', () => this.scan.count(), callback)
+    return this.calls.perform('length', () => this.services.scan.count(), callback)
   }
 
   /** Ends all sessions with the prefix of this store. */
   override clear(): Promise<void>
   override clear(callback?: Callback<void>): void
   override clear(callback?: Callback<void>): Promise<void> | undefined {
-    return this.calls.perform('clear', () => this.sessions.clear(this.scan), callback, null)
+    return this.calls.perform('clear', () => this.services.sessions.clear(this.services.scan), callback, null)
   }
 
   /**
@@ -190,27 +186,32 @@ export class KnexSessionStore extends Store {
    * @throws {InvalidOptionError} if `ownerId`, `limit` or `after` is wrong
    */
   ofOwner(ownerId: OwnerId, options?: OfOwnerOptions): Promise<OwnedSession[]> {
-    return this.calls.perform('ofOwner', () => this.owners.list(ownerId, options), undefined, null) as Promise<OwnedSession[]>
+    return this.calls.perform('ofOwner', () => this.services.owners.list(ownerId, options), undefined, null) as Promise<OwnedSession[]>
   }
 
   /** Ends all sessions of an owner, but the one of `except`: "log out everywhere". Returns how many it ended. */
   destroyOwner(ownerId: OwnerId, options?: DestroyOwnerOptions): Promise<number> {
-    return this.calls.perform('destroyOwner', () => this.owners.destroyAll(ownerId, options), undefined, null) as Promise<number>
+    return this.calls.perform('destroyOwner', () => this.services.owners.destroyAll(ownerId, options), undefined, null) as Promise<number>
   }
 
   /** Ends the session that a handle of `ofOwner` stands for, if it belongs to the owner. Returns whether there was such a session. */
-  destroyHandle(handle: string, { ownerId }: { ownerId: OwnerId }): Promise<boolean> {
-    return this.calls.perform('destroyHandle', () => this.owners.destroy(handle, ownerId), undefined, null) as Promise<boolean>
+  destroyHandle(handle: string, options: { ownerId: OwnerId }): Promise<boolean> {
+    return this.calls.perform('destroyHandle', () => this.services.owners.destroy(handle, options), undefined, null) as Promise<boolean>
   }
 
   /** Returns the number of live sessions of an owner. */
   countOf(ownerId: OwnerId): Promise<number> {
-    return this.calls.perform('countOf', () => this.owners.count(ownerId), undefined, null) as Promise<number>
+    return this.calls.perform('countOf', () => this.services.owners.count(ownerId), undefined, null) as Promise<number>
+  }
+
+  /** Returns how many live sessions each owner has, in the order of the column `owner_id`. Owners without a live session are not in it. */
+  countByOwner(): Promise<Map<string, number>> {
+    return this.calls.perform('countByOwner', () => this.services.owners.counts(), undefined, null) as Promise<Map<string, number>>
   }
 
   /**
    * Resolves when the table exists. For an application that wants to fail at its start.
-   * @throws {TableMissingError} {@link ForeignTableError} {@link DatabaseError}
+   * @throws {TableMissingError} {@link ForeignTableError} {@link DatabaseError}, also if Knex was destroyed
    * @example
    * await store.ready()
    * app.listen(3000)
@@ -263,7 +264,7 @@ export class KnexSessionStore extends Store {
       operations: this.calls.statistics.calls(),
       statements: table.statistics.statements(),
       waiting: records.waiting,
-      events: Object.fromEntries(this.eventCounts)
+      events: this.announcer.events()
     }
   }
 
@@ -288,12 +289,6 @@ export class KnexSessionStore extends Store {
 
   /** True if express-session uses this store: `session()` puts `generate` on it before anything is loaded. */
   private isOfExpress(): boolean {
-    return this.createsSessions || 'generate' in this
-  }
-
-  private announce<Name extends keyof SessionStoreEvents>(name: Name, ...event: SessionStoreEvents[Name]): void {
-    this.eventCounts.set(name, (this.eventCounts.get(name) ?? 0) + 1)
-    // In a tick of its own: an error of the listener must not become the result of a call that succeeded.
-    afterTick(() => this.emit(name, ...event))
+    return this.createsSessions || (this as { generate?: unknown }).generate !== undefined
   }
 }

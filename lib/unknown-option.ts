@@ -1,5 +1,7 @@
 import { UnknownOptionError } from './errors'
 
+const MOST_LISTED = 10
+
 /**
  * Throws for a key that is no option, and suggests the one that was probably meant.
  *
@@ -15,12 +17,20 @@ export function refuseUnknown(
     if (known.includes(key)) continue
     const name = key.toLowerCase()
     const advice = Object.hasOwn(counterparts, name) ? counterparts[name] : undefined
-    throw new UnknownOptionError(path + key, known, advice === undefined ? nearest(key, known) : undefined, advice)
+    throw new UnknownOptionError(path + key, advice === undefined ? guess(key, known) : `: ${advice}`)
   }
 }
 
+/** The name that was probably meant, and the others, unless there are so many that they hide it. */
+function guess(given: string, known: readonly string[]): string {
+  const name = nearest(given, known)
+  const hint = name === undefined ? '' : `, did you mean ${name}?`
+  if (known.length <= MOST_LISTED) return `${hint} (options: ${known.join(', ')})`
+  return hint || ' (the README lists the options)'
+}
+
 /** The known name that is at most three edits away and not wholly another, or the only one that begins like it, if there is one. */
-function nearest(given: string, known: readonly string[]): string | undefined {
+export function nearest(given: string, known: readonly string[]): string | undefined {
   const ranked = known.map((name) => [distance(given.toLowerCase(), name.toLowerCase()), name] as const).sort(([a], [b]) => a - b)
   const [best] = ranked
   if (best !== undefined && best[0] <= Math.min(3, given.length / 2)) return best[1]

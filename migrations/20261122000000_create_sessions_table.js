@@ -65,7 +65,7 @@ async function isOwnTableThere(table) {
   const faults = faultsOf(found, table.names)
   if (faults === '') return true
   throw new Error(
-    `${describe(table.names)} is not a sessions table of knex-session-store, and nothing was done to it: ${faults}. Give another tableName (here in userParams.sessionsTable, and to the store), or rename that table and migrate again`
+    `${describe(table.names)} is not a sessions table of knex-session-store, and nothing was done to it: ${faults}. Set tableName to another name (here in userParams.sessionsTable, and as an option of the store), or rename that table and migrate again`
   )
 }
 
@@ -84,20 +84,21 @@ function faultsOf({ instead, found, hasUniqueId, isSame }, { columns }) {
   const faults = Object.entries(MAKERS)
     .filter(([, theirs]) => theirs.every((name) => columnOf(name)))
     .slice(0, 1)
-    .map(([maker]) => `it looks like that of ${maker}`)
+    .map(([maker]) => `it looks like the table of ${maker}`)
   if (missing.length > 0) faults.push(`it lacks the columns ${missing.join(', ')} (it has ${found.map(({ name }) => name).join(', ')})`)
   for (const [key, name] of Object.entries(columns)) {
     const { type, characters = 0, bits = 0 } = columnOf(name) ?? {}
     const needed = neededOf(key)
     if (type !== undefined && (characters < needed.characters || bits < needed.bits)) {
       const why = /^jsonb?$/.test(type) ? ' (a JSON column rewrites or refuses what is stored in it)' : ''
-      faults.push(`its column ${name} is ${type}, needed is ${needed.words}${why}`)
+      faults.push(`its column ${name} has the type ${type}, but must be ${needed.words}${why}`)
     }
   }
   if (instead !== undefined) faults.push(`it is ${instead}`)
   else if (missing.length === 0) {
-    if (!hasUniqueId) faults.push(`no unique key has its column ${columns.id} alone`)
-    if (!columnOf(columns.ownerId).isNullable) faults.push(`its column ${columns.ownerId} is NOT NULL, but not every session has an owner`)
+    if (!hasUniqueId) faults.push(`its column ${columns.id} has no primary key or unique key of its own`)
+    if (!columnOf(columns.ownerId).isNullable)
+      faults.push(`its column ${columns.ownerId} is NOT NULL, but sessions without an owner are stored too`)
     for (const { name, isRequired } of found) {
       if (isRequired && !names.some((ours) => isSame(name, ours))) faults.push(`its column ${name} is NOT NULL and has no default`)
     }
@@ -125,6 +126,11 @@ function sessionsTable(knex) {
   refuseUnknown(given, ['tableName', 'schemaName', 'columns'], '')
   refuseUnknown(given.columns ?? {}, Object.keys(COLUMNS), '.columns')
   const { tableName = 'sessions', schemaName } = given
+  if (schemaName === undefined && typeof tableName === 'string' && tableName.includes('.')) {
+    throw new Error(
+      `userParams.sessionsTable.tableName ${JSON.stringify(tableName)} has a dot in it: the schema is an option of its own, schemaName`
+    )
+  }
   const columns = Object.fromEntries(Object.entries(COLUMNS).map(([key, name]) => [key, given.columns?.[key] ?? name]))
   if (new Set(Object.values(columns)).size < Object.keys(columns).length) {
     throw new Error('userParams.sessionsTable.columns gives two columns one name')

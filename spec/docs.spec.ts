@@ -19,7 +19,7 @@ interface Block {
   readonly code: string
 }
 
-describe('the first example of README.md', () => {
+describe('the first example of', () => {
   const PACKAGES = ['better-sqlite3', 'express', 'express-session', 'knex']
   let project: string
   let app: ChildProcess | undefined
@@ -38,15 +38,19 @@ describe('the first example of README.md', () => {
     await rm(project, { recursive: true, force: true })
   })
 
-  it('counts the visits of each visitor, in a file of its folder', async () => {
-    const [example] = blocksOf('README.md')
+  /** Returns the address of the application. */
+  async function start(guide: string): Promise<string> {
+    const [example] = blocksOf(guide)
     const parts = example?.code.split('app.listen(3000)') ?? []
     expect(parts).toHaveLength(2)
     // Any free port, and said on which: nothing else of the example is changed.
     await writeFile(join(project, 'app.mjs'), parts.join('const server = app.listen(0, () => console.log(server.address().port))'))
     app = spawn(process.execPath, ['app.mjs'], { cwd: project, env: environment(), stdio: ['ignore', 'pipe', 'inherit'] })
-    const address = `http://127.0.0.1:${await firstLine(app)}/`
+    return `http://127.0.0.1:${await firstLine(app)}/`
+  }
 
+  it('README.md counts the visits of each visitor, in a file of its folder', async () => {
+    const address = await start('README.md')
     const first = await fetch(address)
     expect(await first.text()).toBe('Visit 1')
     const cookie = first.headers.getSetCookie()[0]?.split(';')[0] as string
@@ -54,11 +58,41 @@ describe('the first example of README.md', () => {
     expect(await (await fetch(address)).text()).toBe('Visit 1')
     await access(join(project, 'app.sqlite'))
   })
+
+  it('docs/getting-started.md signs a visitor in, over a restart, and out', async () => {
+    let address = await start('docs/getting-started.md')
+    const signedIn = await fetch(`${address}sign-in`, { method: 'POST', redirect: 'manual' })
+    expect(signedIn.status).toBe(303)
+    const headers = { cookie: signedIn.headers.getSetCookie()[0]?.split(';')[0] as string }
+    const home = async () => (await fetch(address, { headers })).text()
+    expect(await home()).toBe('You are user 17.')
+    app?.kill()
+    if (app !== undefined) await once(app, 'exit')
+    address = await start('docs/getting-started.md')
+    expect(await home()).toBe('You are user 17.')
+    await fetch(`${address}sign-out`, { method: 'POST', headers, redirect: 'manual' })
+    expect(await home()).toBe('Nobody is signed in.')
+  })
 })
 
 describe('the examples of the guides and of doc comments', () => {
   // Those of docs/testing.md and docs/migrations.md are run, by spec/testing/docs.spec.ts and spec/migrations/docs.spec.ts.
-  const GUIDES = ['README.md', 'docs/clients.md', 'docs/concurrency.md', 'docs/owners.md', 'docs/security.md', 'docs/unit-of-work.md']
+  const GUIDES = [
+    'README.md',
+    'docs/cli.md',
+    'docs/clients.md',
+    'docs/concurrency.md',
+    'docs/getting-started.md',
+    'docs/methods.md',
+    'docs/migrating.md',
+    'docs/observability.md',
+    'docs/options.md',
+    'docs/owners.md',
+    'docs/production.md',
+    'docs/security.md',
+    'docs/typescript.md',
+    'docs/unit-of-work.md'
+  ]
   const MISTAKE: Block = {
     place: 'docs/mistake.md:3',
     guide: 'docs/mistake.md',
@@ -67,6 +101,9 @@ describe('the examples of the guides and of doc comments', () => {
     code: "await store.prun()\n\nstore.on('conflict', ({ kys }) => log.info({ kys }, 'conflict'))\nnew KnexSessionStore({ knex: db, tablename: 'web' })\n"
   }
   const SOURCES = readdirSync(join(ROOT, 'lib'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
+  /** They have no example. A page that gets one has to go to the list above, or to a spec that runs it. */
+  const PROSE = ['README.md', 'benchmarks.md', 'chaos.md', 'databases.md', 'faq.md', 'guarantees.md', 'scaling.md', 'troubleshooting.md']
+  const RUN = ['migrations.md', 'testing.md']
   const examples = SOURCES.flatMap((file) => examplesOf(`lib/${file.split(sep).join('/')}`))
   const blocks = [...GUIDES.flatMap(blocksOf), ...examples]
   let mistakes: ReadonlyMap<Block, readonly string[]>
@@ -77,6 +114,12 @@ describe('the examples of the guides and of doc comments', () => {
 
   it.each(GUIDES)('are found in %s', (guide) => {
     expect(blocks.filter((block) => block.guide === guide)).not.toEqual([])
+  })
+
+  it('are checked on every page of docs/', () => {
+    const pages = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'))
+    expect(pages.sort()).toEqual([...GUIDES.flatMap((guide) => guide.split('docs/')[1] ?? []), ...PROSE, ...RUN].sort())
+    expect(PROSE.flatMap((name) => blocksOf(`docs/${name}`))).toEqual([])
   })
 
   it('are found in doc comments', () => {
@@ -134,6 +177,8 @@ declare global {
   const fastifyCookie: typeof import('@fastify/cookie').default
   const fastifySession: typeof import('@fastify/session').default
   const order: { total: number }
+  const oldStore: import('express-session').Store
+  const ConnectSessionKnexStore: typeof import('connect-session-knex').ConnectSessionKnexStore
   const req: import('express').Request
   const beforeEach: (work: () => unknown) => void
   const it: (title: string, work: () => Promise<void>) => void
@@ -148,7 +193,7 @@ function blocksOf(guide: string): Block[] {
   const blocks: Block[] = []
   for (const match of text.matchAll(/^ *```(\S.*?)\n(.*?)^ *```$/gms)) {
     const [, language = '', code = ''] = match
-    if (language === 'sh' || language === 'sql') continue
+    if (['sh', 'sql', 'diff'].includes(language)) continue
     if (language !== 'js' && language !== 'ts') throw new Error(`${guide}: is a block of "${language}" an example to check?`)
     const line = text.slice(0, match.index).split('\n').length + 1
     blocks.push({ place: `${guide}:${line}`, guide, language, line, code })

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import * as lib from '../lib'
@@ -15,7 +15,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     'maxConnections must be a whole number, 1 or more, got 0 (number)'
   ],
   [
-    new lib.UnknownOptionError('tablename', ['knex', 'tableName'], 'tableName'),
+    new lib.UnknownOptionError('tablename', ', did you mean tableName? (options: knex, tableName)'),
     'UnknownOptionError',
     'ERR_SESSION_UNKNOWN_OPTION',
     'unknown option "tablename", did you mean tableName? (options: knex, tableName)'
@@ -24,16 +24,16 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.UnsupportedDatabaseError('oracledb', 'pg, better-sqlite3'),
     'UnsupportedDatabaseError',
     'ERR_SESSION_UNSUPPORTED_DATABASE',
-    'knex client "oracledb" is not supported; supported are pg, better-sqlite3'
+    'this package does not support the Knex client "oracledb"; make the Knex with one of these: pg, better-sqlite3'
   ],
   [
     new lib.SchemaConflictError('"sessions"', [{ field: 'columns.data', registered: 'data', given: 'sess' }]),
     'SchemaConflictError',
     'ERR_SESSION_SCHEMA_CONFLICT',
-    'the sessions table "sessions" is already registered in this process with another definition: columns.data is "data", now given "sess". Give every store of this table the same columns.data, or another tableName'
+    'the sessions table "sessions" is already registered in this process with another definition: columns.data was "data" and is now "sess". Give every store of this table the same columns.data, or another tableName'
   ],
   [
-    new lib.TableMissingError('"sessions"', 'createTable is false'),
+    new lib.TableMissingError('"sessions"', 'createTable is false', 'createSessionsTable(knex)'),
     'TableMissingError',
     'ERR_SESSION_TABLE_MISSING',
     'the sessions table "sessions" does not exist and createTable is false. Create it with a migration that calls createSessionsTable(knex), then run: npx knex migrate:latest'
@@ -48,13 +48,13 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.ForeignTableError('"sessions"', { missing: ['revision'], found: ['id', 'sess'] }),
     'ForeignTableError',
     'ERR_SESSION_FOREIGN_TABLE',
-    'the table "sessions" is not a sessions table of this package, and nothing was done to it: it lacks the column revision (it has id, sess). Give another tableName, or rename that table and let a new one be made, or map its columns with the option columns'
+    'the table "sessions" is not a sessions table of this package, and nothing was done to it: it lacks the column revision (it has id, sess). Set the option tableName to another name, or rename that table, and the store makes a new one; or name its columns by the option columns'
   ],
   [
     new lib.DatabaseError('set', 'postgresql', '23514'),
     'DatabaseError',
     'ERR_SESSION_DATABASE',
-    'session set failed on postgresql: the database refused the statement (driver code 23514)'
+    'session set failed on postgresql: the database refused the statement; the driver code or the log of the database says why (driver code 23514)'
   ],
   [
     new lib.ReadOnlyDatabaseError('touch', 'postgresql', '25006'),
@@ -66,13 +66,13 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.TransientDatabaseError('set', 'sqlite', 'SQLITE_BUSY'),
     'TransientDatabaseError',
     'ERR_SESSION_DATABASE_BUSY',
-    'session set failed on sqlite: the database rolled the statement back again and again because of conflicts with other transactions (driver code SQLITE_BUSY)'
+    'session set failed on sqlite: the database rolled the statement back again and again because of conflicts with other transactions; repeat the call later, and keep transactions short (driver code SQLITE_BUSY)'
   ],
   [
     new lib.DatabaseLockedError('set', 'sqlite', 'SQLITE_BUSY', 3000),
     'DatabaseLockedError',
     'ERR_SESSION_DATABASE_LOCKED',
-    'session set failed on sqlite: another connection holds a lock of the database file, waited 3000 ms for it (option timeoutMs); keep transactions short in every process that uses the file (driver code SQLITE_BUSY)'
+    'session set failed on sqlite: another connection holds a lock of the database file, and did not release it within 3000 ms (option timeoutMs); keep transactions short in every process that uses the file (driver code SQLITE_BUSY)'
   ],
   [
     new lib.PoolExhaustedError('set', 'postgresql', { used: 4, max: 4, waiting: 7, own: 0, isInTransaction: false }, 10_000),
@@ -84,7 +84,7 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.DatabaseUnreachableError('get', 'postgresql', 'ECONNREFUSED'),
     'DatabaseUnreachableError',
     'ERR_SESSION_DATABASE_UNREACHABLE',
-    'session get failed on postgresql: the database could not be reached or the connection was lost (driver code ECONNREFUSED)'
+    'session get failed on postgresql: the database could not be reached or the connection was lost; check whether the server runs, and the network between (driver code ECONNREFUSED)'
   ],
   [
     new lib.RecordTooLargeError('set', 'mysql', 'ER_NET_PACKET_TOO_LARGE', 'max_allowed_packet'),
@@ -99,16 +99,16 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     'session get had no response from the database within 500 ms (option timeoutMs)'
   ],
   [
-    new lib.UnserializableSessionError('it holds a BigInt, which JSON cannot write'),
+    new lib.UnserializableSessionError('it holds a BigInt, which JSON cannot write; store it as a string'),
     'UnserializableSessionError',
     'ERR_SESSION_UNSERIALIZABLE',
-    'the session cannot be stored: it holds a BigInt, which JSON cannot write'
+    'the session cannot be stored: it holds a BigInt, which JSON cannot write; store it as a string'
   ],
   [
     new lib.SessionTooLargeError(70_000, 65_536),
     'SessionTooLargeError',
     'ERR_SESSION_TOO_LARGE',
-    'the session is too large: 70000 bytes encoded, at most 65536 are allowed (option maxDataBytes)'
+    'the session is too large: it has 70000 bytes encoded, and at most 65536 are allowed (option maxDataBytes); keep less in the session, or raise the option'
   ],
   [
     new lib.UnreadableSessionError('its data has no cookie'),
@@ -123,10 +123,10 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     "the session id cannot be stored: it is empty; storedId: 'hashed' (the default) takes any string"
   ],
   [
-    new lib.SessionConflictError('20 tries in a row'),
+    new lib.SessionConflictError('20 tries to merge the changes failed'),
     'SessionConflictError',
     'ERR_SESSION_CONFLICT',
-    'the session was changed by another request meanwhile: 20 tries in a row'
+    'another request changed the session after it was loaded (20 tries to merge the changes failed); load the session again, repeat the change and save it'
   ],
   [
     new lib.TransactionEndedError(),
@@ -138,21 +138,40 @@ const ERRORS: readonly [error: InstanceType<typeof SessionStoreError>, name: str
     new lib.StoreClosedError('get'),
     'StoreClosedError',
     'ERR_SESSION_STORE_CLOSED',
-    'session get on a store that was closed; make a new KnexSessionStore'
+    'session get was called on a store that was closed; close the store last, after the server, or make a new KnexSessionStore'
   ],
   [
     new lib.QueryListenerError(new Error('no space left on the disk of the query log')),
     'QueryListenerError',
     'ERR_SESSION_QUERY_LISTENER',
-    "a listener of Knex's events start, query, query-response or query-error threw an error (see cause): such a listener has to catch its own errors"
+    "a listener of Knex's events start, query, query-response or query-error threw an error (see cause); make this listener catch its own errors"
   ],
   [
     new lib.OptionFunctionError('owner', new TypeError("Cannot read properties of undefined (reading 'id')")),
     'OptionFunctionError',
     'ERR_SESSION_OPTION_FUNCTION',
-    'the function given as option owner threw an error (see cause): it must also take the session of a visitor that is not signed in'
+    'the function given as option owner threw an error (see cause); it is also called for visitors who are not signed in, so any property of the session may be missing'
+  ],
+  [
+    new lib.OtherStoreError('get', new RangeError('connection lost')),
+    'OtherStoreError',
+    'ERR_SESSION_OTHER_STORE',
+    'the store given as migrateFrom failed to get a session (see cause), so it is not known whether the session exists; see that its database is reached'
   ]
 ]
+
+const guide = readFileSync(join(__dirname, '..', 'docs', 'troubleshooting.md'), 'utf8')
+const LIB = join(__dirname, '..', 'lib')
+/** Every code in the sources: those of the subpaths and of the command line too. */
+const CODES = [
+  ...new Set(
+    readdirSync(LIB, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
+      .flatMap((file) =>
+        [...readFileSync(join(LIB, file), 'utf8').matchAll(/\bcode\b.* = (?:.*: )?'(ERR_\w+)'/g)].map(([, code = '']) => code)
+      )
+  )
+].sort()
 
 describe('the errors', () => {
   it.each(ERRORS.map(([error, ...rest]) => [rest[0], error, ...rest] as const))('%s', (_title, error, name, code, message) => {
@@ -169,9 +188,17 @@ describe('the errors', () => {
   })
 
   it('are explained one by one in docs/troubleshooting.md', () => {
-    const guide = readFileSync(join(__dirname, '..', 'docs', 'troubleshooting.md'), 'utf8')
-    const explained = [...guide.matchAll(/^\| `(ERR_SESSION_\w+)`/gm)].map(([, code]) => code)
+    const [byCode = ''] = /^## By code\n.*?(?=^## )/ms.exec(guide) ?? []
+    const explained = [...byCode.matchAll(/^### `(ERR_SESSION_\w+)`$/gm)].map(([, code]) => code)
     expect(explained.sort()).toEqual(ERRORS.map(([, , code]) => code).sort())
+  })
+
+  it.each(CODES)('are explained where their url leads: %s', (code) => {
+    expect(guide).toMatch(new RegExp(`^### \`${code}\`\n\n.*\\S.*\n\n\\*\\*What to do:\\*\\* \\S`, 'm'))
+    class AnyError extends SessionStoreError {
+      readonly code = code
+    }
+    expect(new AnyError('any').url).toMatch(new RegExp(`/docs/troubleshooting\\.md#${code.toLowerCase()}$`))
   })
 
   it('have a code each', () => {
@@ -191,7 +218,7 @@ describe('the errors', () => {
 
   it('of the database without a code do without', () => {
     expect(new lib.DatabaseUnreachableError('get', 'sqlite', undefined).message).toBe(
-      'session get failed on sqlite: the database could not be reached or the connection was lost'
+      'session get failed on sqlite: the database could not be reached or the connection was lost; check whether the server runs, and the network between'
     )
   })
 })

@@ -2,6 +2,7 @@ import type { SessionData } from 'express-session'
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import { KnexSessionStore, StoreClosedError } from '../lib'
+import { PATIENT } from './support/patience'
 import { describeStores, handMade, openStore, StatementLog, shareDatabase } from './support/stores'
 
 const userOf = (session: SessionData | null | undefined) => (session as { user?: unknown } | null | undefined)?.user
@@ -85,7 +86,7 @@ describeStores('a store', (kind) => {
     const call = opened.store[method] as (...args: unknown[]) => unknown
     expect(call.call(opened.store, ...args(), callback)).toBeUndefined()
     expect(callback).not.toHaveBeenCalled()
-    await vi.waitUntil(() => callback.mock.calls.length > 0)
+    await vi.waitUntil(() => callback.mock.calls.length > 0, PATIENT)
     await settle()
     expect(callback).toHaveBeenCalledTimes(1)
     expect(callback.mock.calls[0]?.[0]).toBeNull()
@@ -130,7 +131,9 @@ describeStores('a store', (kind) => {
     await expect(store.get('id')).rejects.toEqual(new StoreClosedError('get'))
     const [error] = await new Promise<unknown[]>((resolve) => store.set('id', handMade(), (...answer) => resolve(answer)))
     expect(error).toEqual(new StoreClosedError('set'))
-    await expect(store.ready()).rejects.toThrow('session ready on a store that was closed; make a new KnexSessionStore')
+    await expect(store.ready()).rejects.toThrow(
+      'session ready was called on a store that was closed; close the store last, after the server, or make a new KnexSessionStore'
+    )
     await store.close()
   })
 
@@ -388,7 +391,7 @@ describeStores('two stores in one table', (kind) => {
 
   it('with plain ids are refused a prefix that does not end with a colon', async () => {
     await using opened = await openStore(database())
-    const message = 'prefix must be a string that ends with a colon, as plain ids are stored behind it, got "shop" (string)'
+    const message = 'prefix must be a string that ends with a colon, because the session id follows it as it is, got "shop" (string)'
     expect(() => opened.another({ prefix: 'shop', storedId: 'plain' })).toThrow(message)
     expect(() => opened.another({ prefix: 'shop', upgradePlainIds: true })).toThrow(message)
   })

@@ -14,13 +14,12 @@ function applications(stores, full) {
   return [{ name: 'no sessions', store: undefined, options: {} }, ...apps, ...touching]
 }
 
-export async function runHttp(plan, stores, servers, { started, progress }) {
+export async function runHttp(plan, stores, servers, { progress }) {
   const { connections, httpRounds, httpSeconds } = plan
   const children = []
   const start = (file) => {
     const child = startChild(file, { env: { NODE_ENV: 'production' } })
     children.push(child)
-    started(child)
     return child
   }
   try {

@@ -105,7 +105,7 @@ function round(value) {
   return Math.round(value * 10) / 10
 }
 
-// node bench/report/chart.mjs bench/results/reference.json: draws the README's chart again.
+// node bench/report/chart.mjs bench/results/reference.json: draws the chart of docs/benchmarks.md again.
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const file = process.argv[2]
   console.log(drawCharts(JSON.parse(readFileSync(file, 'utf8')), `${dirname(file)}/`, 'chart').join('\n'))

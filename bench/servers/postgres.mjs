@@ -3,10 +3,10 @@ import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { findProgram, freePort, identityOf, makeFolder, run, serverCpuMs, startProgram } from './process.mjs'
 
-// Durable, as installed, but for room: 128 MB of shared buffers would measure the disk, not the stores.
-const settings = { shared_buffers: '512MB', min_wal_size: '1GB', 'pg_stat_statements.track': 'top' }
+// Durable, as installed, but for room, which startPostgres is given: 128 MB of shared buffers would measure the disk, not the stores.
+const settings = { min_wal_size: '1GB', 'pg_stat_statements.track': 'top' }
 
-export async function startPostgres(folder) {
+export async function startPostgres(folder, memoryMb) {
   if (process.env.BENCH_PG_URL) return describe(process.env.BENCH_PG_URL, 'settings as found', undefined)
   const initdb = findProgram('initdb', debianFolders())
   if (!initdb) return { missing: 'no initdb found: install PostgreSQL (Debian: postgresql) or set BENCH_PG_URL' }
@@ -16,13 +16,20 @@ export async function startPostgres(folder) {
   const data = join(home, 'data')
   run(initdb, ['--pgdata', data, '--auth', 'trust', '--username', 'postgres', '--encoding', 'UTF8', '--locale', 'C.UTF-8'], identity)
   const start = async (extra) => {
-    const all = { ...settings, ...extra, listen_addresses: '127.0.0.1', port, unix_socket_directories: home }
+    const all = {
+      ...settings,
+      ...extra,
+      shared_buffers: `${memoryMb}MB`,
+      listen_addresses: '127.0.0.1',
+      port,
+      unix_socket_directories: home
+    }
     const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     // SIGINT is PostgreSQL's fast shutdown.
     const program = startProgram(join(dirname(initdb), 'postgres'), ['-D', data, ...args], { identity, stopSignal: 'SIGINT' })
     try {
       const url = `postgres://postgres@127.0.0.1:${port}/postgres`
-      const server = await program.ready(() => describe(url, 'fsync on, synchronous_commit on, shared_buffers 512 MB', program))
+      const server = await program.ready(() => describe(url, `fsync on, synchronous_commit on, shared_buffers ${memoryMb} MB`, program))
       await fillLog(url)
       return server
     } catch (error) {

@@ -3,10 +3,15 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 
+const programs = new Set()
+
+/** All that are still there, also one that is starting. */
+export const stopPrograms = () => Promise.all([...programs].map((program) => program.stop()))
+
 /** Starts a server's program; nothing of it survives `stop()`. Its output is kept for the message of a failed start. */
-export function startProgram(program, args, { identity = {}, stopSignal = 'SIGTERM', env = process.env } = {}) {
+export function startProgram(path, args, { identity = {}, stopSignal = 'SIGTERM', env = process.env } = {}) {
   // A process group of its own: Ctrl-C in the terminal reaches only the bench, which then stops its servers in order.
-  const child = spawn(program, args, { ...identity, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(path, args, { ...identity, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => {
@@ -20,14 +25,16 @@ export function startProgram(program, args, { identity = {}, stopSignal = 'SIGTE
         ended = true
         if (reason instanceof Error) output += reason.message
         process.off('exit', kill)
+        programs.delete(program)
         resolve()
       })
     }
   })
   // If the bench itself fails in a way that leaves no time to stop its servers.
   const kill = () => child.kill('SIGKILL')
-  process.on('exit', kill)
-  return {
+  // Before the one that removes the servers' folder.
+  process.prependListener('exit', kill)
+  const program = {
     pid: child.pid,
     async ready(connect) {
       const deadline = Date.now() + 60_000
@@ -35,7 +42,7 @@ export function startProgram(program, args, { identity = {}, stopSignal = 'SIGTE
         try {
           return await connect()
         } catch (error) {
-          if (ended || Date.now() > deadline) throw new Error(`${program} did not start: ${error.message}\n${output}`)
+          if (ended || Date.now() > deadline) throw new Error(`${path} did not start: ${error.message}\n${output}`)
           await new Promise((resolve) => setTimeout(resolve, 100))
         }
       }
@@ -47,6 +54,8 @@ export function startProgram(program, args, { identity = {}, stopSignal = 'SIGTE
       clearTimeout(killer)
     }
   }
+  programs.add(program)
+  return program
 }
 
 /** Runs a program to its end; answers its output or throws it. */

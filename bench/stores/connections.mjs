@@ -35,7 +35,8 @@ function setPragmas(database) {
   database.pragma('cache_size = -512000')
 }
 
-export function makeKnex(server, url, file) {
+/** `onConnection` is given each connection to a server when it is made. */
+export function makeKnex(server, url, file, onConnection = () => {}) {
   if (server === 'sqlite') {
     const afterCreate = (connection, done) => {
       setPragmas(connection)
@@ -43,5 +44,9 @@ export function makeKnex(server, url, file) {
     }
     return knex({ client: 'better-sqlite3', connection: { filename: file }, useNullAsDefault: true, pool: { min: 1, max: 1, afterCreate } })
   }
-  return knex({ client: server === 'pg' ? 'pg' : 'mysql2', connection: url, pool: { min: connections, max: connections } })
+  const afterCreate = (connection, done) => {
+    onConnection(connection)
+    done(null, connection)
+  }
+  return knex({ client: server === 'pg' ? 'pg' : 'mysql2', connection: url, pool: { min: connections, max: connections, afterCreate } })
 }

@@ -24,6 +24,8 @@ export const stores = ['pg', 'mysql', 'sqlite'].map((server) => ({
     const store = new KnexSessionStore({ knex, pruneIntervalMs: false, onError: fail, ...options, tableName })
     return {
       store,
+      knex,
+      file,
       async fill(rows, bytes) {
         await store.ready()
         const text = JSON.stringify(makeSession(bytes))
@@ -50,6 +52,12 @@ function fail(error) {
   })
 }
 
+/** The stored id of the session of a number, `i` or `seq`. */
+export const storedIds = {
+  pg: "rtrim(translate(encode(sha256(convert_to(md5('session-' || i), 'UTF8')), 'base64'), '+/', '-_'), '=')",
+  mysql: "replace(replace(trim(TRAILING '=' FROM to_base64(unhex(sha2(md5(concat('session-', seq)), 256)))), '+', '-'), '/', '_')"
+}
+
 // The table's columns but `owner_id`, which stays null. The stored id is the base64url SHA-256 of the session id.
 const columns = 'id, data, expires_at, expires_hour, revision, created_at, last_seen_at'
 
@@ -57,15 +65,14 @@ const fills = {
   pg: (knex, tableName, rows, text) =>
     knex.raw(
       `INSERT INTO ?? (${columns})
-       SELECT rtrim(translate(encode(sha256(convert_to(md5('session-' || i), 'UTF8')), 'base64'), '+/', '-_'), '='), ?, ?, ?, 1, ?, ?
+       SELECT ${storedIds.pg}, ?, ?, ?, 1, ?, ?
        FROM generate_series(0, ?::int - 1) i`,
       [tableName, text, ...moments(), rows]
     ),
   mysql: (knex, tableName, rows, text) =>
     knex.raw(
       `INSERT INTO ?? (${columns})
-       SELECT replace(replace(trim(TRAILING '=' FROM to_base64(unhex(sha2(md5(concat('session-', seq)), 256)))), '+', '-'), '/', '_'),
-         ?, ?, ?, 1, ?, ?
+       SELECT ${storedIds.mysql}, ?, ?, ?, 1, ?, ?
        FROM seq_0_to_${Number(rows) - 1}`,
       [tableName, text, ...moments()]
     )

@@ -1,4 +1,5 @@
-// A small real application: register by name, count visits, log out. Sessions are in an SQLite file beside this one and survive a restart.
+// A small real application: register by name, count visits, log out. Sessions are in an SQLite file beside this one and survive a restart,
+// or on PostgreSQL, with DATABASE_URL and `npm install pg`.
 import { fileURLToPath } from 'node:url'
 import express from 'express'
 import session from 'express-session'
@@ -9,10 +10,15 @@ import { page } from './page.mjs'
 const port = Number(process.env.PORT ?? 3000)
 const file = process.env.SESSIONS_FILE ?? fileURLToPath(new URL('./sessions.sqlite', import.meta.url))
 
-const db = knex({ client: 'better-sqlite3', connection: { filename: file }, useNullAsDefault: true })
+const url = process.env.DATABASE_URL
+const db = url
+  ? knex({ client: 'pg', connection: url })
+  : knex({ client: 'better-sqlite3', connection: { filename: file }, useNullAsDefault: true })
 const store = new KnexSessionStore({ knex: db, owner: (session) => session.name, onError: (error) => console.error(error.message) })
 
 const app = express()
+// Before session(): what needs no session should not load one.
+app.get('/favicon.ico', (_req, res) => res.status(204).end())
 app.use(express.urlencoded({ extended: false }))
 app.use(
   session({
@@ -33,13 +39,14 @@ app.get('/', (req, res) => {
 
 app.post('/register', (req, res, next) => {
   const name = String(req.body?.name ?? '').trim()
-  if (name === '') return res.status(400).type('text').send('a name, please: name=Ada\n')
+  // The name is the owner of the session, and the column owner_id holds 255 characters.
+  if (name === '' || name.length > 255) return res.status(400).type('text').send('a name of 1 to 255 characters, please: name=Ada\n')
   // A new id for who signs in: one that was planted before is of no use.
   req.session.regenerate((error) => {
     if (error) return next(error)
     req.session.name = name
     req.session.visits = 0
-    // No req.session.save() first: the next request of this session waits for its writes.
+    // No req.session.save() first: the next request of this session waits for its writes, if it comes to this process.
     res.redirect(303, '/')
   })
 })
@@ -51,8 +58,10 @@ app.post('/logout', (req, res, next) => {
   })
 })
 
-app.use((error, _req, res, _next) => {
+app.use((error, _req, res, next) => {
   console.error(error.message)
+  // express-session sends the response and then says that the session could not be saved. Express closes the connection.
+  if (res.headersSent) return next(error)
   res.status(500).type('text').send('Something went wrong; it is in the log of the server.\n')
 })
 
@@ -68,7 +77,7 @@ const server = app.listen(port, '127.0.0.1', (error) => {
     process.exit(1)
   }
   const address = `http://127.0.0.1:${server.address().port}`
-  console.log(`Listening on ${address} (sessions in ${file})
+  console.log(`Listening on ${address} (sessions ${url ? 'on PostgreSQL' : `in ${file}`})
 
 Open it in a browser, or try:
   curl -c jar -b jar -L -d name=Ada ${address}/register

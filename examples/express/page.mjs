@@ -17,7 +17,7 @@ export function page(name, visits) {
 const visitor = `
   <h1>Who are you?</h1>
   <form method="post" action="/register">
-    <input name="name" placeholder="Your name" aria-label="Your name" required autofocus>
+    <input name="name" placeholder="Your name" maxlength="255" aria-label="Your name" required autofocus>
     <button>Register</button>
   </form>`
 

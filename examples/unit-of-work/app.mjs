@@ -1,4 +1,4 @@
-// Models that need no transaction argument: Objection.js bound to work.db. Run: npm run build && node examples/unit-of-work/app.mjs
+// Models that need no transaction argument: Objection.js bound to work.db. With sessions: ../objection
 import express from 'express'
 import createKnex from 'knex'
 import { unitOfWork } from 'knex-session-store/unit-of-work'

@@ -1,7 +1,7 @@
 import type { Caller } from '../calls/caller'
 import type { Dialect } from '../dialects/dialect'
 import type { StatementBounds } from '../knex/statement-bounds'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../record/session-record'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../record/session-record'
 import type { SessionRecords } from '../record/session-records'
 import { passOn, type Soon } from '../runtime/soon'
 import type { SessionTable } from '../table/session-table'
@@ -9,15 +9,18 @@ import type { ConnectionBudget } from './connection-budget'
 import { Lane, type LaneOptions } from './lane'
 import type { LockedRows } from './locked-rows'
 
-/** Enough for a full statement of ordinary sessions; a few huge ones go in statements of their own. */
+/** The most rows of one statement: enough for ordinary sessions. A few huge sessions get statements of their own. */
 const MAX_BATCH_BYTES = 1_048_576
 
-/** The smallest number of rows that reads are split down to: the database works on one statement while this process works on the other. */
+/**
+ * The smallest number of rows that a batch of reads is split down to. With two statements, the database works on one while this process
+ * works on the other.
+ */
 const SMALL_READ = 2
-/** The same for writes. A statement of writes costs more, because of its commit. */
+/** The same for writes. It is larger, because each statement of writes also costs a commit. */
 const SMALL_WRITE = 16
 
-/** How much goes together, and how much at once. */
+/** How many rows go in one statement, and how many statements are in flight at once. */
 export type BatchLimits = Pick<Dialect, 'maxBatch' | 'inFlight'>
 
 /** The parts that the lanes of one Knex share. */
@@ -33,7 +36,7 @@ export class CoalescedRecords implements SessionRecords {
   private readonly puts: Lane<RecordToPut, number>
   private readonly livePuts: Lane<RecordToPut, number | null>
   private readonly updates: Lane<RecordToUpdate, boolean>
-  private readonly updatesWithExpiry: Lane<RecordToUpdate, boolean>
+  private readonly updatesWithLife: Lane<RecordToUpdateWithLife, boolean>
   private readonly touches: Lane<RecordToTouch, boolean>
   private readonly removals: Lane<string, undefined>
   private readonly lockedRows: LockedRows
@@ -65,11 +68,11 @@ export class CoalescedRecords implements SessionRecords {
       operation: 'set',
       run: (records: RecordToUpdate[], bounds: StatementBounds) => table.update(records, bounds)
     })
-    this.updatesWithExpiry = new Lane({
+    this.updatesWithLife = new Lane({
       ...writes,
       ...large,
       operation: 'set',
-      run: (records: RecordToUpdate[], bounds: StatementBounds) => table.updateWithExpiry(records, bounds)
+      run: (records: RecordToUpdateWithLife[], bounds: StatementBounds) => table.updateWithLife(records, bounds)
     })
     this.touches = new Lane({
       ...writes,
@@ -82,7 +85,7 @@ export class CoalescedRecords implements SessionRecords {
   }
 
   get waiting(): number {
-    const lanes = [this.loads, this.inserts, this.puts, this.livePuts, this.updates, this.updatesWithExpiry, this.touches, this.removals]
+    const lanes = [this.loads, this.inserts, this.puts, this.livePuts, this.updates, this.updatesWithLife, this.touches, this.removals]
     return lanes.reduce((total, lane) => total + lane.waiting, this.lockedRows.waiting)
   }
 
@@ -106,8 +109,8 @@ export class CoalescedRecords implements SessionRecords {
     return this.updates.submit(record, caller)
   }
 
-  updateWithExpiry(record: RecordToUpdate, caller?: Caller): Promise<boolean> {
-    return this.updatesWithExpiry.submit(record, caller)
+  updateWithLife(record: RecordToUpdateWithLife, caller?: Caller): Promise<boolean> {
+    return this.updatesWithLife.submit(record, caller)
   }
 
   touch(record: RecordToTouch, caller?: Caller): Promise<boolean> {
@@ -119,7 +122,7 @@ export class CoalescedRecords implements SessionRecords {
   }
 }
 
-/** Gives each item the same result, nothing. */
+/** Returns the result undefined for each item. */
 function each(items: readonly unknown[], work: Soon<void>): Soon<undefined[]> {
   return passOn(work, () => items.map(() => undefined))
 }

@@ -2,15 +2,16 @@ import { type PoolShare, poolShareOf } from '../runtime/process-registry'
 
 /** Something that waits for a connection of the budget. */
 export interface Waiting {
-  /** Called when a connection may be had. */
+  /** Called when this one may use a connection. */
   proceed(): void
 }
 
 /**
- * The number of the user's connections that may be in use at once, shared by all lanes of one Knex. What waits for one is served in turn.
+ * Limits how many of the application's connections are in use at once. All lanes of one Knex share it. What waits for a connection gets it
+ * in the order of arrival.
  */
 export class ConnectionBudget {
-  /** @param share the pool's, if stores and copies of this module share it */
+  /** @param share the numbers that all stores and all copies of this module share for one pool */
   constructor(
     maxConnections: number,
     private readonly share: PoolShare = poolShareOf({})
@@ -18,20 +19,20 @@ export class ConnectionBudget {
     this.lowerTo(maxConnections)
   }
 
-  /** True where one connection is all there may be. */
+  /** True if the pool may have one connection only. */
   get isOfOne(): boolean {
     return this.share.maxConnections === 1
   }
 
-  /** Stores that share a Knex each promised their maximum; the smallest keeps every promise. */
+  /** Each of the stores that share a Knex has promised its own maximum. The smallest maximum keeps all promises. */
   lowerTo(maxConnections: number): void {
     this.share.maxConnections = Math.min(this.share.maxConnections, maxConnections)
   }
 
   /**
-   * True if a connection may be used now; else `waiting` is called when one may.
+   * Returns true if a connection may be used now. Otherwise `waiting` is called when one may be used.
    *
-   * @param toLeave how many connections have to be left to others
+   * @param toLeave how many connections must stay free for others
    */
   take(waiting: Waiting, toLeave = 0): boolean {
     if (!this.isFree(toLeave)) {
@@ -45,7 +46,7 @@ export class ConnectionBudget {
   giveBack(): void {
     const { share } = this
     share.used--
-    // One that is called may have nothing left to send. Then the next may have the connection.
+    // The one that is called may have nothing to send any more. Then it does not take the connection, and the next one may.
     for (const [waiting, toLeave] of share.waiting) {
       if (share.used >= share.maxConnections) return
       if (!this.isFree(toLeave)) continue

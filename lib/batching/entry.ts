@@ -4,7 +4,7 @@ import type { StatementBounds } from '../knex/statement-bounds'
 import type { LockedCall } from './locked-rows'
 import type { Queue, Queued } from './queue'
 
-/** The lane of an entry, as the entry sees it. */
+/** What an entry knows of its lane. */
 export interface LaneOfEntry<Item, Result> {
   /** For messages. */
   readonly operation: string
@@ -13,18 +13,18 @@ export interface LaneOfEntry<Item, Result> {
   waitForLock(entry: Entry<Item, Result>, lockWaitMs: number, ended: () => void): void
 }
 
-/** One call of a lane, from its beginning to its outcome. It waits in a queue, is in a statement, or waits to be tried again. */
+/** One call of a lane, from its beginning to its result. It waits in a queue, or is in a statement, or waits to be sent again. */
 export class Entry<Item, Result> implements Undertaking, LockedCall {
   isOver = false
   before: Undertaking | undefined = undefined
-  /** The queue that it waits in, and its neighbours there. */
+  /** The queue in which it waits, and its neighbours in this queue. */
   queue: Queue<Queued> | undefined = undefined
   previous: Queued | undefined = undefined
   next: Queued | undefined = undefined
-  /** Entries that share its result. */
+  /** Other entries that get the same result. */
   twins: Entry<Item, Result>[] | undefined = undefined
   private bounds: StatementBounds | undefined = undefined
-  /** True once it was in a statement whose connection was lost. */
+  /** True once a statement with this entry has lost its connection. */
   private mayBeWritten = false
 
   constructor(
@@ -42,13 +42,13 @@ export class Entry<Item, Result> implements Undertaking, LockedCall {
     this.lane.waitForLock(this, lockWaitMs, ended)
   }
 
-  /** It goes in a statement. */
+  /** Called when the entry goes into a statement. */
   depart(bounds: StatementBounds): void {
     this.bounds = bounds
     this.caller.outcome = 'unknown'
   }
 
-  /** Its statement has failed. */
+  /** Called when its statement has failed. */
   comeBack(isUnknown: boolean): void {
     if (this.bounds?.hasBegun) this.caller.wasSent = true
     this.bounds = undefined
@@ -66,7 +66,7 @@ export class Entry<Item, Result> implements Undertaking, LockedCall {
     this.fail(error)
   }
 
-  /** In a statement it waits for what becomes of that. */
+  /** An entry that is in a statement waits for the end of this statement. */
   giveUp(): void {
     if (this.bounds !== undefined) {
       this.bounds.leave(this)
@@ -81,7 +81,7 @@ export class Entry<Item, Result> implements Undertaking, LockedCall {
     this.rejectLate()
   }
 
-  /** Returns false if its caller has given it up. The caller has its error then. */
+  /** Returns false if the caller has given the entry up. The caller has got its error then. */
   isStillWanted(): boolean {
     if (!this.isOver && this.caller.hasGivenUp) this.rejectLate()
     return !this.isOver

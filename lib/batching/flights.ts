@@ -1,10 +1,10 @@
 import { Bounded, Deadlines } from '../calls/deadlines'
 import { monotonicNow } from '../runtime/natives'
 
-/** A statement that is in flight for this long, in milliseconds, waits for a lock, for the disk or for the network. */
+/** A statement counts as slow after so many milliseconds in flight. It waits for a lock, for the disk or for the network then. */
 const SLOW_MS = 20
 
-/** A statement that is under way. */
+/** A statement in flight. */
 export class Flight extends Bounded {
   state: 'fresh' | 'slow' | 'ended' = 'fresh'
 
@@ -15,13 +15,16 @@ export class Flight extends Bounded {
     super()
   }
 
-  /** Called by the deadlines. */
+  /** Called by the deadlines when the statement becomes slow. */
   override expire(): void {
     this.flights.passOver(this)
   }
 }
 
-/** The statements of a lane that are in flight. Slow ones do not count: a statement that waits for a locked row must not stop the rest. */
+/**
+ * The statements of a lane that are in flight. Slow statements do not count: a statement that waits for a locked row must not stop the
+ * others.
+ */
 export class Flights {
   private count = 0
   private slow = 0
@@ -31,8 +34,8 @@ export class Flights {
 
   /**
    * @param max how many statements may be in flight
-   * @param spare how many slow ones may be in flight in addition
-   * @param becameSlow called when another statement may go because one became slow
+   * @param spare how many slow statements may be in flight in addition
+   * @param becameSlow called when a statement becomes slow, because another one may be sent then
    */
   constructor(
     private readonly max: number,
@@ -63,7 +66,7 @@ export class Flights {
     flight.state = 'ended'
   }
 
-  /** Does not count it any more, if it is still under way. */
+  /** Stops counting the statement, if it is still in flight. */
   passOver(flight: Flight): void {
     if (flight.state === 'ended') return
     flight.state = 'slow'

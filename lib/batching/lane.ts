@@ -21,10 +21,10 @@ export interface LaneOptions<Item, Result> extends SenderOptions<Item, Result>, 
 }
 
 /**
- * Calls of one kind, many in one statement. At most `maxInFlight` statements are in flight, not counting slow ones. Calls that arrive
- * meanwhile go in the next statement. A call that is alone is sent at once.
+ * Sends the calls of one kind, many in one statement. At most `maxInFlight` statements are in flight; slow ones do not count. Calls that
+ * arrive meanwhile go into the next statement. A call that is alone is sent at once.
  *
- * Each caller gets its own promise, so that the code after its `await` runs in the caller's own async context.
+ * Each caller gets a promise of its own. So the code after its `await` runs in the caller's own async context.
  */
 export class Lane<Item, Result> implements Waiting {
   private readonly queue = new Queue<Entry<Item, Result>>()
@@ -46,7 +46,7 @@ export class Lane<Item, Result> implements Waiting {
     return this.queue.length
   }
 
-  /** @param caller the call is given up when this caller gives up; without one, after the time of a caller */
+  /** @param caller the call ends when this caller gives up; without a caller, it ends after the time that a caller would have */
   submit(item: Item, caller?: Caller): Promise<Result> {
     if (caller === undefined) return this.submitAlone(item)
     if (caller.hasGivenUp) {
@@ -75,7 +75,10 @@ export class Lane<Item, Result> implements Waiting {
     this.pump()
   }
 
-  /** Pumps after this tick: the callers that one statement woke up all call within the same tick, and belong in one statement. */
+  /**
+   * Pumps after this tick. The callers that one statement woke up make their next calls within the same tick, and these calls belong in one
+   * statement.
+   */
   private schedule(): void {
     if (this.scheduled || this.flights.isFull) return
     this.scheduled = true
@@ -87,7 +90,8 @@ export class Lane<Item, Result> implements Waiting {
 
   /** Sends statements as long as {@link chooseNext} says so. */
   private pump(): void {
-    // A database in this process has its result before `sendNext` returns; that must not pump again, deeper and deeper.
+    // A database in this process has its result before `sendNext` returns. Such a result must not pump again, because the calls would nest
+    // deeper and deeper.
     if (this.pumping) return
     this.pumping = true
     let choice = chooseNext(this.queue.length, this.flights)
@@ -101,10 +105,11 @@ export class Lane<Item, Result> implements Waiting {
     if (chooseNext(this.queue.length, this.flights) !== 'wait') this.sendNext()
   }
 
-  /** Returns false if no connection is free now. The budget calls {@link proceed} when one is. */
+  /** Returns false if no connection is free now. Then the budget calls {@link proceed} when one is free. */
   private sendNext(): boolean {
     const { budget } = this.options
-    // A statement beside slow ones leaves a connection to the other lanes, which would wait for the same locks otherwise.
+    // A statement that is sent beside slow ones leaves one connection to the other lanes. Otherwise all connections could wait for the same
+    // locks.
     if (!budget.take(this, this.flights.hasSlow ? 1 : 0)) return false
     const { maxBatchBytes: maxBytes, sizeOf, sameId } = this.options
     const maxRows = rowsOfNext(this.queue.length, this.flights, this.options)
@@ -122,7 +127,7 @@ export class Lane<Item, Result> implements Waiting {
     return true
   }
 
-  /** @param rows the rows of the statement that has just ended */
+  /** @param rows the number of rows of the statement that has just ended */
   private continueAfter(rows: number): void {
     if (this.queue.length === 0) return
     if (areStragglers(this.queue.length, rows)) afterThisTurn(() => this.pump())
@@ -130,7 +135,7 @@ export class Lane<Item, Result> implements Waiting {
   }
 }
 
-/** The caller of a call that was submitted without one. */
+/** Stands for the caller of a call that was submitted without one. */
 class Nobody extends Caller {
   override expire(): void {
     this.giveUp()

@@ -3,27 +3,35 @@ import { monotonicNow } from '../runtime/natives'
 import type { ConnectionBudget, Waiting } from './connection-budget'
 import { Queue, type Queued } from './queue'
 
-/** Milliseconds that a statement waits for a locked row: not long, because its other rows are not locked. */
+/** How many milliseconds a statement waits for a locked row. This is short, because the other rows of the statement are not locked. */
 export const LOCK_WAIT_MS = 50
-/** Milliseconds that a part of a statement waits which had a locked row: the row is found soon, and the others are done. */
+/**
+ * How many milliseconds a part of a split statement waits, if the statement had a locked row. So the locked row is found soon, and the
+ * other rows are done.
+ */
 export const SPLIT_LOCK_WAIT_MS = 2
-/** Milliseconds that a locked row is waited for in one go, so that others which are not locked any more get their turn. */
+/** How many milliseconds one turn waits for a locked row. Then other rows get a turn, and those that are not locked any more are done. */
 const TURN_MS = 250
-/** The same where the store may have one connection only, which the others wait for. */
+/** The same if the store may have one connection only, because all other calls wait for this connection. */
 const SHORT_TURN_MS = 60
-/** No turn ends in the last milliseconds before a caller gives up: then the server, and not this process, ends the statement that waits. */
+/**
+ * No turn ends in the last milliseconds before a caller gives up. Then the server ends the waiting statement, and this process does not
+ * have to.
+ */
 const TOO_LATE_MS = 50
 
 /** A call whose row is locked. */
 export interface LockedCall extends Queued {
   readonly caller: Caller
-  /** Tries once more, alone, and waits for the row for at most `lockWaitMs`. `ended` is called before any caller has its result. */
+  /**
+   * Sends the call once more, alone, and waits for the row for at most `lockWaitMs`. `ended` is called before any caller has its result.
+   */
   waitForLock(lockWaitMs: number, ended: () => void): void
 }
 
 /**
- * The calls whose rows other transactions have locked. One connection of a Knex waits for them, in turns. So however many rows are locked,
- * the other connections are free for the other calls.
+ * The calls whose rows are locked by other transactions. One connection of a Knex waits for these rows, in turns. So all other connections
+ * are free for the other calls, however many rows are locked.
  */
 export class LockedRows implements Waiting {
   private readonly queue = new Queue<LockedCall>()
@@ -63,7 +71,7 @@ export class LockedRows implements Waiting {
     })
   }
 
-  /** Leaves out calls whose callers will give up soon. */
+  /** Leaves out the calls whose callers give up soon. */
   private nextInTime(): LockedCall | undefined {
     for (let call = this.queue.shift(); call !== undefined; call = this.queue.shift()) {
       if (call.caller.due - monotonicNow() > SHORT_TURN_MS + TOO_LATE_MS) return call

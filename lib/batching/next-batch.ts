@@ -5,16 +5,19 @@ import type { Queue } from './queue'
 export interface BatchRules<Item> {
   readonly maxRows: number
   readonly maxBytes: number
-  /** Bytes, about: so that a few large rows make a statement of their own. */
+  /** The approximate number of bytes of an entry. A few large rows make a statement of their own. */
   readonly sizeOf: (item: Item) => number
   /**
-   * How entries with the same id are combined in one statement. `'in-turn'`: the first goes, the others go later. `'shared'`: one goes for
-   * all of them, and they share its result.
+   * What happens to entries with the same id. `'in-turn'`: one entry goes into this statement, and the others go into later ones.
+   * `'shared'`: one entry goes, and all of them get its result.
    */
   readonly sameId: 'in-turn' | 'shared'
 }
 
-/** So many times as many as go in a statement are looked at: more that wait for their turn behind the same id would be looked at each time. */
+/**
+ * How many entries are looked at, as a multiple of the rows in a statement. If many entries wait for their turn behind the same id, all of
+ * them would be looked at for each statement otherwise.
+ */
 const LOOK_AHEAD = 4
 
 /** Takes the entries of the next statement out of the queue. */
@@ -26,7 +29,7 @@ export function takeBatch<Item, Result>(queue: Queue<Entry<Item, Result>>, rules
     if (alone !== undefined) batch.push(alone)
     return batch
   }
-  // A new map for each batch. All calls would pass through one that lives long, and its buckets would keep old results from being collected
+  // Each batch gets a new map. In a map that lives long, the buckets would keep old results, and these would not be garbage-collected
   // early.
   const firstOf = new Map<string, Entry<Item, Result>>()
   let bytes = 0
@@ -50,6 +53,6 @@ export function takeBatch<Item, Result>(queue: Queue<Entry<Item, Result>>, rules
     }
     if (batch.length === maxRows || lookedAt === maxRows * LOOK_AHEAD) break
   }
-  // The same order in every process: two statements that lock the same rows in different orders block each other.
+  // All processes use the same order. Two statements that lock the same rows in different orders would block each other.
   return sameId === 'in-turn' && batch.length > 1 ? batch.sort((a, b) => (a.id < b.id ? -1 : 1)) : batch
 }

@@ -1,6 +1,6 @@
 /*
- * When the lane sends its next statement, and with how many rows. This choice is what earns the speed of batching: with the plain rule
- * "send what waits when a statement has ended", throughput is 0.57 to 0.79 of what it is.
+ * Decides when the lane sends its next statement, and with how many rows. The speed of batching comes from this decision. With the plain
+ * rule "send what waits when a statement has ended", throughput is 0.57 to 0.79 of what it is.
  */
 
 /** The statements of a lane that are in flight, without the slow ones. */
@@ -13,7 +13,7 @@ export interface InFlight {
 /** How many rows go in a statement. */
 export interface RowLimits {
   readonly maxBatch: number
-  /** Fewer rows are not worth a statement of their own while others wait. */
+  /** A statement of fewer rows is not worth its cost while other calls wait. */
   readonly smallBatch: number
   readonly maxInFlight: number
 }
@@ -26,11 +26,14 @@ export type Choice =
   /** Nothing waits, or nothing may be sent before a statement in flight has ended. */
   | 'wait'
 
-/** While a statement is in flight, calls are stragglers if they are fewer than this part of its rows. */
+/** While a statement is in flight, the waiting calls are stragglers if they are fewer than this part of its rows. */
 const STRAGGLERS = 1 / 4
-/** The milliseconds that stragglers wait for more calls. The statement in flight may take long. */
+/** How many milliseconds stragglers wait for more calls. The statement in flight may take much longer, so they do not wait for its end. */
 export const HOLD_MS = 3
-/** Two statements in flight keep this process and the database busy. More of them are smaller, and cost more than they gain. */
+/**
+ * The number of statements in flight. Two keep this process and the database busy. With more of them, each statement is smaller, and that
+ * costs more than it gains.
+ */
 const WORTH_SPLITTING_FOR = 2
 
 /** Returns what the lane does with the calls that wait now. */
@@ -40,17 +43,17 @@ export function chooseNext(waiting: number, inFlight: InFlight): Choice {
 }
 
 /**
- * Whether the calls that wait are too few for a statement of their own. When a statement of `rows` rows has just ended, its callers are about
- * to ask again, and stragglers go together with what they ask.
+ * Returns whether the waiting calls are too few for a statement of their own. When a statement of `rows` rows has just ended, its callers
+ * are about to call again. Stragglers go together with these calls.
  */
 export function areStragglers(waiting: number, rows: number): boolean {
   return waiting < rows * STRAGGLERS
 }
 
 /**
- * The most rows of the next statement. If another statement may be in flight with it, it takes half of all rows: with all of them in one, this
- * process and the database would take turns at being idle. It takes not many more rows than are in flight, because uneven statements stay
- * uneven.
+ * Returns the most rows of the next statement. If another statement may be in flight with it, it takes half of all rows: with all rows in
+ * one statement, this process and the database would be idle in turns. It takes not many more rows than are in flight, because uneven
+ * statements stay uneven.
  */
 export function rowsOfNext(waiting: number, inFlight: InFlight, { maxBatch, smallBatch, maxInFlight }: RowLimits): number {
   if (maxInFlight === 1) return maxBatch

@@ -8,34 +8,35 @@ import {
 } from '../database-errors'
 
 /**
- * What the lane does with the calls of a statement that failed, as far as they still wait. This is the only place that decides whether, how
- * often and when the lane sends a statement again.
+ * What the lane does with the calls of a failed statement that still wait. Only {@link nextStep} decides whether, how often and when the
+ * lane sends a statement again.
  *
- * Two retries are below it, because they need what only the layer below knows: `SessionTable` makes a missing table and runs the statement
- * once more, and `Database.use` leaves a connection to a read-only server. One retry is above it: `SessionWriter` reads a row that another
- * request has changed, and updates it again.
+ * Three retries are elsewhere, because they need what only that layer knows:
+ * - `SessionTable` makes a missing table and runs the statement once more.
+ * - `Database.use` leaves a connection that leads to a read-only server.
+ * - `SessionWriter`, which is above the lane, reads a row that another request has changed, and updates it again.
  */
 export type Step =
-  /** All of them fail. */
+  /** All the calls fail. */
   | 'fail'
-  /** The same statement once more, after a moment. */
+  /** The same statement is sent once more, after a pause. */
   | 'again'
-  /** Two statements of half as many rows: one row is at fault, and fails alone. */
+  /** The calls go in two statements of half as many rows. If one row is at fault, it fails alone at the end. */
   | 'split'
-  /** The row is locked: it waits for that alone. */
+  /** The row is locked: this call waits for it alone. */
   | 'wait-for-lock'
 
-/** How often a statement is sent, by the reason that it failed for: the server's choice of a victim, … */
+/** How often a statement is sent, if the server chose it as the victim of a conflict, … */
 const SENDS_WITH_CONFLICTS = 5
-/** … a connection that broke, … */
+/** … if its connection broke, … */
 const SENDS_OVER_BROKEN_CONNECTIONS = 3
-/** … or a server that was told to end it, by this process or another. */
+/** … or if something told the server to end it: this process or another one. */
 const SENDS_OF_ENDED = 2
 
-/** The pause before the second try, in milliseconds. The pause before each further one is longer by as much. */
+/** The pause before the second try, in milliseconds. Each further pause is longer by the same time. */
 const BACKOFF_MS = 10
 
-/** A statement that failed: its rows, how often it was sent, and whether it locks rows that its calls may wait for. */
+/** A failed statement: its rows, how often it was sent, and whether it locks rows that its calls may wait for. */
 export interface Failed {
   readonly rows: number
   readonly tries: number
@@ -43,7 +44,7 @@ export interface Failed {
 }
 
 export function nextStep(error: unknown, { rows, tries, locksRows }: Failed): Step {
-  // It has waited for as long as its callers wait.
+  // It has waited as long as its callers wait.
   if (error instanceof DatabaseLockedError || error instanceof PoolExhaustedError) return 'fail'
   if (error instanceof TransientDatabaseError) {
     if (error.reason === 'locked' && locksRows) return rows > 1 ? 'split' : 'wait-for-lock'
@@ -54,7 +55,7 @@ export function nextStep(error: unknown, { rows, tries, locksRows }: Failed): St
   return error instanceof DatabaseError && rows > 1 ? 'split' : 'fail'
 }
 
-/** How long to wait before the next try, in milliseconds. Random, because statements that collided must not meet again. */
+/** Returns how long to wait before the next try, in milliseconds. It is random, so that statements that collided do not collide again. */
 export function pauseAfter(tries: number): number {
   return BACKOFF_MS * tries * (0.5 + Math.random())
 }

@@ -5,7 +5,7 @@ export interface Queued {
   next: Queued | undefined
 }
 
-/** First in, first out; and whatever gives up leaves at once, from any place. */
+/** First in, first out. An entry that gives up leaves at once, from any place in the queue. */
 export class Queue<Item extends Queued> {
   length = 0
   first: Queued | undefined = undefined
@@ -26,7 +26,8 @@ export class Queue<Item extends Queued> {
     else previous.next = next
     if (next === undefined) this.last = previous
     else next.previous = previous
-    // An old one that still led to younger ones would keep them all from being collected early, and their sessions with them.
+    // The links of an entry that leaves are cleared. Otherwise an old entry would lead to younger ones, and neither these nor their
+    // sessions would be garbage-collected early.
     item.previous = undefined
     item.next = undefined
     item.queue = undefined

@@ -10,15 +10,15 @@ import { nextStep, pauseAfter } from './next-step'
 export interface SenderOptions<Item, Result> {
   /** For messages. */
   readonly operation: string
-  /** A caller's time, for messages. */
+  /** The time that a caller has, for messages. */
   readonly timeoutMs: number
-  /** Runs one statement for all items and returns a result for each, in order. No two items have the same id. */
+  /** Runs one statement for all items and returns a result for each item, in order. No two items have the same id. */
   readonly run: (items: Item[], bounds: StatementBounds) => Soon<readonly Result[]>
-  /** Where calls wait whose rows are locked. Undefined for statements that lock no rows. */
+  /** Where calls with locked rows wait. Undefined if the statements lock no rows. */
   readonly lockedRows?: LockedRows
 }
 
-/** A statement that is being sent: how often it was tried, and how long it may wait for a locked row. */
+/** A statement that is being sent: how often it was sent, and how long it may wait for a locked row. */
 interface Attempt {
   readonly tries: number
   readonly lockWaitMs: number
@@ -27,8 +27,8 @@ interface Attempt {
 const FIRST: Attempt = { tries: 1, lockWaitMs: LOCK_WAIT_MS }
 
 /**
- * Sends calls in one statement and gives each call its result. It sends failed statements again, splits them, and lets calls with locked
- * rows wait alone.
+ * Sends calls in one statement and gives each call its result. It sends a failed statement again, or splits it, or lets a call with a
+ * locked row wait alone.
  */
 export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
   readonly operation: string
@@ -39,7 +39,7 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
     this.timeoutMs = options.timeoutMs
   }
 
-  /** @param ended called before any caller has its result, so that the next statement can be sent while callers use their results */
+  /** @param ended called before any caller has its result. So the next statement can be sent while callers use their results. */
   send(batch: Entry<Item, Result>[], ended: () => void): void {
     this.attempt(batch, FIRST, ended)
   }
@@ -99,7 +99,7 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
         return
       case 'split': {
         const isLocked = error instanceof TransientDatabaseError
-        // One poisoned row fails alone, and is not tried again for it.
+        // A row that is at fault fails alone after the last split, and is not sent again.
         const next = isLocked ? { tries, lockWaitMs: SPLIT_LOCK_WAIT_MS } : { tries: Number.POSITIVE_INFINITY, lockWaitMs }
         const middle = waiting.length >> 1
         this.attempt(waiting.slice(0, middle), next, () => this.attemptForRest(waiting.slice(middle), next, ended))
@@ -115,7 +115,7 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
     }
   }
 
-  /** Some may have given up meanwhile. */
+  /** Some of the callers may have given up meanwhile. */
   private attemptForRest(batch: Entry<Item, Result>[], attempt: Attempt, ended: () => void): void {
     const waiting = stillWaiting(batch)
     if (waiting.length > 0) this.attempt(waiting, attempt, ended)
@@ -124,8 +124,8 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
 }
 
 /**
- * The entries whose callers still wait. If the caller of an entry does not, one of its twins takes its place. Callers that do not wait have
- * their error already.
+ * Returns the entries whose callers still wait. If the caller of an entry has given up, an entry that shares its result takes its place.
+ * Callers that have given up have got their error.
  */
 function stillWaiting<Item, Result>(batch: Entry<Item, Result>[]): Entry<Item, Result>[] {
   return batch.flatMap((entry) => {

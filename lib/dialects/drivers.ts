@@ -12,7 +12,7 @@ import { SqliteDialect } from './sqlite/sqlite-dialect'
 import { sqliteWork } from './sqlite/sqlite-work'
 import type { WorkDialect } from './work-dialect'
 
-/** Options that change how statements are sent. Each dialect takes the ones that it knows. */
+/** Options that change how statements are sent. Each dialect uses the ones that it knows. */
 export type DialectOptions = PostgresOptions
 
 /** What is known of the database under a driver. */
@@ -20,14 +20,14 @@ interface KnownDriver {
   /** The database, for messages. */
   readonly database: string
   readonly dialect: (options: DialectOptions) => Dialect
-  /** Undefined where the unit of work was never run. */
+  /** Undefined for a database on which the unit of work was never run. */
   readonly work: WorkDialect | undefined
 }
 
 const MYSQL: KnownDriver = { database: 'MariaDB and MySQL', dialect: () => new MysqlDialect(), work: mysqlWork }
 const SQLITE: KnownDriver = { database: 'SQLite', dialect: () => new SqliteDialect(), work: sqliteWork }
 
-/** By `knex.client.driverName`. Knex's own name for a dialect does not tell relatives apart. */
+/** The drivers by `knex.client.driverName`. Knex's own name of a dialect is the same for related databases. */
 const DRIVERS: Readonly<Record<string, KnownDriver>> = {
   pg: { database: 'PostgreSQL', dialect: (options) => new PostgresDialect(options), work: postgresWork },
   cockroachdb: { database: 'CockroachDB', dialect: (options) => new CockroachDialect(options), work: undefined },
@@ -42,13 +42,31 @@ const HOW_TO = `. For example:
   const db = knex({ client: 'pg', connection: process.env.DATABASE_URL })
   const store = new KnexSessionStore({ knex: db })`
 
-/** Returns the dialect of the caller's Knex. Throws if it is not a Knex, or of a database that is not supported. */
+/** Returns the dialect of the caller's Knex. Throws if it is not a Knex, or if its database is not supported. */
 export function detectDialect(knex: unknown, options: DialectOptions): Dialect {
   const driverName = driverNameOf(knex, HOW_TO)
   const driver = knownDriver(driverName)
   if (driver === undefined)
     throw new UnsupportedDatabaseError(
       driverName,
+      supported(() => true)
+    )
+  return driver.dialect(options)
+}
+
+/** Other names that a knexfile may give to a client, as Knex knows them. */
+const ALIASES: Readonly<Record<string, string>> = { postgres: 'pg', postgresql: 'pg', sqlite: 'sqlite3' }
+
+/** Returns the dialect of a Knex client by its name in a knexfile. Throws if it is none, or of a database that is not supported. */
+export function dialectOfClient(client: unknown, options: DialectOptions): Dialect {
+  if (typeof client !== 'string') {
+    const names = supported(() => true)
+    throw new InvalidOptionError('client', `the name of a Knex client, as in a knexfile: ${names}`, new Hidden(client))
+  }
+  const driver = knownDriver(Object.hasOwn(ALIASES, client) ? (ALIASES[client] as string) : client)
+  if (driver === undefined)
+    throw new UnsupportedDatabaseError(
+      client,
       supported(() => true)
     )
   return driver.dialect(options)
@@ -75,7 +93,7 @@ function driverNameOf(knex: unknown, howTo: string): string {
   if (isKnex(knex)) return (knex.client as KnexClient).driverName
   // memoryDatabase() and frameworks return an object with the Knex in it.
   const isInside = isKnex((knex as { knex?: unknown } | null | undefined)?.knex)
-  const advice = isInside ? '; its property knex is one, give that' : howTo
+  const advice = isInside ? '; its property knex is a Knex instance: give that one' : howTo
   throw new InvalidOptionError('knex', 'a Knex instance or a transaction', new Hidden(knex), advice)
 }
 

@@ -2,7 +2,7 @@
 export interface ErrorTexts {
   /** By the driver's code or number. */
   readonly byCode: Readonly<Record<string, string>>
-  /** By the text of the error, if its code says nothing. It decides what is said, never what is done. */
+  /** By the text of the error, if its code says nothing. The text decides what the message says, and never what the store does. */
   readonly byText: readonly (readonly [text: RegExp, explanation: string])[]
 }
 
@@ -18,11 +18,15 @@ export interface Explanations {
 
 const WRONG_HOST = 'the host name cannot be resolved; correct host in the connection of the Knex configuration, or check the DNS'
 const UNREACHED =
-  'no server responds at this host and port; check whether the server runs, whether host and port in the connection of the Knex configuration are right, and whether a firewall is between'
-const NOT_TRUSTED =
+  'no server responds at this host and port; check whether the server runs, whether host and port in the connection of the Knex configuration are right, and whether a firewall blocks the connection'
+export const NOT_TRUSTED =
   'the certificate of the server is not signed by an authority that Node trusts; give its CA in the connection of the Knex configuration: ssl: { ca: readFileSync(file) }'
 
-/** Of the way to any server. */
+export const CERTIFICATE_EXPIRED = 'the certificate of the server has expired; renew it on the server'
+export const OTHER_HOST_NAME =
+  'the certificate of the server is for another host name; use the name of the certificate as host in the connection of the Knex configuration'
+
+/** Errors of the network, on the way to any server. */
 export const NETWORK: Readonly<Record<string, string>> = {
   ENOTFOUND: WRONG_HOST,
   EAI_AGAIN: WRONG_HOST,
@@ -34,22 +38,21 @@ export const NETWORK: Readonly<Record<string, string>> = {
   ENOENT: UNREACHED,
   EACCES: 'this process may not use the socket of the server; change its permissions, or the user that the process runs as',
   ECONNRESET:
-    'the connection was closed before it was made; check whether host and port are those of the database, and whether a firewall or proxy is between',
+    'the connection was closed before it was made; check whether host and port are those of the database, and whether a firewall or proxy closes the connection',
   DEPTH_ZERO_SELF_SIGNED_CERT: NOT_TRUSTED,
   SELF_SIGNED_CERT_IN_CHAIN: NOT_TRUSTED,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: NOT_TRUSTED,
   UNABLE_TO_GET_ISSUER_CERT: NOT_TRUSTED,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: NOT_TRUSTED,
-  CERT_HAS_EXPIRED: 'the certificate of the server has expired; renew it there',
-  ERR_TLS_CERT_ALTNAME_INVALID:
-    'the certificate of the server is for another host name; use the name of the certificate as host in the connection of the Knex configuration'
+  CERT_HAS_EXPIRED: CERTIFICATE_EXPIRED,
+  ERR_TLS_CERT_ALTNAME_INVALID: OTHER_HOST_NAME
 }
 
 export const MISSING_DATABASE =
   'the database does not exist, and the store makes only its table; create it (CREATE DATABASE …), or correct database in the connection of the Knex configuration'
 export const NO_PASSWORD = 'the server asks for a password and none is given; set password in the connection of the Knex configuration'
 export const TOO_MANY_CONNECTIONS =
-  'the server or the user has reached its limit of connections; give each process a smaller pool (pool.max of the Knex configuration), or allow more on the server'
+  'the server or the user has reached its limit of connections; give each process a smaller pool (pool.max of the Knex configuration), or raise the limit on the server'
 export const NO_SSL =
   'ssl is set but the server does not support SSL; remove ssl from the connection of the Knex configuration, or switch SSL on at the server'
 export const DISK_FULL = 'the disk of the database is full; free space there. Reads still work, and nothing has to be restarted'

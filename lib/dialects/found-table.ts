@@ -1,6 +1,6 @@
 import type { ColumnNames, TableDefinition } from './table-definition'
 
-/** The values that a column takes: texts up to a number of characters, whole numbers up to a number of bits, both, or neither. */
+/** Which values a column takes: texts up to a number of characters, whole numbers up to a number of bits, both, or neither. */
 export interface Holding {
   readonly characters?: number
   readonly bits?: number
@@ -9,39 +9,42 @@ export interface Holding {
 /** A column as it is in the database. */
 export interface FoundColumn {
   readonly name: string
-  /** As the database writes it, for messages. */
+  /** The type as the database writes it, for messages. */
   readonly type: string
   readonly holds: Holding
   readonly isNullable: boolean
-  /** True where an INSERT has to name the column: it takes no NULL and has no default. */
+  /** True if an INSERT has to name the column, because it takes no NULL and has no default. */
   readonly isRequired: boolean
 }
 
-/** A table as it is in the database, or what else has its name. */
+/** A table as it is in the database, or whatever else has its name. */
 export interface FoundTable {
   readonly columns: readonly FoundColumn[]
-  /** Whether a unique key has the column of the ids alone. Undefined where that is not seen. */
+  /** Whether a unique key has the column of the ids and no other. Undefined if that is not known. */
   readonly hasUniqueId: boolean | undefined
   /** What has the name instead of a table: "a view". */
   readonly instead?: string | undefined
-  /** The schema it was found in, where that is neither the one that was named nor the one in which a table would be made. */
+  /** The schema in which it was found, if that is neither the named schema nor the one in which a table would be made. */
   readonly otherSchema?: string | undefined
 }
 
-/** What a column has to hold, and how a message says it. */
+/** What a column has to hold, and the words for it in a message. */
 export interface Need {
   readonly holds: Holding
   readonly words: string
 }
 
-/** Less would cut off sessions. It is the size of the second largest type of MariaDB, more than its server takes in one statement. */
+/**
+ * A smaller type would cut off sessions. This is the size of the second largest type of MariaDB, more than its server takes in one
+ * statement.
+ */
 const LARGE = 2 ** 24 - 1
 
 const MOMENT: Need = { holds: { bits: 64 }, words: 'a bigint (64 bits)' }
 const NUMBER: Need = { holds: { bits: 32 }, words: 'an integer of at least 32 bits' }
 const NAME: Need = { holds: { characters: 255 }, words: 'text of at least 255 characters' }
 
-/** Every column that is not named here is a moment. */
+/** Every column that is not named here holds a moment. */
 const NEEDS: Partial<Record<keyof ColumnNames, Need>> = {
   id: NAME,
   data: { holds: { characters: LARGE }, words: 'text without a limit' },

@@ -53,3 +53,18 @@ export function quotedColumns({ columns }: TableDefinition, quote: (name: string
 export function displayName({ schemaName, tableName }: TableDefinition): string {
   return JSON.stringify(schemaName === undefined ? tableName : `${schemaName}.${tableName}`)
 }
+
+/** The call of createSessionsTable that makes the table, as a migration has it. */
+export function creationCall({ tableName, schemaName, columns }: TableDefinition): string {
+  const renamed = Object.entries(columns).filter(([key, name]) => DEFAULT_COLUMNS[key as keyof ColumnNames] !== name)
+  const options = [
+    ...(tableName === 'sessions' ? [] : [`tableName: ${literal(tableName)}`]),
+    ...(schemaName === undefined ? [] : [`schemaName: ${literal(schemaName)}`]),
+    ...(renamed.length === 0 ? [] : [`columns: { ${renamed.map(([key, name]) => `${key}: ${literal(name)}`).join(', ')} }`])
+  ]
+  return options.length === 0 ? 'createSessionsTable(knex)' : `createSessionsTable(knex, { ${options.join(', ')} })`
+}
+
+function literal(name: string): string {
+  return /^[^'\\\p{C}]*$/u.test(name) ? `'${name}'` : JSON.stringify(name)
+}

@@ -15,15 +15,15 @@ import { type Dialect, driverCode, type Privileges } from './dialect'
 import { displayName, type TableDefinition } from './table-definition'
 
 const NO_CONNECTION =
-  'the Knex pool gave no connection in time (acquireConnectionTimeout of the Knex configuration), although it is not known to be used up: the server does not respond, or the pool does not tell how full it is. Check whether the server runs, whether host and port in the connection of the Knex configuration are right, and whether a firewall is between'
+  'the Knex pool gave no connection in time (acquireConnectionTimeout of the Knex configuration), although it does not seem to be used up: the server does not respond, or the pool does not say how full it is. Check whether the server runs, whether host and port in the connection of the Knex configuration are right, and whether a firewall blocks the connection'
 const DESTROYED =
-  'the Knex was destroyed (knex.destroy()) and gives no connections any more; destroy it last: stop the server, await store.close(), await knex.destroy(). Where it was done by mistake, knex.initialize() opens it again'
+  'the Knex was destroyed (knex.destroy()) and gives no connections any more; destroy it last: stop the server, await store.close(), await knex.destroy(). If that was a mistake, knex.initialize() opens it again'
 const NOT_CONFIGURED = 'the Knex was made without a connection; give its configuration one: knex({ client, connection: { … } })'
 const FAILED = 'the connection could not be made'
 const SEE_KNEX =
   "check whether the Knex itself connects: await knex.raw('SELECT 1'). If not, its error says more (the text is left out here because a function of the Knex configuration may have thrown it)"
 const NOT_PREPARED =
-  'prepared statements do not last here, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
+  'the server does not keep prepared statements for this connection, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
 const NEEDED = 'SELECT, INSERT, UPDATE, DELETE'
 
 /**
@@ -59,7 +59,12 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
     case 'too-large':
       return new RecordTooLargeError(operation, dialect.name, code, dialect.sizeLimit)
     case 'denied':
-      return new DatabaseError(operation, dialect.name, code, `the database user lacks a privilege; the store needs ${NEEDED} on its table`)
+      return new DatabaseError(
+        operation,
+        dialect.name,
+        code,
+        `the database user lacks a privilege; grant it ${NEEDED} on the sessions table`
+      )
     case 'unprepared':
       return new DatabaseError(operation, dialect.name, code, NOT_PREPARED)
     default:
@@ -68,8 +73,8 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
 }
 
 /**
- * The same after a statement on the table failed. If the user may not run it, asks the server for the user's name and the privileges it
- * lacks.
+ * The same after a statement on the table failed. If the user lacks a privilege, asks the server for the name of the user and for the
+ * privileges that are missing.
  */
 export async function explainDriverError(
   dialect: Dialect,
@@ -80,7 +85,7 @@ export async function explainDriverError(
 ): Promise<SessionStoreError> {
   const plain = wrapDriverError(dialect, error, operation)
   if (isOurs(error) || dialect.diagnose(error) !== 'denied') return plain
-  // In a transaction that has failed nothing can be asked, nor if nothing waits for the result any more.
+  // Nothing can be asked in a transaction that has failed. Nothing is asked either if nothing waits for the result any more.
   const privileges = await dialect.privileges(db, table, error).catch(() => undefined)
   return new DatabaseError(operation, dialect.name, driverCode(error), denied(dialect, table, privileges, operation))
 }
@@ -90,7 +95,7 @@ function denied(dialect: Dialect, table: TableDefinition, privileges: Privileges
   const what = lacking.length === 0 ? 'may not do this' : `lacks the privilege${lacking.length > 1 ? 's' : ''} ${lacking.join(', ')}`
   const isCheck = operation === 'table check' && before === ''
   const grant = `GRANT ${NEEDED} ON ${dialect.quote(table.schemaName, table.tableName)} TO ${user || '…'}`
-  return `the database user${user && ` ${user}`} ${what} on the table ${displayName(table)}; have its owner or an administrator run: ${before}${grant}${isCheck ? ' (and have the table made first, if it is not there: the server does not tell this user)' : ''}`
+  return `the database user${user && ` ${user}`} ${what} on the table ${displayName(table)}; have its owner or an administrator run: ${before}${grant}${isCheck ? ' (if the table does not exist yet, have it created first: the server does not tell this user whether it exists)' : ''}`
 }
 
 function explainConnecting(dialect: Dialect, error: unknown, failure: ConnectingFailure): string {
@@ -102,7 +107,8 @@ function explainConnecting(dialect: Dialect, error: unknown, failure: Connecting
 }
 
 /**
- * False for the error of a statement that the application runs on each new connection: its text may contain a secret of the application.
+ * False for the error of a statement that the application runs on each new connection, because its text may contain a secret of the
+ * application.
  */
 function mayBeShown(error: unknown): boolean {
   const { code, severity, fatal } = error as { code?: unknown; severity?: unknown; fatal?: unknown }
@@ -110,8 +116,8 @@ function mayBeShown(error: unknown): boolean {
 }
 
 /**
- * By the driver's code, by the server's number, or by the first two words of a code that goes into detail (SQLITE_IOERR_READ); else by the
- * text.
+ * Returns the explanation by the driver's code, by the server's number, or by the first two words of a detailed code (SQLITE_IOERR_READ).
+ * If there is none, by the text.
  */
 function explained({ explanations }: Dialect, of: 'statement' | 'connection', error: unknown): string | undefined {
   const { byCode, byText } = explanations[of]
@@ -124,7 +130,7 @@ function explained({ explanations }: Dialect, of: 'statement' | 'connection', er
   return byText.find(([text]) => text.test(String(message)))?.[1]
 }
 
-/** Knex has no code for it, and the application's Knex may be of another copy than ours. */
+/** Knex's time-out has no code, and the application's Knex may be of another copy than ours. */
 function isKnexTimeout(error: unknown): boolean {
   return (error as Error | null)?.name === 'KnexTimeoutError'
 }

@@ -8,18 +8,18 @@ import { PoolUse } from './pool-use'
 
 const ofClient = new WeakMap<KnexClient, BorrowedConnections>()
 
-/** The number of statements in flight at once on a connection whose driver pipelines them. */
+/** The most statements in flight at once on one connection, if its driver pipelines them. */
 const MOST_SHARING = 2
 
 /**
- * The connections that statements borrow from a Knex's pool. A connection that is given back is kept for a moment, because the results of
- * one statement mostly bring the next, and the pool costs a fifth of a small statement. No connection is kept while something waits for the
+ * The connections that statements borrow from a Knex's pool. A connection that is given back is kept for a moment: the results of one
+ * statement mostly bring the next, and the pool costs a fifth of a small statement. No connection is kept while something waits for the
  * pool, nor beyond this turn of the event loop.
  */
 export class BorrowedConnections {
   readonly health: PoolHealth
   private readonly kept: Connection[]
-  /** How many statements are under way on each connection that may be shared. */
+  /** How many statements are in flight on each connection that may be shared. */
   private readonly shared = new Map<Connection, number>()
   private returning = false
   private readonly pool: PoolUse
@@ -35,9 +35,9 @@ export class BorrowedConnections {
   }
 
   /**
-   * At once where one was kept, or can be shared; else within the time of a statement.
+   * Returns a connection at once if one was kept or can be shared, else within the time of a statement.
    *
-   * @param mayShare whether the statement never waits for a lock, so that it may go behind another such one
+   * @param mayShare true if the statement never waits for a lock. Then it may go behind another such statement on the same connection.
    */
   acquire(deadlines: Deadlines, mayShare = false): Connection | Promise<Connection> {
     if (mayShare && this.shared.size > 0) {
@@ -55,7 +55,7 @@ export class BorrowedConnections {
     return this.pool.acquire(deadlines)
   }
 
-  /** Lets other statements share the connection that one has acquired, until all of them have given it back. */
+  /** Lets other statements share a connection that was acquired, until all of them have given it back. */
   share(connection: Connection): void {
     this.shared.set(connection, (this.shared.get(connection) ?? 0) + 1)
   }

@@ -24,29 +24,32 @@ export interface StatementOptions {
 
 /** What is known of the driver under a Knex. */
 export interface DriverKnowledge {
-  /** How a statement is ended on the server. Without it, it is only given up. */
+  /** How a statement is ended on the server. Without it, a statement is only given up. */
   readonly ending?: StatementEnding | undefined
-  /** Tells what an error of the driver says of the connection. Without it, a connection is dropped only if the server does not respond. */
+  /**
+   * Tells what an error of the driver says about the connection. Without it, a connection is dropped only if the server does not respond.
+   */
   readonly judge?: (error: unknown) => ConnectionVerdict
 }
 
-/** What bounds the statements of a Knex in time. */
+/** The limits of time for the statements of a Knex. */
 interface StatementLimits {
   readonly deadlines: Deadlines
-  /** Of the time in which a statement waits for a connection or for a lock outside of the database. */
+  /** How long a statement waits for a connection, or for a lock outside of the database. */
   readonly waits: Deadlines
 }
 
 /**
- * A statement stops waiting this part of its time, and at most so many milliseconds, before its time is over. Its callers began to wait a
- * little earlier, and a statement must not be sent after they were told that it timed out.
+ * A statement stops waiting before its time is over: by this part of its time, and by at most so many milliseconds. Its callers began to
+ * wait a little earlier, and a statement must not be sent after they were told that it timed out. On a busy machine, the error that says what
+ * it waited for needs a moment to reach them.
  */
-const PART_AHEAD = 0.05
-const MOST_AHEAD_MS = 50
+const PART_AHEAD = 0.1
+const MOST_AHEAD_MS = 250
 
 /**
- * The caller's Knex as the statements see it: the same pool, transaction and events. `wrapIdentifier` and `postProcessResponse` of the
- * application do not reach our statements, which are sent as they are written.
+ * The caller's Knex as the statements see it: with the same pool, transaction and events. `wrapIdentifier` and `postProcessResponse` of the
+ * application do not apply to our statements, which are sent as they are written.
  */
 export class Database {
   private constructor(
@@ -61,7 +64,7 @@ export class Database {
   ) {}
 
   /**
-   * @param timeoutMs a statement without bounds of its own is ended on the server after so many milliseconds
+   * @param timeoutMs after so many milliseconds a statement without bounds of its own is ended on the server
    * @param driver what is known of the driver
    */
   static of(knex: Knex, timeoutMs: number, driver: DriverKnowledge = {}): Database {
@@ -76,7 +79,7 @@ export class Database {
     return new Database(this.knex, this.borrowed, this.limits, this.driver, this.listeners, bounds, this.isPart)
   }
 
-  /** Milliseconds that a statement may wait for a locked row, or undefined for as long as the server has it. */
+  /** How many milliseconds a statement may wait for a locked row; undefined if the server decides. */
   get lockWaitMs(): number | undefined {
     return this.bounds?.lockWaitMs
   }
@@ -85,12 +88,12 @@ export class Database {
     return this.knex.client
   }
 
-  /** True inside a transaction of the caller: the work here may be rolled back, and shares one connection with the transaction. */
+  /** True inside a transaction of the caller. What is done here may be rolled back, and all of it shares one connection. */
   get isTransaction(): boolean {
     return this.client.transacting === true
   }
 
-  /** Whether something listens to Knex's events of our statements. If not, statements go a shorter way, and no events are emitted. */
+  /** True if something listens to Knex's events of our statements. If not, statements take a shorter way, and no events are emitted. */
   get isListenedTo(): boolean {
     return this.listeners.areThere
   }
@@ -111,8 +114,8 @@ export class Database {
   }
 
   /**
-   * The same on a connection of {@link use}. If nothing listens, it does by hand what `knex.raw` does, whose builder, runner and response
-   * events cost as much as the driver.
+   * The same on a connection of {@link use}. If nothing listens, this does by hand what `knex.raw` does. The builder, the runner and the
+   * response events of `knex.raw` cost as much as the driver.
    */
   async runOn(connection: Connection, sql: string, bindings: readonly unknown[], { driver = {} }: StatementOptions): Promise<unknown> {
     if (this.isListenedTo) return runAsKnex(this.client, connection, { sql, bindings, options: driver })
@@ -135,10 +138,18 @@ export class Database {
   }
 
   /**
-   * Does `work` on a connection of Knex's pool, within the time. Does it once more, on another connection, if the first one turned out to
-   * lead to a server that takes no writes, and was dropped.
+   * Rejects as a statement would, if Knex was destroyed. Asks for a connection only if there seems to be no pool.
+   */
+  async refuseDestroyed(): Promise<void> {
+    const { pool } = this.client
+    if (!this.isTransaction && (pool === undefined || pool.destroyed === true)) this.release(await this.acquire())
+  }
+
+  /**
+   * Does `work` on a connection of Knex's pool, within the time. If the connection leads to a server that takes no writes, it is dropped,
+   * and the work is done once more on another connection.
    *
-   * @param mayShare true for what never waits for a lock: if the driver pipelines, it may share a connection with another such use
+   * @param mayShare true for work that never waits for a lock. If the driver pipelines, it may share a connection with other such work.
    */
   async use<T>(work: (connection: Connection) => Promise<T>, mayShare = false): Promise<T> {
     const { borrowed } = this
@@ -159,7 +170,7 @@ export class Database {
   private async inTime<T>(connection: Connection, work: (connection: Connection) => Promise<T>): Promise<T> {
     this.refuseEnded()
     this.refuseIfGivenUp()
-    // A part is bounded by the time of the whole.
+    // The time of the whole transaction bounds this part.
     if (this.isPart) return work(connection)
     const { client, bounds, driver } = this
     const { deadlines } = this.limits
@@ -179,25 +190,25 @@ export class Database {
     }
   }
 
-  /** Leaves a connection that cannot be relied on after this error. */
+  /** Drops a connection that cannot be relied on after this error. */
   private judge(connection: Connection, error: unknown, sentAt: number): void {
     const { client, borrowed, driver } = this
     if (error instanceof TimeoutError) {
-      // The server has not said what became of the statement, so it did not respond.
+      // The server did not respond, because it has not said what became of the statement.
       if (error.outcome === 'unknown') borrowed.health.unanswered(client, connection, sentAt)
     } else if (!isOurs(error)) borrowed.health.failed(client, connection, driver.judge?.(error) ?? 'sound', error)
   }
 
   /**
-   * Runs `work` in a transaction, or in a savepoint if this already is one. With bounds all of it is one statement to them, its beginning
-   * and its end too.
+   * Runs `work` in a transaction, or in a savepoint if this is a transaction already. With bounds, they treat the whole transaction as one
+   * statement, with its beginning and its end.
    */
   async transaction<T>(work: (db: Database) => Promise<T>): Promise<T> {
     this.refuseEnded()
     if (this.bounds !== undefined && !this.isTransaction) {
       return this.use((connection) =>
         this.begin((trx) => work(this.on(trx, true)), connection)
-          // Of a connection that it was given, Knex does not take it away.
+          // Knex does not remove this mark from a connection that it was given.
           .finally(() => delete connection.__knexTxId)
       )
     }
@@ -215,7 +226,7 @@ export class Database {
     }
   }
 
-  /** @param connection if it is not Knex that takes one from its pool */
+  /** @param connection a connection to use; without it, Knex takes one from its pool */
   private async begin<T>(work: (trx: Knex.Transaction) => Promise<T>, connection?: Connection): Promise<T> {
     const { knex, isTransaction } = this
     const container = (trx: Knex.Transaction) => {
@@ -238,7 +249,7 @@ export class Database {
   }
 }
 
-/** A transaction of the application may be read-only because it was begun so. That says nothing of the server. */
+/** A transaction of the application may be read-only because it was begun as read-only. This says nothing about the server. */
 function insideTransaction({ ending, judge = () => 'sound' }: DriverKnowledge): DriverKnowledge {
   return { ending, judge: (error) => (judge(error) === 'lost' ? 'lost' : 'sound') }
 }

@@ -1,8 +1,8 @@
 import type { Connection, KnexClient } from './knex-client'
 
 /**
- * Sees to it that a transaction of ours, by its client, is over when Knex gives its connection back. Knex gives it back too where COMMIT or
- * ROLLBACK was not sent, because a listener threw on hearing of it.
+ * Makes sure that a transaction of ours has ended when Knex gives its connection back. Knex also gives it back if COMMIT or ROLLBACK was
+ * not sent because a listener threw an error.
  */
 export function keepEndable(client: KnexClient): void {
   const { query } = client

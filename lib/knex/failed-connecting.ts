@@ -12,18 +12,18 @@ export type ConnectingFailure =
    */
   | { readonly reason: 'failed'; readonly text: string | undefined }
 
-/** Long enough for each text of a driver that was seen, but for lists of files. */
+/** Long enough for every text of a driver that was seen, except for lists of files. */
 const MAX_TEXT = 300
 
 const failures = new WeakMap<object, ConnectingFailure>()
 
-/** Notes that this error came up before there was a connection: no statement of ours is in its text. Returns the error. */
+/** Notes that this error came before there was a connection, so no statement of ours is in its text. Returns the error. */
 export function whileConnecting(client: KnexClient, error: unknown): unknown {
   if (typeof error === 'object' && error !== null) failures.set(error, failureOf(client, error))
   return error
 }
 
-/** Why there was no connection, or undefined for an error of a statement. */
+/** Returns why there was no connection. Returns undefined for an error of a statement. */
 export function failureOfConnecting(error: unknown): ConnectingFailure | undefined {
   return typeof error === 'object' && error !== null ? failures.get(error) : undefined
 }
@@ -35,13 +35,13 @@ function failureOf(client: KnexClient, error: object): ConnectingFailure {
     return { reason: isConfigured ? 'destroyed' : 'not-configured' }
   }
   const { message } = error as { message?: unknown }
-  // These functions of the application may throw anything, with any message.
+  // These functions of the application may throw any error with any message.
   const mayBeOfApplication = typeof config.connection === 'function' || config.pool?.afterCreate !== undefined
   const isOfApplication = mayBeOfApplication && (error as { code?: unknown }).code === undefined
   return { reason: 'failed', text: typeof message !== 'string' || isOfApplication ? undefined : shown(message, client) }
 }
 
-/** One line, without the secrets of the configuration. */
+/** Returns one line, without the secrets of the configuration. */
 function shown(message: string, { connectionSettings, config }: KnexClient): string {
   const [text = ''] = message.split(/\s*\nRequire stack:/)
   let line = text.replace(/\s+/g, ' ').trim()

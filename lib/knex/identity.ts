@@ -3,15 +3,16 @@ import { resolve } from 'node:path'
 import type { Knex } from 'knex'
 import type { KnexClient } from './knex-client'
 
-/** Two Knex instances with equal identities reach the same tables. An object stands only for itself. */
+/** Two Knex instances with equal identities reach the same tables. An identity that is an object is equal only to itself. */
 export type DatabaseIdentity = string | object
 
-/** A transaction has no pool of its own, but the configuration of the Knex it came from. */
+/** A transaction has no pool of its own. It has the configuration of its Knex. */
 const poolOfConfig = new WeakMap<object, object>()
 
 /**
- * The database that a Knex instance is connected to. A transaction is a database of its own: its tables may be rolled back, and then no
- * other Knex must believe in them. So is a pool whose target cannot be known: in memory, given as a function, or made elsewhere.
+ * Returns the identity of the database that a Knex is connected to. A transaction is a database of its own: its tables may be rolled back,
+ * so no other Knex must rely on them. A pool whose target is not known is also a database of its own: in memory, given as a function, or
+ * made elsewhere.
  */
 export function databaseIdentity(knex: Knex): DatabaseIdentity {
   const client = knex.client as KnexClient
@@ -23,13 +24,16 @@ export function databaseIdentity(knex: Knex): DatabaseIdentity {
   return pool
 }
 
-/** The identity of the database under a transaction, as far as it is known. */
+/** Returns the identity of the database outside of a transaction, if it is known. */
 export function identityBelowTransaction(knex: Knex): DatabaseIdentity | undefined {
   const client = knex.client as KnexClient
   return sharedIdentity(client) ?? objectOf(client) ?? poolOfConfig.get(client.config)
 }
 
-/** The database itself, if it is an object of this process, or a pool that the application made: several Knex instances may be given it. */
+/**
+ * Returns the database itself, if it is an object of this process, or a pool that the application made. Several Knex instances may use the
+ * same one.
+ */
 function objectOf(client: KnexClient): object | undefined {
   return client.pglite ?? (client.config as { connectionPool?: object }).connectionPool
 }
@@ -42,7 +46,7 @@ function sharedIdentity(client: KnexClient): string | undefined {
   const { host, socketPath, port, database, user } = settings
   const url = settings.connectionString ?? settings.uri
   const reached = JSON.stringify([client.driverName, host ?? socketPath, port, database, user, url, searchPath])
-  // A URL has a password in it, and an identity is kept for the life of the process.
+  // A URL contains a password, and an identity is kept as long as the process lives.
   return `server:${createHash('sha256').update(reached).digest('base64url')}`
 }
 

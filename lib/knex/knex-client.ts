@@ -2,15 +2,15 @@ import type { Knex } from 'knex'
 
 /**
  * The parts of Knex's client that its types leave out: its pool, what a builder asks of its client when it is awaited, and what a
- * transaction does on its connection. They have kept their shape from Knex 2.4 to 3.3; spec/unit-of-work/knex-seams.spec.ts pins what
- * each does, and runs on the oldest and the newest of these.
+ * transaction does on its connection. They have kept their shape from Knex 2.4 to 3.3. spec/unit-of-work/knex-seams.spec.ts pins what each
+ * of them does, on the oldest and the newest of these versions.
  */
 export interface KnexClient {
   readonly config: Knex.Config & { readonly connectionPool?: ConnectionPool & SizedPool }
   readonly driverName: string
   readonly connectionSettings?: object
   readonly pool?: ConnectionPool
-  /** The database itself, where it is an object of this process. */
+  /** The database itself, if it is an object of this process. */
   readonly pglite?: object
   transacting?: boolean
   raw(sql: string): Knex.Raw
@@ -27,7 +27,7 @@ export interface KnexClient {
   destroyRawConnection(connection: Connection): Promise<unknown>
 }
 
-/** What Knex's pool tells of itself. A pool that the application brought may tell less. */
+/** What Knex's pool tells about itself. A pool that the application brought may tell less. */
 export interface ConnectionPool {
   /** The most connections it has. */
   readonly max?: number
@@ -40,26 +40,26 @@ export interface ConnectionPool {
   on?(event: string, listener: (...values: unknown[]) => void): unknown
 }
 
-/** What the kinds of pool that an application may bring tell of their size. */
+/** Where the kinds of pool that an application may bring have their size. */
 interface SizedPool {
   readonly max?: number
   readonly options?: { readonly max?: number }
   readonly config?: { readonly connectionLimit?: number }
 }
 
-/** A driver's connection, with what Knex notes on it. */
+/** A connection of the driver, with what Knex notes on it. */
 export interface Connection {
   readonly __knexUid?: string
   __knexTxId?: string
-  /** True if the application has switched on pipelining: the driver sends statements before the last ones have a response. */
+  /** True if the application has switched on pipelining. Then the driver sends statements before the earlier ones have a response. */
   readonly pipeline?: boolean
   on?(event: 'error', listener: () => void): unknown
-  /** Why it must not be used any more: the pool then destroys it. */
+  /** Why the connection must not be used any more. If it is set, the pool destroys the connection. */
   __knex__disposed?: unknown
 }
 
 /**
- * False if getting a connection means more than taking one from the pool: in a transaction or a unit of work, and if the application has
+ * False if getting a connection is more than taking one from the pool: in a transaction, in a unit of work, or if the application has
  * replaced Knex's function. Then every statement has to call `acquireConnection`.
  */
 export function isPlainPool(client: KnexClient): boolean {
@@ -89,7 +89,7 @@ export type RowStream = import('node:stream').Transform
 /** The function that is given the transaction. */
 export type KnexContainer = (trx: Knex.Transaction) => unknown
 
-/** What `client.transaction()` returns: a promise for the outcome that also knows how to begin and end. */
+/** What `client.transaction()` returns: a promise for the outcome, with methods that begin and end the transaction. */
 export interface KnexTransaction extends Promise<unknown> {
   readonly txid: string
   /** The client that runs on its connection, once there is one. */
@@ -100,7 +100,7 @@ export interface KnexTransaction extends Promise<unknown> {
   release(connection: Connection, value?: unknown): Promise<unknown>
   rollback(connection: Connection, error?: unknown): Promise<unknown>
   rollbackTo(connection: Connection, error?: unknown): Promise<unknown>
-  /** Status 1: the statement ends the transaction well. 2: it ends it with `value` as the error. */
+  /** Sends a statement. With status 1, it ends the transaction as a success. With status 2, it ends it with `value` as the error. */
   query(connection: Connection, sql: string, status?: 1 | 2, value?: unknown): Promise<unknown>
 }
 

@@ -8,27 +8,27 @@ interface Emitter {
   listenerCount(event: string): number
 }
 
-/** A transaction as Knex keeps it: what `knex.transaction()` returns. */
+/** A transaction as Knex represents it: what `knex.transaction()` returns. */
 interface KnexTransaction extends Emitter {
   readonly client: KnexClient
   readonly transactor: Knex.Transaction
   readonly outerTx: KnexTransaction | null
 }
 
-/** The Knex of each client that is no transaction's, as far as a store was made with it. */
+/** The Knex of each client that belongs to no transaction, if a store was made with this Knex. */
 const knexOfClient = new WeakMap<KnexClient, Knex>()
 
 /**
- * Everything that an application may listen on for the events of a Knex's statements. Knex passes each event on from the client to the
- * Knex, and from a transaction to the Knex or transaction that it was begun on. A tool that has wrapped the function by which Knex runs
- * statements listens as well.
+ * Tells whether anything listens to the events of a Knex's statements. Knex passes each event on from the client to the Knex, and from a
+ * transaction to the Knex or transaction on which it was begun. A tool that has wrapped the function by which Knex runs statements also
+ * listens.
  */
 export class Listeners {
-  /** How many listeners each emitter has of Knex's own, which pass events on. */
+  /** The emitters, and how many listeners of each are Knex's own: these pass events on. */
   private readonly emitters: (readonly [emitter: Emitter, own: number])[] = []
-  /** False if Knex does not tell where a transaction was begun. */
+  /** False if Knex does not tell on what a transaction was begun. */
   private areAllKnown = true
-  /** What Knex runs its statements by. */
+  /** The object with the function by which Knex runs statements. */
   private readonly runner: { readonly query?: unknown }
 
   constructor(knex: Knex) {
@@ -41,7 +41,7 @@ export class Listeners {
     }
   }
 
-  /** True if there may be any. */
+  /** True if there may be a listener. */
   get areThere(): boolean {
     if (!this.areAllKnown || isWrapped(this.runner.query)) return true
     for (const [emitter, own] of this.emitters) {
@@ -68,12 +68,12 @@ export class Listeners {
   }
 }
 
-/** True for a function in the place of another, marked as OpenTelemetry's instrumentations and many others mark theirs. */
+/** True for a function that replaces another one. OpenTelemetry's instrumentations and many other tools mark such functions. */
 function isWrapped(value: unknown): boolean {
   return typeof value === 'function' && '__wrapped' in value
 }
 
-/** Knex's transaction of a Knex that was given to a transaction's function. It names it as the outer one of each that is begun in it. */
+/** Returns Knex's transaction for the `trx` that its function was given. Each transaction that is begun in it names it as its outer one. */
 function transactionOf(trx: Knex): KnexTransaction | undefined {
   const { context } = trx as unknown as { context?: { transaction?(): unknown } }
   const client = { transaction: (_work: unknown, _config: unknown, outer: unknown) => outer }

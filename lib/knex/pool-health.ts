@@ -3,22 +3,29 @@ import { monotonicNow } from '../runtime/natives'
 import { isTheDatabase } from './is-the-database'
 import type { Connection, ConnectionPool, KnexClient } from './knex-client'
 
-/** What an error of a statement says of its connection. */
+/** What an error of a statement says about its connection. */
 export type ConnectionVerdict =
-  /** The server has responded, and goes on responding. */
+  /** The server has responded, and will respond again. */
   | 'sound'
   /** The connection has ended, or the server will not respond on it any more. */
   | 'lost'
-  /** The server at its other end does not take writes, as after a failover. Nothing was executed. */
+  /** The server takes no writes, as after a failover. Nothing was executed. */
   | 'read-only'
 
-/** A pool is drained of connections to a read-only server once in this time, in milliseconds, … */
-const DRAIN_AGAIN_MS = 1000
-/** … and more and more seldom where new connections are read-only too, down to once in this time. */
-const DRAIN_AT_LEAST_MS = 10_000
+/** For Knex's log. */
+const WHY_DROPPED: Readonly<Record<Exclude<ConnectionVerdict, 'sound'>, string>> = {
+  lost: 'the connection was lost',
+  'read-only': 'its server takes no writes'
+}
+
 /**
- * The events of a pool for a new connection, which is their last argument: the event of Knex's pool, and those of pools that an application
- * may bring.
+ * A pool is drained of connections to a read-only server at most once in so many milliseconds. It must not be rarer where the server is
+ * read-only for long: the connections that there are may stay read-only when new ones are not, and nothing else would try a new one.
+ */
+const DRAIN_AGAIN_MS = 1000
+/**
+ * The events by which a pool tells of a new connection: the event of Knex's pool, and the events of pools that an application may bring.
+ * The connection is the last argument of each.
  */
 const MADE_EVENTS = ['createSuccess', 'connect', 'connection']
 
@@ -26,20 +33,19 @@ const MADE_EVENTS = ['createSuccess', 'connect', 'connection']
 const lastAnswer = new WeakMap<Connection, { at: number }>()
 const ofConfig = new WeakMap<object, PoolHealth>()
 
-/** What is known of the connections of a Knex's pool, and which of them must not be used again. Shared with the transactions on them. */
+/** What is known of the connections of a Knex's pool, and which of them must not be used again. The transactions of the Knex share it. */
 export class PoolHealth {
-  /** Connections whose last response is older are suspect. 0 as long as every statement had a response. */
+  /** A connection is suspect if its last response is older than this moment. 0 until a statement had no response. */
   private suspectBefore = 0
   private readonly watched = new WeakSet<ConnectionPool>()
   private drainedAt = Number.NEGATIVE_INFINITY
-  private drainAgainMs = DRAIN_AGAIN_MS
   private leftToDrain = 0
-  /** A transaction does not know it. */
+  /** Undefined until a client with the pool was seen, because a transaction does not know the pool. */
   private pool: ConnectionPool | undefined
-  /** Errors after which the statement is worth another try. */
+  /** Errors after which the statement may be tried once more. */
   private readonly renewed = new WeakSet<object>()
 
-  /** By the configuration, which a transaction has of the Knex that it came from. */
+  /** Kept by the configuration, because a transaction has the configuration of its Knex. */
   static of(client: KnexClient): PoolHealth {
     const health = getOrMake(ofConfig, client.config ?? client, () => new PoolHealth())
     health.pool = client.pool ?? health.pool
@@ -58,23 +64,23 @@ export class PoolHealth {
   }
 
   /**
-   * A statement that was sent at `sentAt` had no response. Perhaps a firewall has forgotten this connection, and then also all connections
-   * that were idle as long. Connections without a response since then are not used again.
+   * Called when a statement that was sent at `sentAt` had no response. Perhaps a firewall has forgotten this connection. Then it has also
+   * forgotten all connections that were idle for as long. Connections that have had no response since then are not used again.
    */
   unanswered(client: KnexClient, connection: Connection, sentAt: number): void {
-    this.drop(client, connection, 'a statement had no answer in time')
+    this.drop(client, connection, 'the database did not respond to a statement in time')
     this.suspectBefore = Math.max(this.suspectBefore, sentAt)
     this.watch(client)
   }
 
-  /** After a statement failed. The connection is dropped where it is of no use any more. */
+  /** Called after a statement failed. Drops the connection if it is of no use any more. */
   failed(client: KnexClient, connection: Connection, verdict: ConnectionVerdict, error: unknown): void {
     if (verdict === 'sound') return
     if (verdict === 'read-only' && !this.mayDrain(client.pool ?? this.pool)) return
-    if (this.drop(client, connection, verdict) && verdict === 'read-only') this.renewed.add(error as object)
+    if (this.drop(client, connection, WHY_DROPPED[verdict]) && verdict === 'read-only') this.renewed.add(error as object)
   }
 
-  /** True where the statement that failed with this error was not executed, and may go over another connection now. */
+  /** True if the statement that failed with this error was not executed and may be sent on another connection now. */
   isWorthAnother(error: unknown): boolean {
     return typeof error === 'object' && error !== null && this.renewed.delete(error)
   }
@@ -83,7 +89,10 @@ export class PoolHealth {
   async soundConnection(client: KnexClient): Promise<Connection> {
     for (;;) {
       const connection = (await client.acquireConnection()) as Connection
-      if (!this.isSuspect(client, connection) || !this.drop(client, connection, 'it was idle while another one had no answer'))
+      if (
+        !this.isSuspect(client, connection) ||
+        !this.drop(client, connection, 'the database did not respond on another connection, and this one was idle for as long')
+      )
         return connection
       if (client.pool !== undefined) client.releaseConnection(connection)
     }
@@ -91,11 +100,11 @@ export class PoolHealth {
 
   private isSuspect(client: KnexClient, connection: Connection): boolean {
     const last = lastAnswer.get(connection)
-    // One that was never seen is old, where the pool has told of each new one.
+    // A connection without a known response is old, if the pool has told of each new one.
     return last === undefined ? poolsOf(client).some((pool) => this.watched.has(pool)) : last.at < this.suspectBefore
   }
 
-  /** From now on, new connections of the pool are told from those that were there. */
+  /** From now on, new connections of the pool can be told from the older ones. */
   private watch(client: KnexClient): void {
     for (const pool of poolsOf(client)) {
       if (pool.on === undefined || this.watched.has(pool)) continue
@@ -105,14 +114,12 @@ export class PoolHealth {
   }
 
   /**
-   * True if one more connection may be dropped because its server is read-only. As many as there are now: after a failover all of them
-   * lead to the old server. But where the new ones are read-only too, the next round comes later and later.
+   * True if one more connection may be dropped because its server is read-only. In one round, as many may be dropped as there are now,
+   * because after a failover all of them lead to the old server.
    */
   private mayDrain(pool: ConnectionPool | undefined): boolean {
     const now = monotonicNow()
-    if (now - this.drainedAt >= this.drainAgainMs) {
-      const isOver = now - this.drainedAt >= 2 * DRAIN_AT_LEAST_MS
-      this.drainAgainMs = isOver ? DRAIN_AGAIN_MS : Math.min(2 * this.drainAgainMs, DRAIN_AT_LEAST_MS)
+    if (now - this.drainedAt >= DRAIN_AGAIN_MS) {
       this.drainedAt = now
       this.leftToDrain = Math.max(1, (pool?.numUsed?.() ?? 0) + (pool?.numFree?.() ?? 0))
     }
@@ -120,17 +127,17 @@ export class PoolHealth {
   }
 
   /**
-   * Has the pool destroy the connection when it comes back. Returns false if it must not be destroyed. Knex logs the reason, so it is never
-   * an error: Knex may have put bound values into its text.
+   * Makes the pool destroy the connection when it comes back. Returns false if the connection must not be destroyed. The reason is a text
+   * and never an error: Knex logs it, and Knex may have put bound values into the text of an error.
    */
   private drop(client: KnexClient, connection: Connection, why: string): boolean {
     if (isTheDatabase(client, connection)) return false
-    connection.__knex__disposed ??= `dropped by the session store (${why})`
+    connection.__knex__disposed ??= `the session store closes this connection, and the pool makes a new one: ${why}`
     return true
   }
 }
 
-/** Knex's pool, and the pool of the driver that the application may have brought. */
+/** Knex's pool, and the driver's pool if the application has brought one. */
 function poolsOf({ pool, config }: KnexClient): ConnectionPool[] {
   return [pool, config.connectionPool].filter((one) => one !== undefined)
 }

@@ -11,8 +11,8 @@ import { type Explanation, Waits } from './waits'
 const ofClient = new WeakMap<KnexClient, PoolUse>()
 
 /**
- * The use that statements of this package make of a Knex's pool: they wait for a connection no longer than a statement may take, and where
- * the application has used up its pool, the error says so.
+ * How statements of this package use a Knex's pool. They wait for a connection no longer than a statement may take. If the application has
+ * used up its pool, the error says so.
  */
 export class PoolUse {
   /** How many connections are lent to statements of this package now. */
@@ -36,7 +36,7 @@ export class PoolUse {
     try {
       const mayBeSuspect = health.hasSuspects && client.transacting !== true
       const acquired = mayBeSuspect ? health.soundConnection(client) : (client.acquireConnection() as Promise<Connection>)
-      // Mostly one is free, and neither a time limit nor its cost is needed.
+      // Mostly a connection is free. Then no limit of time is needed, and its cost is saved.
       const isHad = client.transacting === true || client.pool?.numPendingAcquires?.() === 0
       const connection = await (isHad ? acquired : this.acquireInTime(acquired, deadlines))
       this.last = connection
@@ -54,9 +54,9 @@ export class PoolUse {
   }
 
   /**
-   * The same for a transaction of Knex, which acquires its connection itself.
+   * The same for a transaction, for which Knex acquires the connection by itself.
    *
-   * @param waitMs what begins later than this, in milliseconds, is not begun any more
+   * @param waitMs after so many milliseconds the transaction is not begun any more
    * @param transaction runs the transaction, and calls `begun` when it has its connection
    */
   async during<T>(waitMs: number, transaction: (begun: () => void) => Promise<T>): Promise<T> {
@@ -85,7 +85,7 @@ export class PoolUse {
     try {
       return await withinTime(acquired, 'statement', deadlines)
     } catch (error) {
-      // The connection may still come. Nothing wants it then.
+      // The connection may still come, and nothing wants it then.
       if (error instanceof TimeoutError) {
         acquired.then(
           (connection) => this.client.releaseConnection(connection),
@@ -108,7 +108,7 @@ export class PoolUse {
     }
   }
 
-  /** Undefined if connections are free, if the pool does not tell, and if our own statements use it up without a response. */
+  /** Returns undefined if connections are free, if the pool does not tell, or if our own statements use up the pool without a response. */
   private usage(): PoolUsage | undefined {
     const { pool } = this.client
     const used = pool?.numUsed?.()
@@ -118,12 +118,15 @@ export class PoolUse {
   }
 }
 
-/** A pool that is used up instead of the time-out, ours or Knex's. Knex's has no code, and may be of another copy of Knex. */
+/**
+ * Turns a time-out into an error that says that the pool is used up. The time-out may be ours or Knex's. Knex's has no code, and may come
+ * from another copy of Knex.
+ */
 function whyNone(error: unknown, explain: Explanation): unknown {
   const isTimeout = error instanceof TimeoutError || (error as Error | null)?.name === 'KnexTimeoutError'
   const explanation = isTimeout ? explain('statement') : undefined
   if (explanation === undefined || error instanceof TimeoutError) return explanation ?? error
-  // Knex's own time was over, and not that of the statement.
+  // The time of Knex was over, and not the time of the statement.
   if (!(explanation instanceof PoolExhaustedError)) return error
   const { dialect, usage, waitedMs } = explanation
   return new PoolExhaustedError('statement', dialect, usage, waitedMs, 'acquireConnectionTimeout')

@@ -6,8 +6,8 @@ import { ServerEnding } from './server-ending'
 import type { StatementEnding } from './statement-ending'
 
 /**
- * A statement in flight. When its time is over, the server is told to end it, and its connection is not used for anything else before the
- * server has responded. If the server cannot be told, the connection is cut.
+ * A statement in flight. When its time is over, the server is told to end it. Its connection is not used for anything else until the server
+ * has responded. If the server cannot be told, the connection is cut.
  */
 export class RunningStatement<T> {
   private ending: ServerEnding | undefined = undefined
@@ -19,26 +19,26 @@ export class RunningStatement<T> {
     readonly work: Promise<T>
   ) {}
 
-  /** Nothing waits for the statement any more. */
+  /** Called when nothing waits for the statement any more. */
   end(): void {
     const { how } = this
     if (this.ending === undefined && how?.hasServer(this.connection)) this.ending = new ServerEnding(this, how)
   }
 
-  /** Returns the error of the statement; if the statement was ended, an error that says so. */
+  /** Returns the error of the statement. If the statement was ended on purpose, returns an error that says so. */
   async explain(error: unknown, timeoutMs: number): Promise<unknown> {
     if (this.ending === undefined) return error
     await this.ending.isOver
     return new TimeoutError('statement', timeoutMs, this.ending.isCut || this.how?.isLost(error) ? 'unknown' : 'not-written')
   }
 
-  /** Undefined, or resolved when its connection may be used again. */
+  /** A promise that resolves when the connection may be used again. Undefined if it may be used now. */
   get untilQuiet(): Promise<void> | undefined {
     return this.ending?.isOver
   }
 }
 
-/** The time of a statement that no caller bounds. */
+/** Bounds the time of a statement that no caller bounds. */
 export class StatementTime extends Bounded {
   private isUp = false
 

@@ -5,28 +5,31 @@ import { nothing } from '../runtime/nothing'
 import type { Connection, KnexClient } from './knex-client'
 import type { EndRequest, StatementEnding } from './statement-ending'
 
-/** Milliseconds that a server has to end a statement. */
+/** How many milliseconds a server has to end a statement. */
 const ENDING_MS = 1000
 /**
- * A request that reaches the server before its statement does nothing. After so many milliseconds without a response, the request is sent
- * again.
+ * A request that reaches the server before its statement has no effect. So the request is sent again after so many milliseconds without a
+ * response.
  */
 const AGAIN_MS = 100
 
 const endings = new Deadlines(ENDING_MS)
-/** By the configuration that a Knex shares with its transactions: the last request, after which the next one may begin. */
+/**
+ * The last request of each Knex, after which the next request may begin. Kept by the configuration, which a Knex shares with its
+ * transactions.
+ */
 const lastRequest = new WeakMap<object, Promise<void>>()
 
-/** The statement that is to be ended. */
+/** The statement that the server shall end. */
 interface Ended {
   readonly client: KnexClient
   readonly connection: Connection
   readonly work: Promise<unknown>
 }
 
-/** The ending of a statement on its server, within a short time; else the connection is cut. */
+/** Ends a statement on its server within a short time. If that fails, cuts the connection. */
 export class ServerEnding extends Bounded {
-  /** Resolved when the connection is free of both the statement and the requests to end it, or cut. */
+  /** Resolves when the connection is cut, or when neither the statement nor a request to end it is under way on it. */
   readonly isOver: Promise<void>
   isCut = false
   private isAnswered = false
@@ -49,7 +52,7 @@ export class ServerEnding extends Bounded {
     })
   }
 
-  /** Called by the deadlines when the server had its time. */
+  /** Called by the deadlines when the time of the server is over. */
   override expire(): void {
     this.isLate = true
     this.cut()
@@ -62,7 +65,7 @@ export class ServerEnding extends Bounded {
     }
   }
 
-  /** So that there is one connection more than the pool has, and no more. */
+  /** Sends one request after the other. So there is at most one connection more than the pool has. */
   private async oneAtATime(): Promise<void> {
     const { config } = this.statement.client
     const before = lastRequest.get(config)
@@ -99,7 +102,7 @@ export class ServerEnding extends Bounded {
     this.isCut = true
     this.request?.stop()
     const { connection } = this.statement
-    // The pool destroys it instead of lending it again.
+    // The pool destroys this connection when it would lend it again.
     connection.__knex__disposed ??= new TimeoutError('statement', ENDING_MS)
     // Knex listens for the end of connections of its own pool. Nothing may listen on a connection of a pool that the application brought.
     // Code that waits for the connection gets an error of its own.

@@ -1,24 +1,24 @@
 import { TimeoutError } from '../database-errors'
 
-/** Something that can be ended. */
+/** A statement that can be ended. */
 interface Endable {
   /** Called once, when nothing waits for the statement any more. */
   end(): void
 }
 
-/** A caller's part in a statement. */
+/** The part of one caller in a statement. */
 interface Part {
-  /** Called when all callers have given the statement up before anything was sent. */
+  /** Called if all callers give the statement up before anything was sent. */
   neverSent(): void
 }
 
-/** How long a statement may wait for a locked row, and for how long it is wanted at all: until the last caller gives it up. */
+/** How long a statement may wait for a locked row, and whether callers still want it. When the last caller gives it up, it ends. */
 export class StatementBounds {
   private running: Endable | undefined = undefined
   private givenUp: Part[] | undefined = undefined
 
   /**
-   * @param lockWaitMs milliseconds; undefined for as long as the server has it
+   * @param lockWaitMs milliseconds; undefined if the server decides
    * @param wantedBy how many callers wait for the statement
    */
   constructor(
@@ -26,12 +26,12 @@ export class StatementBounds {
     private wantedBy: number
   ) {}
 
-  /** True once something was sent. */
+  /** True once a statement was sent. */
   get hasBegun(): boolean {
     return this.running !== undefined
   }
 
-  /** One caller has given up. */
+  /** Called when one caller has given up. */
   leave(part: Part): void {
     this.givenUp ??= []
     this.givenUp.push(part)
@@ -41,12 +41,12 @@ export class StatementBounds {
     else for (const each of this.givenUp) each.neverSent()
   }
 
-  /** Called before a statement is sent: if nothing waits for it, it is not sent. */
+  /** Called before a statement is sent. Throws if nothing waits for the statement, so it is not sent. */
   refuseIfGivenUp(): void {
     if (this.wantedBy === 0) throw new TimeoutError('statement', Number.POSITIVE_INFINITY, 'not-written')
   }
 
-  /** A statement was sent. It is told when nothing waits for it any more. */
+  /** Called when a statement was sent. The statement is told when nothing waits for it any more. */
   begin(running: Endable): void {
     this.running = running
   }

@@ -10,7 +10,7 @@ export interface KnexStatement {
   readonly options?: Readonly<Record<string, unknown>>
 }
 
-/** What Knex makes of a statement: emitted with each of its events. */
+/** Knex's form of a statement, which is emitted with each of its events. */
 interface CompiledStatement {
   readonly sql: string
   readonly bindings: readonly unknown[]
@@ -23,13 +23,13 @@ interface Builder extends EventEmitter, PromiseLike<unknown> {
   options(driver: object): this
   connection(connection: object): this
   toSQL(): CompiledStatement
-  /** The statement with its bindings in place. */
+  /** Returns the statement with its bindings put in. */
   toQuery(): string
 }
 
 /**
- * Runs a statement exactly as `knex.raw()` does, so that every listener is told exactly what Knex tells it; but the application's
- * `postProcessResponse` does not see the result.
+ * Runs a statement exactly as `knex.raw()` does, so every listener gets exactly what Knex emits. But `postProcessResponse` of the
+ * application does not see the result.
  */
 export async function runAsKnex(client: KnexClient, connection: Connection, statement: KnexStatement): Promise<unknown> {
   try {
@@ -40,14 +40,14 @@ export async function runAsKnex(client: KnexClient, connection: Connection, stat
 }
 
 /**
- * The events of a statement that does not pass through Knex, as Knex would emit them. A listener that throws makes each of these methods
- * throw a {@link QueryListenerError}.
+ * Emits the events of a statement that does not go through Knex, as Knex would emit them. If a listener throws an error, each of these
+ * methods throws a {@link QueryListenerError}.
  */
 export class StatementEvents {
   private readonly builder: Builder
   private readonly compiled: CompiledStatement
 
-  /** Tells that the statement begins. */
+  /** Emits that the statement begins. */
   constructor(
     private readonly client: KnexClient,
     private readonly connection: Connection,
@@ -59,14 +59,14 @@ export class StatementEvents {
     emit([this.builder, client], 'query', this.details)
   }
 
-  /** Tells of the response, in the form in which Knex gives it, with what else Knex notes about it. */
+  /** Emits the response in the form in which Knex gives it, with the other fields that Knex notes. */
   succeeded(response: unknown, notes: object = {}): void {
     Object.assign(this.compiled, { response }, notes)
     emit([this.builder, this.client], 'query-response', response, this.details, this.builder)
     emit([this.builder], 'end')
   }
 
-  /** Tells of the driver's error, after putting the statement in front of its message, as Knex does. */
+  /** Emits the driver's error. Before that, it puts the statement in front of the error's message, as Knex does. */
   failed(error: Error): void {
     const { compileSqlOnError } = this.client.config as { compileSqlOnError?: boolean }
     error.message = `${compileSqlOnError === false ? this.compiled.sql : this.builder.toQuery()} - ${error.message}`
@@ -81,8 +81,8 @@ export class StatementEvents {
 }
 
 /**
- * Does `work`, which begins, divides or ends a transaction by the statement, with the events that Knex emits for that: it gives such a
- * statement no id, and tells of no response.
+ * Does `work`, in which the statement begins, divides or ends a transaction. Emits the events that Knex emits for such a statement: without
+ * an id, and without a response.
  */
 export function tellOfControl(client: KnexClient, { __knexUid, __knexTxId }: Connection, sql: string, work: () => void): void {
   const details = { __knexUid, __knexTxId, sql, bindings: undefined }
@@ -101,7 +101,7 @@ export function uniqueId(client: KnexClient): string {
   return String((builderOf(client, { sql: '', bindings: [] }).toSQL() as { __knexQueryUid?: string }).__knexQueryUid)
 }
 
-/** The error of a call in whose statement a listener threw; any other error as it is. */
+/** Returns the error of a call, if a listener of its statement threw an error. Returns any other error as it is. */
 export function asListenerError(error: unknown): unknown {
   // A driver throws nothing but objects.
   const isListeners = typeof error !== 'object' || error === null || thrownByListener.has(error)
@@ -109,17 +109,17 @@ export function asListenerError(error: unknown): unknown {
 }
 
 /**
- * Knex's client, but that it remembers which errors were thrown by listeners. Knex gives such an error as the outcome of the statement, where
- * it would pass for one of the driver.
+ * Knex's client, which also remembers the errors that listeners threw. Knex gives such an error as the outcome of the statement, and it
+ * would look like an error of the driver.
  */
 export function watched(client: KnexClient): KnexClient {
   const own: PropertyDescriptorMap = {
     postProcessResponse: { value: (response: unknown) => response },
-    // Knex's own: one that has been put in its place, as in a unit of work, would look for a connection, and wait for its turn.
+    // Knex's own runner. A replaced one, as in a unit of work, would look for a connection and wait for its turn.
     runner: { value: (client.constructor as { prototype: KnexClient }).prototype.runner }
   }
   if (client.transacting !== true) return Object.create(client, { ...own, emit: { value: rememberingEmit(client) } })
-  // What runs in a transaction emits on the transaction's own client, whatever client it is given.
+  // Statements in a transaction emit on the transaction's own client, whatever client they are given.
   if (!watchedTransactions.has(client)) {
     watchedTransactions.add(client)
     client.emit = rememberingEmit(client)
@@ -136,7 +136,7 @@ function rememberingEmit(client: KnexClient): KnexClient['emit'] {
     try {
       return emit(event, ...values)
     } catch (error) {
-      // A listener of `query-error` may throw the error that it is given.
+      // A listener of `query-error` may throw the very error that it was given.
       if (typeof error === 'object' && error !== null && error !== values[0]) thrownByListener.add(error)
       throw error
     }
@@ -151,7 +151,7 @@ function emit(emitters: readonly Pick<EventEmitter, 'emit'>[], event: string, ..
   }
 }
 
-/** Compiled by Knex, but for text and bindings, which Knex would search for placeholders of its own. */
+/** Compiled by Knex, but without text and bindings, in which Knex would search for its own placeholders. */
 function builderOf(client: KnexClient, { sql, bindings, options = {} }: KnexStatement): Builder {
   const builder = client.raw('').options(options) as unknown as Builder
   const compile = builder.toSQL

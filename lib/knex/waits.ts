@@ -2,14 +2,14 @@ import type { SessionStoreError } from '../errors'
 import { getOrMake } from '../runtime/get-or-make'
 import type { KnexClient } from './knex-client'
 
-/** Makes the error of a call whose time was over while it waited. Returns undefined if the reason has gone meanwhile. */
+/** Makes the error of a call that waited until its time was over. Returns undefined if the reason for the wait is gone meanwhile. */
 export type Explanation = (operation: string, dialect?: string, waitedMs?: number) => SessionStoreError | undefined
 
 const ofClient = new WeakMap<KnexClient, Waits>()
 
 /**
- * What the statements of one Knex wait for before the database works on them: a connection of the pool, a lock of the database file. If the
- * time of a call is over meanwhile, the error names this cause, and does not say that the database did not respond.
+ * What the statements of one Knex wait for before the database works on them: a connection of the pool, or a lock of the database file. If
+ * the time of a call is over during such a wait, the error names this cause. It does not say that the database did not respond.
  */
 export class Waits {
   private readonly underWay = new Set<Explanation>()
@@ -26,7 +26,7 @@ export class Waits {
     return () => void this.underWay.delete(explanation)
   }
 
-  /** Returns the error for a call whose time is over, or undefined if nothing is waited for. */
+  /** Returns the error for a call whose time is over. Returns undefined if nothing is waited for. */
   readonly explain: Explanation = (operation, dialect, waitedMs) => {
     for (const explanation of this.underWay) {
       const error = explanation(operation, dialect, waitedMs)

@@ -6,11 +6,12 @@ import { ignoreRejection } from '../runtime/ignore-rejection'
 export const CLOCK = 'a function that returns milliseconds since the epoch'
 
 /** An error that the application's `onError` throws must not become an uncaught exception. */
-export function guarded(onError: (error: unknown) => void): (error: unknown) => void {
+export function guarded(onError: (error: Error) => void): (error: unknown) => void {
   const ignoreThrown = (thrown: unknown) => debug('onError threw %s', (thrown as Error | undefined)?.name)
   return (error) => {
     try {
-      ignoreRejection(onError(error), ignoreThrown)
+      // Whatever is thrown in here is an error.
+      ignoreRejection(onError(error as Error), ignoreThrown)
     } catch (thrown) {
       ignoreThrown(thrown)
     }

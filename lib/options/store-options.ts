@@ -1,4 +1,4 @@
-import type { SessionData } from 'express-session'
+import type { SessionData, Store } from 'express-session'
 import type { Knex } from 'knex'
 import type { Dialect, Durability } from '../dialects/dialect'
 import { detectDialect, isKnex } from '../dialects/drivers'
@@ -6,10 +6,29 @@ import type { TableDefinition } from '../dialects/table-definition'
 import { Hidden, InvalidOptionError } from '../errors'
 import { json, type SessionCodec } from '../record/codec'
 import type { TtlSeconds } from '../record/expiry'
-import { HASH_LENGTH, ID_LENGTH, PREFIX_END, type StoredIdForm } from '../record/stored-id'
+import { PREFIX_END, type StoredIdForm } from '../record/stored-id'
 import { nothing } from '../runtime/nothing'
 import { refuseUnknown } from '../unknown-option'
+import {
+  isBoolean,
+  isCodec,
+  isConflictPolicy,
+  isCount,
+  isDelay,
+  isDurability,
+  isFunction,
+  isMigrationSource,
+  isNotNegative,
+  isPrefix,
+  isSeconds,
+  isTtl,
+  isUnreadablePolicy,
+  MAX_DELAY_MS,
+  MAX_PREFIX,
+  MAX_SECONDS
+} from './allowed-values'
 import { COUNTERPARTS } from './counterparts'
+import { refuseUpgradeOfPlain, requireOwner } from './option-conflicts'
 import { CLOCK, checkedClock, guarded, named, nobody, systemClock } from './option-functions'
 import { resolveTable, TABLE_OPTIONS, type TableOptions } from './table-options'
 
@@ -59,7 +78,7 @@ export interface KnexSessionStoreOptions extends TableOptions {
   /** `'hashed'`: the table holds the SHA-256 of the session id, which is useless to a thief. `'plain'`: the id itself. @default 'hashed' */
   storedId?: StoredIdForm
   /** Called with errors that perhaps nothing else receives: of pruning, and of each call without a callback, awaited or not. @default none */
-  onError?: (error: unknown) => void
+  onError?: (error: Error) => void
   /** Returns the time, in milliseconds since the epoch. For tests. @default Date.now */
   clock?: () => number
   /**
@@ -70,6 +89,19 @@ export interface KnexSessionStoreOptions extends TableOptions {
    * new KnexSessionStore({ knex: db, owner: (session) => session.name })
    */
   owner?: (session: Partial<SessionData>) => string | number | bigint | null | undefined
+  /**
+   * Returns what to show of a session on a page "your devices": at most 16 strings, numbers, booleans or nulls. It is called when a session gets an
+   * owner, or another one, and `ofOwner` returns the result. It is stored in the column `data`, so a codec encrypts it. Strings are cut after 256
+   * characters. `req` is the request of that moment, which only express-session shows: for other clients, put what you need into the session. It
+   * needs the option `owner`. @default none
+   *
+   * @example
+   * new KnexSessionStore({ knex: db, owner: (session) => session.name, details: (_session, req) => ({ agent: req?.get('user-agent') }) })
+   */
+  details?: (
+    session: Partial<SessionData>,
+    req?: Request
+  ) => Readonly<Record<string, string | number | boolean | null | undefined>> | null | undefined
   /**
    * The maximum number of live sessions of an owner. When a sign-in makes one more, the oldest end. It needs the option `owner`. @default no limit
    */
@@ -87,8 +119,16 @@ export interface KnexSessionStoreOptions extends TableOptions {
   unreadable?: UnreadablePolicy
   /** The maximum size of the encoded data of a session, in bytes. A larger session is refused with SessionTooLargeError. @default no limit but the database's */
   maxDataBytes?: number
-  /** The maximum life of a session from its beginning, in seconds, even if it is touched. @default no limit */
+  /** The maximum life of a session from its beginning or its sign-in, in seconds, even if it is touched. @default no limit */
   maxLifetimeSeconds?: number
+  /**
+   * The store that the application had before, of any kind. A session that is not found here is looked for there, moved here under the same cookie,
+   * and ended there, so nobody is signed out. With `readOnly`, nothing is ended there, so that you can go back. @default none
+   *
+   * @example
+   * new KnexSessionStore({ knex: db, tableName: 'web_sessions', migrateFrom: oldStore })
+   */
+  migrateFrom?: OtherStore | { readonly store: OtherStore; readonly readOnly?: boolean }
   /** With `storedId: 'hashed'`: whether sessions that were stored under their plain id are found, and moved to their hash at their first use. @default false */
   upgradePlainIds?: boolean
   /**
@@ -101,6 +141,12 @@ export interface KnexSessionStoreOptions extends TableOptions {
   /** Whether calls share statements. With false, each call is a statement of its own. @default true */
   batch?: boolean
 }
+
+/** What is used of the store that sessions are moved from: any store for express-session. */
+export type OtherStore = Pick<Store, 'get' | 'destroy'>
+
+/** A request of Express. */
+export type Request = Parameters<Store['createSession']>[0]
 
 /** What `get` returns for a row that cannot be decoded. */
 export type UnreadablePolicy = 'no-session' | 'error'
@@ -122,6 +168,7 @@ export interface ResolvedOptions {
   readonly onError: (error: unknown) => void
   readonly clock: () => number
   readonly owner: (session: Partial<SessionData>) => string | number | bigint | null | undefined
+  readonly details: NonNullable<KnexSessionStoreOptions['details']>
   readonly maxSessionsPerOwner: number
   readonly conflict: ConflictPolicy
   readonly codec: SessionCodec
@@ -130,12 +177,13 @@ export interface ResolvedOptions {
   readonly maxDataBytes: number
   readonly maxLifetimeSeconds: number
   readonly upgradePlainIds: boolean
+  readonly migrateFrom: { readonly store: OtherStore; readonly readOnly: boolean } | undefined
   readonly durability: Durability
   readonly prepare: boolean
   readonly batch: boolean
 }
 
-const STORE_OPTIONS = [
+export const STORE_OPTIONS = [
   'knex',
   ...TABLE_OPTIONS,
   'createTable',
@@ -150,6 +198,7 @@ const STORE_OPTIONS = [
   'onError',
   'clock',
   'owner',
+  'details',
   'maxSessionsPerOwner',
   'conflict',
   'codec',
@@ -158,18 +207,14 @@ const STORE_OPTIONS = [
   'maxDataBytes',
   'maxLifetimeSeconds',
   'upgradePlainIds',
+  'migrateFrom',
   'durability',
   'prepare',
   'batch'
 ] as const satisfies readonly (keyof KnexSessionStoreOptions)[]
 
-const MAX_PREFIX = ID_LENGTH - HASH_LENGTH
-/** Ten years. More than that is a number of milliseconds by mistake. */
-const MAX_SECONDS = 315_360_000
 const SECONDS = `a positive number of seconds (not milliseconds), at most ${MAX_SECONDS}, which is ten years, or Infinity`
 const TTL = `${SECONDS}, or a function of the session`
-/** Longer delays overflow Node's timers, which then fire at once. */
-const MAX_DELAY_MS = 2_147_483_647
 
 /** Checks everything, fills in the defaults, and leaves the caller's object as it is. No I/O. */
 export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions {
@@ -184,9 +229,9 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
   const upgradePlainIds = option(options, 'upgradePlainIds', false, isBoolean, 'true or false')
   const prefix = option(options, 'prefix', '', isPrefix, `a string of at most ${MAX_PREFIX} characters without control characters`)
   if ((storedId === 'plain' || upgradePlainIds) && prefix !== '' && !prefix.endsWith(PREFIX_END))
-    throw new InvalidOptionError('prefix', `a string that ends with a colon, as plain ids are stored behind it`, prefix)
+    throw new InvalidOptionError('prefix', 'a string that ends with a colon, because the session id follows it as it is', prefix)
   const dialect = detectDialect(options.knex, { prepare, durability })
-  return Object.freeze({
+  const resolved: ResolvedOptions = {
     knex: options.knex as Knex,
     dialect,
     table: resolveTable(options, dialect),
@@ -209,7 +254,8 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     onError: guarded(option(options, 'onError', nothing, isFunction, 'a function')),
     clock: checkedClock(option(options, 'clock', systemClock, isFunction, CLOCK)),
     owner: named('owner', option(options, 'owner', nobody, isFunction, 'a function of the session')),
-    maxSessionsPerOwner: ownersLimit(options),
+    details: named('details', option(options, 'details', nobody, isFunction, 'a function of the session and the request')),
+    maxSessionsPerOwner: option(options, 'maxSessionsPerOwner', Number.POSITIVE_INFINITY, isCount, 'a whole number, 1 or more'),
     conflict: option(options, 'conflict', 'merge', isConflictPolicy, "'merge', 'overwrite' or 'error'"),
     codec: option(options, 'codec', json, isCodec, 'an object with the functions encode and decode'),
     trackLoads: option(options, 'trackLoads', 'auto', (value) => value === 'auto' || value === false, "'auto' or false"),
@@ -217,18 +263,21 @@ export function resolveOptions(given: KnexSessionStoreOptions): ResolvedOptions 
     maxDataBytes: option(options, 'maxDataBytes', Number.POSITIVE_INFINITY, isCount, 'a whole number of bytes, 1 or more'),
     maxLifetimeSeconds: option(options, 'maxLifetimeSeconds', Number.POSITIVE_INFINITY, isSeconds, SECONDS),
     upgradePlainIds,
+    migrateFrom: migrationSource(options),
     durability,
     prepare,
     batch: option(options, 'batch', true, isBoolean, 'true or false')
-  })
+  }
+  requireOwner(options)
+  refuseUpgradeOfPlain(resolved)
+  return Object.freeze(resolved)
 }
 
-function ownersLimit(options: Partial<KnexSessionStoreOptions>): number {
-  const limit = option(options, 'maxSessionsPerOwner', Number.POSITIVE_INFINITY, isCount, 'a whole number, 1 or more')
-  if (Number.isFinite(limit) && options.owner === undefined) {
-    throw new InvalidOptionError('owner', 'a function of the session where maxSessionsPerOwner is given', undefined)
-  }
-  return limit
+function migrationSource(options: Partial<KnexSessionStoreOptions>): ResolvedOptions['migrateFrom'] {
+  const given = option(options, 'migrateFrom', undefined, isMigrationSource, 'a session store, or { store, readOnly }')
+  if (given === undefined) return undefined
+  if ('store' in given) refuseUnknown(given, ['store', 'readOnly'], 'migrateFrom.')
+  return 'store' in given ? { store: given.store, readOnly: given.readOnly ?? false } : { store: given, readOnly: false }
 }
 
 function option<Key extends keyof KnexSessionStoreOptions, Value>(
@@ -244,19 +293,3 @@ function option<Key extends keyof KnexSessionStoreOptions, Value>(
   if (!isAllowed(value)) throw new InvalidOptionError(key, allowed, key === 'codec' ? new Hidden(value) : value)
   return value as Exclude<KnexSessionStoreOptions[Key], undefined>
 }
-
-const isBoolean = (value: unknown) => typeof value === 'boolean'
-const isFunction = (value: unknown) => typeof value === 'function'
-const isPositive = (value: unknown) => typeof value === 'number' && value > 0
-const isDurability = (value: unknown) => value === 'all' || value === 'sets' || value === 'none'
-const isUnreadablePolicy = (value: unknown) => value === 'no-session' || value === 'error'
-const isNotNegative = (value: unknown) => typeof value === 'number' && value >= 0
-const isDelay = (value: unknown) => typeof value === 'number' && value > 0 && value <= MAX_DELAY_MS
-const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 1
-const isSeconds = (value: unknown) => value === Number.POSITIVE_INFINITY || (isPositive(value) && (value as number) <= MAX_SECONDS)
-const isTtl = (value: unknown) => isFunction(value) || isSeconds(value)
-const isConflictPolicy = (value: unknown) => value === 'merge' || value === 'overwrite' || value === 'error'
-const isCodec = (value: unknown) =>
-  typeof value === 'object' && value !== null && isFunction((value as SessionCodec).encode) && isFunction((value as SessionCodec).decode)
-const isPrefix = (value: unknown) =>
-  typeof value === 'string' && value.length <= MAX_PREFIX && value.isWellFormed() && [...value].every((character) => character >= ' ')

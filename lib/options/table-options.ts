@@ -37,6 +37,7 @@ export function resolveTable(options: TableOptions, dialect: Dialect): TableDefi
   const names = mapped.map(([, column = '']) => column.toLowerCase())
   const twice = mapped.find((_, index) => names.indexOf(names[index] as string) !== index)
   if (twice !== undefined) throw new InvalidOptionError(`columns.${twice[0]}`, 'different from every other column', twice[1])
+  refuseSchemaInName(options)
   return Object.freeze({
     tableName: name('tableName', options.tableName, 'sessions'),
     schemaName: options.schemaName === undefined ? undefined : name('schemaName', options.schemaName, ''),
@@ -45,11 +46,19 @@ export function resolveTable(options: TableOptions, dialect: Dialect): TableDefi
   })
 }
 
+/** `app.sessions` would be a table with a dot in its name, in the schema that the connection uses. With a schema, a dot is no mistake. */
+function refuseSchemaInName({ tableName, schemaName }: TableOptions): void {
+  const [schema = '', ...rest] = typeof tableName === 'string' && schemaName === undefined ? tableName.split('.') : []
+  if (rest.length === 0) return
+  const advice = `; the schema is an option of its own: schemaName: '${schema}', tableName: '${rest.join('.')}'`
+  throw new InvalidOptionError('tableName', 'a name without a dot, unless schemaName is given', tableName, advice)
+}
+
 function nameRefusal(value: unknown, dialect: Dialect): string | undefined {
   if (typeof value !== 'string' || value === '') return 'a name, a string that is not empty'
   // Knex takes a question mark for a binding, in quotes too.
-  if (value.includes('?') || value.includes('\0')) return 'a name without question mark and NUL'
+  if (value.includes('?') || value.includes('\0')) return 'a name without a question mark and without the character NUL (U+0000)'
   // It would be sent as another character.
-  if (!value.isWellFormed()) return 'a name without half of a surrogate pair'
+  if (!value.isWellFormed()) return 'well-formed Unicode (it has half of a surrogate pair)'
   return dialect.refusal(value)
 }

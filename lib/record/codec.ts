@@ -1,5 +1,5 @@
 import type { SessionData } from 'express-session'
-import { SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
+import { isOurs, SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
 import { isPromiseLike, type Soon } from '../runtime/soon'
 import { copyValues } from './copy-values'
 import { isNoLife } from './expiry'
@@ -89,7 +89,9 @@ export function decode(codec: SessionCodec, data: string, storedId: string): Soo
 }
 
 function unreadable(error: unknown): never {
-  throw error instanceof UnreadableSessionError ? error : new UnreadableSessionError('its data is not what the codec writes')
+  throw error instanceof UnreadableSessionError
+    ? error
+    : new UnreadableSessionError('its data is not what the codec writes, so another program or another codec wrote it')
 }
 
 /**
@@ -101,7 +103,7 @@ export function asSession(value: unknown): SessionData {
   const { cookie } = value as Partial<Record<'cookie', Partial<Record<'maxAge' | 'originalMaxAge', unknown>>>>
   if (!isObject(cookie)) throw new UnreadableSessionError('its data has no cookie')
   const { maxAge, originalMaxAge } = cookie
-  if (isNoLife(maxAge) || isNoLife(originalMaxAge)) throw new UnreadableSessionError('its cookie has a maxAge that is no number')
+  if (isNoLife(maxAge) || isNoLife(originalMaxAge)) throw new UnreadableSessionError('its cookie has a maxAge that is not a number')
   return value as unknown as SessionData
 }
 
@@ -110,17 +112,30 @@ function isObject(value: unknown): value is object {
 }
 
 function refuseUnstorable(data: unknown): void {
-  if (typeof data !== 'string' || data === '') throw new UnserializableSessionError('the codec gave no text')
-  if (data.includes('\0')) throw new UnserializableSessionError('the codec gave a control character (U+0000)')
-  if (!data.isWellFormed()) throw new UnserializableSessionError('the codec gave half of a surrogate pair')
+  if (typeof data !== 'string' || data === '')
+    throw new UnserializableSessionError('encode of the codec must return a string that is not empty')
+  if (data.includes('\0'))
+    throw new UnserializableSessionError(
+      'encode of the codec returned the character U+0000, which databases refuse; let it return text without it, such as base64'
+    )
+  if (!data.isWellFormed())
+    throw new UnserializableSessionError(
+      'encode of the codec returned half of a surrogate pair, which is not valid Unicode; let it return other text, such as base64'
+    )
 }
 
 /** The reason in errors when V8, which walks objects by recursion, runs out of stack. */
-export const TOO_DEEP = 'it is nested too deeply, thousands of objects within objects; keep such a structure elsewhere, or as text'
+export const TOO_DEEP = 'it is nested too deeply (thousands of objects within objects); keep such a structure elsewhere, or as text'
 
 function reasonOf(error: unknown): string {
-  if (error instanceof TypeError && /BigInt/.test(error.message)) return 'it holds a BigInt, which JSON cannot write'
-  if (error instanceof TypeError && /circular/i.test(error.message)) return 'it refers to itself (a circular reference)'
+  if (error instanceof TypeError && /BigInt/.test(error.message)) return 'it holds a BigInt, which JSON cannot write; store it as a string'
+  if (error instanceof TypeError && /circular/i.test(error.message))
+    return 'it refers to itself (a circular reference); store a copy without the reference'
   if (error instanceof RangeError) return TOO_DEEP
-  return 'its codec or a toJSON in it threw'
+  return 'the codec, or a toJSON or getter in the session, threw an error; find out which one (its error is left out, because it may show the session)'
+}
+
+/** Replaces other errors of a codec, because they may show the session. */
+export function asUnreadable(error: unknown): unknown {
+  return isOurs(error) ? error : new UnreadableSessionError('its codec threw an error')
 }

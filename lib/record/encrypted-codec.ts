@@ -36,6 +36,8 @@ const VERSION = 'e1'
 const MIN_KEY_LENGTH = 32
 /** A key with fewer different characters is a placeholder. A random key of hexadecimal digits has sixteen. */
 const MIN_KEY_VARIETY = 8
+const MAKE_ONE = `. This prints a key: node -p "crypto.randomBytes(32).toString('base64')"`
+const NOT_SET = '; if it comes from an environment variable, that is not set'
 const IV_BYTES = 12
 const TAG_BYTES = 16
 
@@ -89,11 +91,11 @@ function comparable(session: SessionData): string {
 
 function deriveKey(key: unknown, index: number): DerivedKey {
   if (typeof key !== 'string' && !(key instanceof Uint8Array))
-    throw new InvalidOptionError(`keys[${index}]`, 'a string or bytes', new Hidden(key))
-  if (key.length < MIN_KEY_LENGTH) throw new InvalidOptionError(`keys[${index}].length`, `at least ${MIN_KEY_LENGTH}`, key.length)
+    throw new InvalidOptionError(`keys[${index}]`, 'a string or bytes', new Hidden(key), key === undefined ? NOT_SET : '')
+  if (key.length < MIN_KEY_LENGTH) throw new InvalidOptionError(`keys[${index}].length`, `at least ${MIN_KEY_LENGTH}`, key.length, MAKE_ONE)
   const variety = new Set<unknown>([...key]).size
   if (variety < MIN_KEY_VARIETY)
-    throw new InvalidOptionError(`keys[${index}]`, `random: it needs at least ${MIN_KEY_VARIETY} different characters`, variety)
+    throw new InvalidOptionError(`keys[${index}]`, `random: it needs at least ${MIN_KEY_VARIETY} different characters`, variety, MAKE_ONE)
   const secret = new Uint8Array(hkdfSync('sha256', key, '', 'knex-session-store/aes-256-gcm', 32))
   const id = createHash('sha256').update('key id').update(secret).digest('base64url').slice(0, 8)
   return { id, secret }
@@ -109,15 +111,19 @@ function seal(text: string, { id }: DerivedKey, rowKey: Uint8Array): string {
 
 function open(data: string, keys: ReadonlyMap<string, DerivedKey>, rowKeyOf: (key: DerivedKey) => Uint8Array): string {
   const [version, id = '', body] = data.split('.')
-  if (version !== VERSION || body === undefined) throw new UnreadableSessionError('its data is not encrypted')
+  if (version !== VERSION || body === undefined)
+    throw new UnreadableSessionError('its data is not encrypted; if it was stored before encryption was switched on, set acceptPlain: true')
   const key = keys.get(id)
-  if (key === undefined) throw new UnreadableSessionError('its data is encrypted with a key that is not among the keys')
+  if (key === undefined)
+    throw new UnreadableSessionError(
+      'its data is encrypted with a key that is not in the option keys; add the old key at the end of the list'
+    )
   const bytes = Buffer.from(body, 'base64url')
   try {
     const decipher = createDecipheriv('aes-256-gcm', rowKeyOf(key), bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
     decipher.setAAD(Buffer.from(`${VERSION}.${id}.`)).setAuthTag(bytes.subarray(-TAG_BYTES))
     return decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES), undefined, 'utf8') + decipher.final('utf8')
   } catch {
-    throw new UnreadableSessionError('its data was tampered with, cut, or copied from another row or context')
+    throw new UnreadableSessionError('its data was changed, cut, or copied from another row or context')
   }
 }

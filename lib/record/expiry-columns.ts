@@ -5,7 +5,7 @@
  * | --- | --- |
  * | in the future | a live session |
  * | in the past, from EARLIEST_EXPIRY on | an expired session; the row stays until it is pruned |
- * | DESTROYED | a destroyed session, or the lease of pruning: dead, with data `{}` |
+ * | DESTROYED | a destroyed session, the lease of pruning, or the mark of a log-out everywhere: dead |
  * | negative | a session that moves from its plain id to its hash: dead under this id; the absolute value is its expiry |
  *
  * `expires_hour` is `expires_at` rounded up to the hour, and indexed: pruning looks for rows by it. An index on `expires_at` itself would

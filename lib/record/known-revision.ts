@@ -1,6 +1,7 @@
 import { nothing } from '../runtime/nothing'
 import { isPromiseLike, type Soon } from '../runtime/soon'
 import { decode, type SessionCodec } from './codec'
+import type { SessionDetails } from './details'
 import { digestOf, EntryDigests } from './entry-digests'
 import type { MaxAge } from './storable'
 
@@ -25,15 +26,35 @@ export interface KnownRevision {
   readonly isOutdated: boolean
   /** True for a plain object that was set without ever being loaded, as in a test fixture. It is written even if its row is dead. */
   readonly isByHand: boolean
-  /** The owner of the session as it was loaded or saved, if the store limits the sessions of an owner. */
+  /** The owner of the session as it was loaded or saved. Undefined if the option `owner` is not given, or threw an error. */
   readonly ownerId?: string | null | undefined
+  /** True if the row has another owner than the option says, as a row from before the option. */
+  readonly hasOtherOwner?: boolean
+  /** When the session was loaded or began, by `monotonicNow`. Undefined if the option `owner` is not given. */
+  readonly began?: number | undefined
+  /** The details that were stored with the session. */
+  readonly details?: SessionDetails | undefined
   /** The transaction of the read or write. If it was rolled back, the same revision number may now belong to other data. */
   readonly transaction?: object | undefined
+  /**
+   * For a write in that transaction: what was known before the first one there, null if the session was new. It counts again if the
+   * transaction was rolled back.
+   */
+  readonly before?: KnownRevision | null | undefined
   /**
    * Set for a large session: `data`, `base` and `comparable` are then SHA-256 digests, to save memory, and this holds one digest for each
    * key of the session. Its `base` is undefined if the session has too many keys or is nested too deeply.
    */
   readonly digests?: { readonly base: EntryDigests | undefined } | undefined
+}
+
+/**
+ * What was known before the transaction of the revision, if another transaction runs now: the first may have been rolled back, and this is
+ * another try. Outside of a transaction it is undefined. There a client saves the session at the end of a request, whatever became of the
+ * transaction, and what was rolled back with its rows stays so.
+ */
+export function beforeTransaction(known: KnownRevision | undefined, now: object | undefined): KnownRevision | null | undefined {
+  return now === undefined || known?.transaction === now ? undefined : known?.before
 }
 
 /** Texts of up to this many characters are kept whole, because digests would save little. */

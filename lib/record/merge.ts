@@ -46,7 +46,7 @@ function differs(left: Entries, right: Entries, key: string): boolean {
     throw new UnserializableSessionError(
       error instanceof RangeError
         ? `it cannot be merged with what another request wrote: ${TOO_DEEP}`
-        : 'it cannot be compared with what another request wrote'
+        : 'it cannot be compared with what another request wrote, because a getter in an object of the codec threw an error; let decode return plain objects'
     )
   }
 }

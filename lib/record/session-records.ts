@@ -1,5 +1,5 @@
 import type { Caller } from '../calls/caller'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from './session-record'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from './session-record'
 
 /**
  * The rows of one sessions table, one row for each call. Every implementation passes `spec/table/session-records.contract.ts`. A row is
@@ -21,7 +21,7 @@ export interface SessionRecords {
   /** Overwrites the row if it is alive and at the given revision. The later expiry stays. Returns whether it wrote. */
   update(record: RecordToUpdate, caller?: Caller): Promise<boolean>
   /** Like `update`, but sets exactly the given expiry. */
-  updateWithExpiry(record: RecordToUpdate, caller?: Caller): Promise<boolean>
+  updateWithLife(record: RecordToUpdateWithLife, caller?: Caller): Promise<boolean>
   /** Renews the expiry if the row is alive. The later expiry stays. Returns whether the row was alive. */
   touch(record: RecordToTouch, caller?: Caller): Promise<boolean>
   /** Marks the row as destroyed and blanks its data, if there is a row. */

@@ -37,7 +37,7 @@ export function requireLife(cookie: object): void {
 export function cookieOf(session: Partial<SessionData> | null | undefined): { readonly originalMaxAge?: MaxAge } {
   const cookie = session?.cookie
   if (typeof cookie === 'object' && cookie !== null && !Array.isArray(cookie)) return cookie
-  throw new UnserializableSessionError('it has no cookie object, which express-session and its relatives need to load it again')
+  throw new UnserializableSessionError('it has no cookie object; express-session and similar packages need session.cookie to load it again')
 }
 
 /** Puts the row's expiry back where {@link toStorable} took it out. */
@@ -78,7 +78,9 @@ function jsonOf(value: object): object {
 
 /** The error of a toJSON or a getter may show the session, so it is not kept as the `cause`. */
 function unreadable(): UnserializableSessionError {
-  return new UnserializableSessionError('its codec or a toJSON in it threw')
+  return new UnserializableSessionError(
+    'the codec, or a toJSON or getter in the session, threw an error; find out which one (its error is left out, because it may show the session)'
+  )
 }
 
 const DAY_MS = 86_400_000

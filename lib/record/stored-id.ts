@@ -13,6 +13,9 @@ export const HASH_LENGTH = 43
  */
 export const PREFIX_END = ':'
 
+/** The beginning of the ids of rows that are no sessions. Such an id ends with a colon, and the id of a session does not. */
+export const OWN_ROWS = 'knex-session-store:'
+
 /** Width of the id column, in characters. */
 export const ID_LENGTH = 255
 
@@ -67,7 +70,7 @@ export function textRefusal(text: string): string | undefined {
   if (text.length > ID_LENGTH) return `it is longer than ${ID_LENGTH} characters`
   // Databases refuse it.
   if (text.includes('\0')) return 'it contains a control character (U+0000)'
-  return text.isWellFormed() ? undefined : 'it contains half of a surrogate pair'
+  return text.isWellFormed() ? undefined : 'it contains half of a surrogate pair, which is not valid Unicode'
 }
 
 function sha256(sessionId: string): string {

@@ -1,12 +1,13 @@
 import { afterPoll, afterTick } from './natives'
 
-/** Does `work` when all that this turn of the event loop brings is done. */
+/** Does `work` when everything of this turn of the event loop is done. */
 export function afterThisTurn(work: () => void): void {
   afterPoll(work)
 }
 
 /**
- * How many promises and ticks in a row a caller may wait for between its result and its next call, to be in time for {@link afterAnswers}.
+ * A caller may wait for so many promises and ticks in a row between its result and its next call, and still be in time for {@link
+ * afterAnswers}.
  */
 const HOPS = 4
 
@@ -14,8 +15,8 @@ let waiting: (() => void)[] | undefined
 const nothing = Promise.resolve()
 
 /**
- * Does `work` soon: after callers that have their results now had the time for their next call, and before the event loop goes on. Waiting
- * for the end of the turn instead would cost the loop one more round, a twentieth of a small call.
+ * Does `work` soon: after the callers that have their results now could make their next call, and before the event loop goes on. To wait
+ * for the end of the turn would cost one more round of the loop, a twentieth of a small call.
  */
 export function afterAnswers(work: () => void): void {
   if (waiting !== undefined) {
@@ -26,7 +27,7 @@ export function afterAnswers(work: () => void): void {
   hop(HOPS)
 }
 
-/** Ticks run before promises, and promises before the ticks they ask for. */
+/** Ticks run before promises. Promises run before the ticks that they ask for. */
 function hop(left: number): void {
   afterTick(() => {
     if (left > 0) {
@@ -35,7 +36,7 @@ function hop(left: number): void {
     }
     const works = waiting ?? []
     waiting = undefined
-    // Each in a tick of its own: an error of one must not reach another.
+    // Each runs in a tick of its own, so that the error of one does not reach another.
     for (const work of works) afterTick(work)
   })
 }

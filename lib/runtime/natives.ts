@@ -13,25 +13,25 @@ import { promisify } from 'node:util'
  * `Atomics.waitAsync` stands in for timers: no library fakes these.
  */
 
-/** Milliseconds since the process began. No library fakes `process.uptime`, which costs twice as much. */
+/** Milliseconds since the process began. It uses `process.uptime`, which costs twice as much, because no library fakes it. */
 export const monotonicNow: () => number = monotonicClock()
 
 /** A timer that has been started. */
 export interface Timer {
-  /** Stops it; nothing if it is over. */
+  /** Stops the timer. Does nothing if it is over. */
   stop(): void
 }
 
-/** Starts a timer that does not keep the process alive: it bounds work that does so itself. */
+/** Starts a timer that does not keep the process alive. It bounds work that keeps the process alive by itself. */
 export const startTimer: (work: () => void, ms: number) => Timer = timerStarter(false)
 
-/** Starts a timer that keeps the process alive until it is over, because something waits for its work. */
+/** Starts a timer that keeps the process alive until it is over, because its work is waited for. */
 export const startAwaitedTimer: (work: () => void, ms: number) => Timer = timerStarter(true)
 
-/** Does `work` after the code that runs now and before the event loop goes on: after the promises that are settled by then. */
+/** Does `work` after the code that runs now, after the promises that are settled by then, and before the event loop goes on. */
 export const afterTick: <Args extends unknown[]>(work: (...args: Args) => void, ...args: Args) => void = tickScheduler()
 
-/** Does `work` after the event loop has looked for input once: everything that has arrived by then has been read. */
+/** Does `work` after the event loop has read its input once, so everything that has arrived by then has been read. */
 export const afterPoll: (work: () => void) => void = pollScheduler()
 
 function monotonicClock(): () => number {
@@ -69,10 +69,10 @@ function isFake(native: unknown, own?: symbol): boolean {
   return 'clock' in native || '_isMockFunction' in native || (own !== undefined && !(own in native))
 }
 
-/** How many promises in a row may settle before a tick, where promises stand in for ticks. */
+/** How many promises in a row may settle before a tick, if promises stand in for ticks. */
 const PROMISES_A_TICK = 8
 
-/** What `work` throws is an unhandled rejection, which ends the process as an uncaught exception does. */
+/** An error that `work` throws becomes an unhandled rejection. It ends the process, as an uncaught exception does. */
 function afterPromises(work: () => void, left: number): void {
   Promise.resolve().then(left === 0 ? work : () => afterPromises(work, left - 1))
 }

@@ -1,10 +1,10 @@
-/** The time that one statement may take of the thread, in milliseconds. Nothing else runs meanwhile, because the driver is synchronous. */
+/** How many milliseconds one statement may take. The driver is synchronous, so nothing else runs in this thread meanwhile. */
 const TARGET_MS = 10
 const FIRST = 100
-/** A commit has a cost of its own, so fewer rows would not take less time. */
+/** The least rows of a statement. A commit has a cost of its own, so fewer rows would not take less time. */
 const FEWEST = 10
 
-/** The number of rows in a statement of many rows, learned from the times of the last statements: a row may be large, and a disk slow. */
+/** Learns the number of rows of a statement from the times of the last statements, because a row may be large and a disk slow. */
 export class Pace {
   private fitting = FIRST
 

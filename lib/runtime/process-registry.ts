@@ -1,25 +1,28 @@
 import { getOrMake } from './get-or-make'
 
 /**
- * What is known of the pool of one Knex. It is plain data, which every copy of this package in the process reads and changes, so that
- * promises about "your pool" hold for all copies together. Its shape must not change under `registry@1`.
+ * What this process knows of the pool of one Knex. It is plain data, which every copy of this package reads and changes. So what the store
+ * promises about "your pool" holds for all copies together. Its shape must not change under `registry@1`.
  */
 export interface PoolShare {
-  /** Connections in use by stores, … */
+  /** How many connections are in use by stores, … */
   used: number
-  /** … and the most there may be. */
+  /** … and how many may be. */
   maxConnections: number
-  /** What waits for a connection, and how many connections each has to leave to others. */
+  /** What waits for a connection, and how many connections each must leave to others. */
   readonly waiting: Map<{ proceed(): void }, number>
-  /** Connections that were given back a moment ago, and are kept from the pool for the next statement. */
+  /** Connections that were given back a moment ago. They are kept for the next statement and not given to the pool yet. */
   readonly kept: object[]
 }
 
-/** What this process knows: one object for every copy of this package, after a hot reload or a module reset, or beside another version. */
+/**
+ * What this process knows. All copies of this package share the one object: after a hot reload, after a module reset, and beside another
+ * version.
+ */
 export interface ProcessRegistry {
-  /** Tables of databases that can be named: a server, a file. By table, see `schema/registry.ts`. */
+  /** Tables of databases that have a name: a server, a file. For each table, see `schema/registry.ts`. */
   readonly named: Map<string, Map<string, unknown>>
-  /** Tables of databases that are only themselves: a transaction, a pool in memory. */
+  /** Tables of databases without a name: a transaction, a pool in memory. */
   readonly anonymous: WeakMap<object, Map<string, unknown>>
   /** By the client of a Knex. */
   readonly pools: WeakMap<object, PoolShare>

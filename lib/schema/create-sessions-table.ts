@@ -1,28 +1,16 @@
 import type { Knex } from 'knex'
 import { type Dialect, driverOf } from '../dialects/dialect'
 import { detectDialect } from '../dialects/drivers'
-import { LAYOUT_VERSION } from '../dialects/table-definition'
 import { wrapDriverError } from '../dialects/wrap-driver-error'
-import { InvalidOptionError } from '../errors'
 import { Database } from '../knex/database'
-import { resolveTable, TABLE_OPTIONS, type TableOptions } from '../options/table-options'
+import { resolveTable, TABLE_OPTIONS } from '../options/table-options'
 import { refuseUnknown } from '../unknown-option'
 import { makeIfMissing } from './make-table'
 import { isOwnTableThere } from './own-table'
 import { type RegisteredTable, register } from './registry'
+import { isUnlogged, type SessionsTableOptions } from './sessions-table-options'
 
-/** Options of {@link createSessionsTable} and {@link dropSessionsTable}. */
-export interface SessionsTableOptions extends TableOptions {
-  /** The version of the layout, so that a migration keeps its meaning. @default 1, the only version so far */
-  version?: 1
-  /**
-   * PostgreSQL only, for {@link createSessionsTable}: keeps the table out of the write-ahead log. Writes are about three times as fast. If the
-   * server crashes, all sessions are lost, and a standby has none. @default false
-   */
-  unlogged?: boolean
-}
-
-/** A migration may rightly take longer than a request. */
+/** A migration may take longer than a request. */
 const SCHEMA_TIMEOUT_MS = 600_000
 
 /**
@@ -87,9 +75,9 @@ export async function dropSessionsTable(knex: Knex, options: SessionsTableOption
 }
 
 /**
- * Looks at the table and drops it on one connection: on another connection, a temporary table or another search path might give the name to
- * another table. This is left out if dropping commits the transaction, or if it would have to wait for a lock that it may not wait for in a
- * transaction.
+ * Looks at the table and drops it on one connection. On another connection, a temporary table or another search path might give the name to
+ * another table. One connection is not used if dropping commits the transaction, or if dropping has to wait for a lock that must not be
+ * waited for in a transaction.
  */
 function onOneConnection<T>(db: Database, { createsInTransaction, isInProcess }: Dialect, work: (db: Database) => Promise<T>): Promise<T> {
   return db.isTransaction || isInProcess || !createsInTransaction ? work(db) : db.transaction(work)
@@ -97,12 +85,8 @@ function onOneConnection<T>(db: Database, { createsInTransaction, isInProcess }:
 
 function resolve(knex: Knex, options: SessionsTableOptions) {
   refuseUnknown(options, [...TABLE_OPTIONS, 'version', 'unlogged'])
-  const { version = LAYOUT_VERSION, unlogged = false } = options
-  if (version !== LAYOUT_VERSION) throw new InvalidOptionError('version', `${LAYOUT_VERSION}, the layout this release knows`, version)
   const dialect = detectDialect(knex, { prepare: false, durability: 'all' })
-  if (typeof unlogged !== 'boolean' || (unlogged && !dialect.supportsUnlogged)) {
-    throw new InvalidOptionError('unlogged', dialect.supportsUnlogged ? 'true or false' : `false on ${dialect.name}`, unlogged)
-  }
+  const unlogged = isUnlogged(options, dialect)
   const entry = register(knex, resolveTable(options, dialect))
   return { db: Database.of(knex, SCHEMA_TIMEOUT_MS, driverOf(dialect)), dialect, entry, unlogged }
 }

@@ -14,7 +14,7 @@ export class MigrationsDirectoryError extends SessionStoreError {
   }
 }
 
-/** A file that is in the folder for ever: released migrations are not taken away. */
+/** A file that is always in the folder, because released migrations are never removed. */
 const FIRST_MIGRATION = '20261122000000_create_sessions_table.js'
 
 /**

@@ -6,8 +6,8 @@ import { ForeignTableError } from '../errors'
 import type { Database } from '../knex/database'
 
 /**
- * Whether the table exists. A table is ours by its structure: all columns exist and can hold what the store writes, and an INSERT that
- * names these columns alone works.
+ * Returns whether the table exists. A table is ours by its structure: all columns exist and can hold what the store writes, and an INSERT
+ * that names only these columns works.
  *
  * @throws {ForeignTableError} if the table of that name is not ours
  */
@@ -30,11 +30,11 @@ function refuseForeign(found: FoundTable, dialect: Dialect, table: TableDefiniti
   if (found.instead !== undefined) faults.push(`it is ${found.instead}`)
   else if (missing.length === 0) {
     const { id, ownerId } = table.columns
-    if (found.hasUniqueId === false) faults.push(`no unique key has its column ${id} alone`)
+    if (found.hasUniqueId === false) faults.push(`its column ${id} has no primary key or unique key of its own`)
     const owner = found.columns.find(isColumn(ownerId))
     if (owner?.isNullable === false) faults.push(`its column ${ownerId} is NOT NULL, but sessions without an owner are stored too`)
     for (const { name } of found.columns.filter((column) => column.isRequired && !needed.some(({ name }) => isColumn(name)(column)))) {
-      faults.push(`its column ${name} is NOT NULL and has no default, which the store does not fill: let it be NULL, or give it a default`)
+      faults.push(`its column ${name} is NOT NULL and has no default, and the store does not fill it: let it be NULL, or give it a default`)
     }
   }
   if (missing.length === 0 && wrong.length === 0 && faults.length === 0) return

@@ -5,24 +5,24 @@ import { type DatabaseIdentity, databaseIdentity } from '../knex/identity'
 import { processRegistry } from '../runtime/process-registry'
 
 /**
- * One sessions table as this process knows it. Plain data, shared by every copy of this module in the process, so that its shape must
+ * One sessions table as this process knows it. It is plain data, and every copy of this module in the process shares it. So its shape must
  * not change under `registry@1`.
  */
 export interface RegisteredTable {
   readonly definition: TableDefinition
-  /** True once the table was seen or made. Taken back when a statement finds it missing. */
+  /** True once the table was seen or made. False again when a statement finds it missing. */
   ready: boolean
-  /** The attempt in flight to find or make the table, so that there is never a second one beside it. */
+  /** The attempt in flight to find or make the table. There is never a second attempt beside it. */
   preparing: Promise<void> | null
   /** The last write of each session that has writes in flight, by stored id. */
   readonly lastWrites: Map<string, Promise<unknown>>
-  /** How often tests had all forgotten that is known of its sessions. */
+  /** How often a test has made the store forget everything about its sessions. */
   resets: number
 }
 
 /**
- * The entry of the table, made at the first call and the same object at every later one, from whatever copy of this module.
- * Throws {@link SchemaConflictError} where the same table is there with another definition. No I/O.
+ * Returns the entry of the table. The first call makes it, and every later call returns the same object, also in other copies of this
+ * module. No I/O. Throws {@link SchemaConflictError} if the same table is registered with another definition.
  */
 export function register(knex: Knex, definition: TableDefinition): RegisteredTable {
   const tables = tablesOf(databaseIdentity(knex))

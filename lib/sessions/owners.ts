@@ -2,11 +2,17 @@ import type { SessionData } from 'express-session'
 import type { ConnectionBudget } from '../batching/connection-budget'
 import type { WriteOrder } from '../batching/write-order'
 import { Hidden, InvalidOptionError } from '../errors'
+import type { Announce } from '../events'
+import type { SessionDetails } from '../record/details'
 import { handleOf, textRefusal } from '../record/stored-id'
+import { takeTurns } from '../runtime/take-turns'
 import type { ScanRange } from '../table/live-rows'
-import type { OwnedPlace, OwnedRecord } from '../table/owner-scan'
+import type { OwnedPlace, OwnerCount } from '../table/owner-scan'
 import type { SessionTable } from '../table/session-table'
+import type { Page } from '../table/table-scan'
+import { refuseUnknown } from '../unknown-option'
 import type { Sessions } from './sessions'
+import { isKept, type LogOuts, type MovedSession, markIdOf, type SignIn } from './sign-ins'
 
 /** An owner as the option `owner` returns it. 7, 7n and `'7'` are the same owner. */
 export type OwnerId = string | number | bigint
@@ -18,12 +24,16 @@ export interface OwnedSession {
    * `destroyHandle`, `except` or `after`.
    */
   readonly handle: string
-  /** When the session began, in milliseconds since the epoch. */
+  /** True for the session of the option `current`. */
+  readonly isCurrent: boolean
+  /** When the session began, which is at the sign-in, in milliseconds since the epoch. */
   readonly createdAt: number
   /** When the session was last written or touched, in milliseconds since the epoch. Precise to the option `touchAfterMs`. */
   readonly lastSeenAt: number
   /** When the session ends, in milliseconds since the epoch. */
   readonly expiresAt: number
+  /** What the option `details` returned when the session got its owner; null if there is nothing. */
+  readonly details: SessionDetails | null
   /** The session data; null if the row cannot be read. */
   readonly session: SessionData | null
 }
@@ -32,8 +42,10 @@ export interface OwnedSession {
 export interface OfOwnerOptions {
   /** The maximum number of sessions, 1 to 1000. @default 100 */
   limit?: number
-  /** The handle of the last session on the previous page. @default the first page */
-  after?: string
+  /** The last session on the page before, or its handle. A handle alone is refused once its session has ended. @default the first page */
+  after?: string | Pick<OwnedSession, 'handle' | 'createdAt'>
+  /** The session of the visitor who looks: a request, a session id or a handle. Its `isCurrent` is true. @default none */
+  current?: string | { readonly sessionID?: string }
 }
 
 /** Options of `store.destroyOwner`. */
@@ -43,11 +55,18 @@ export interface DestroyOwnerOptions {
 }
 
 interface OwnersParts {
+  /** Those of the table in this process. */
+  readonly logOuts: LogOuts
   readonly table: SessionTable
   readonly budget: ConnectionBudget
   readonly order: WriteOrder
   readonly sessions: Sessions
+  readonly announce: Announce
+  /** How long the mark of a log-out everywhere stays, in milliseconds. @default the grace */
+  readonly markMs: number | undefined
   readonly range: ScanRange
+  /** The range without the sessions that have lived for too long. They need not be shown, but they have to end. */
+  readonly shown: ScanRange
   /** Limits the time of one step. */
   readonly bound: <T>(operation: string, step: Promise<T>) => Promise<T>
 }
@@ -61,38 +80,52 @@ export class Owners {
   constructor(private readonly parts: OwnersParts) {}
 
   /** Returns the live sessions of the owner, the newest first. */
-  async list(ownerId: OwnerId, { limit = DEFAULT_LIMIT, after }: OfOwnerOptions = {}): Promise<OwnedSession[]> {
-    const { table, range, sessions } = this.parts
+  async list(ownerId: OwnerId, options?: OfOwnerOptions): Promise<OwnedSession[]> {
+    const { table, shown, sessions } = this.parts
     const owner = requireOwnerId(ownerId)
+    const { limit = DEFAULT_LIMIT, after, current } = checkedOptions(options, ['limit', 'after', 'current'], 'ofOwner')
+    const currentHandles = this.handlesOf('current', current)
     if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
       throw new InvalidOptionError('limit', `a whole number from 1 to ${MAX_LIMIT}`, limit)
     }
     await this.settled('ofOwner')
-    const place = after === undefined ? undefined : await this.placeOf(owner, after)
-    if (after !== undefined && place === undefined) {
-      throw new InvalidOptionError('after', 'the handle of a live session of this owner', new Hidden(after))
-    }
-    const records = await this.step('ofOwner', () => table.ofOwner(range, owner, place, limit))
-    return Promise.all(records.map(async (record) => ownedSession(record, await sessions.open(record))))
+    const place = after === undefined ? undefined : await this.placeAfter(owner, after)
+    const records = await this.step('ofOwner', () => table.ofOwner(shown, owner, place, limit))
+    return Promise.all(
+      records.map(async ({ id, createdAt, lastSeenAt, expiresAt, ...row }) => {
+        const session = await sessions.look({ id, createdAt, expiresAt, ...row })
+        const details = session && sessions.detailsOf(session, id)
+        const handle = handleOf(id)
+        return { handle, isCurrent: currentHandles.includes(handle), createdAt, lastSeenAt, expiresAt, details, session }
+      })
+    )
   }
 
   /** Ends all sessions of the owner, except the one to keep. Returns how many it ended. */
-  async destroyAll(ownerId: OwnerId, { except }: DestroyOwnerOptions = {}): Promise<number> {
+  async destroyAll(ownerId: OwnerId, options?: DestroyOwnerOptions): Promise<number> {
     const owner = requireOwnerId(ownerId)
-    const isKept = this.keeps(except)
+    const { except } = checkedOptions(options, ['except'], 'destroyOwner')
+    const kept = this.handlesOf('except', except).map(handleOf)
+    const logOut = this.parts.logOuts.begin(kept, typeof except === 'object' ? except : undefined)
+    const { mark } = logOut
     await this.settled('destroyOwner')
+    // Before the sessions are looked for. So a sign-in that is written later finds the mark, and one that was written before is found here.
+    const markId = this.markId(owner)
+    await this.step('destroyOwner', () => this.parts.table.mark(markId, mark, this.parts.markMs))
+    // A transaction may be rolled back.
+    if (!this.parts.sessions.isInTransaction) this.parts.logOuts.add(markId, logOut)
     let ended = 0
     for await (const places of this.pages('destroyOwner', owner)) {
-      const ending = places.filter(({ id }) => !isKept(id))
-      await this.parts.bound('destroyOwner', Promise.all(ending.map(({ id }) => this.parts.sessions.end(id))))
+      const ending = places.filter(({ id }) => !isKept(mark, id))
+      await this.parts.bound('destroyOwner', this.parts.sessions.endAll(ending.map(({ id }) => id)))
       ended += ending.length
     }
     return ended
   }
 
   /** Ends the session with this handle if it belongs to the owner. Returns whether there was one. */
-  async destroy(handle: string, ownerId: OwnerId): Promise<boolean> {
-    const owner = requireOwnerId(ownerId)
+  async destroy(handle: string, options: { readonly ownerId: OwnerId }): Promise<boolean> {
+    const owner = requireOwnerId(checkedOptions(options, ['ownerId'], 'destroyHandle').ownerId)
     if (typeof handle !== 'string') throw new InvalidOptionError('handle', 'a handle of store.ofOwner', new Hidden(handle))
     await this.settled('destroyHandle')
     const place = await this.placeOf(owner, handle)
@@ -101,14 +134,39 @@ export class Owners {
     return true
   }
 
-  /** Ends all but the newest `most` sessions of the owner. `owner` is the value of the column. */
-  async limit(owner: string, most: number): Promise<void> {
-    const { table, range, bound, sessions } = this.parts
+  /**
+   * Called after a sign-in was written: ends it, if all sessions of its owner were ended after it began. Else ends all but the newest `most`
+   * sessions of the owner. If this fails, `onError` gets the error: the next sign-in ends them.
+   *
+   * If nothing can tell whether the sessions were ended, the sign-in ends too, and this rejects.
+   */
+  async signedIn(signIn: SignIn, most: number, onError: (error: unknown) => void): Promise<void> {
+    const { table, bound, sessions, announce } = this.parts
+    const markId = this.markId(signIn.ownerId)
+    const askMark = () => this.step('set', () => table.markOf(markId))
+    const isOver = await this.parts.logOuts.include(signIn, markId, askMark).catch(async (error) => {
+      await bound('set', sessions.end(signIn.storedId)).catch(onError)
+      throw error
+    })
+    if (isOver) {
+      const wasAlive = await bound('set', sessions.endIfAlive(signIn.storedId))
+      if (wasAlive) announce('dropped', { operation: 'set' })
+    } else if (signIn.isNew && Number.isFinite(most)) await this.limit(signIn.ownerId, most).catch(onError)
+  }
+
+  /** Returns whether the mark of a log-out everywhere is there that has not kept this session, and is younger than the session if its age is given. */
+  async hasLoggedOut({ storedId, ownerId, ageMs }: MovedSession): Promise<boolean> {
+    const mark = await this.step('get', () => this.parts.table.markOf(this.markId(ownerId)))
+    return mark !== undefined && !isKept(mark, storedId) && mark.agoMs < (ageMs ?? Number.POSITIVE_INFINITY)
+  }
+
+  private async limit(owner: string, most: number): Promise<void> {
+    const { table, shown: range, bound, sessions } = this.parts
     let newest = await this.step('set', () => table.placesOfOwner(range, owner, undefined, most))
     while (newest.length > 0) {
       const last = newest.at(-1)
       newest = await this.step('set', () => table.placesOfOwner(range, owner, last, ENDED_AT_ONCE))
-      await bound('set', Promise.all(newest.map(({ id }) => sessions.end(id))))
+      await bound('set', sessions.endAll(newest.map(({ id }) => id)))
       if (newest.length < ENDED_AT_ONCE) return
     }
   }
@@ -117,7 +175,23 @@ export class Owners {
   async count(ownerId: OwnerId): Promise<number> {
     const owner = requireOwnerId(ownerId)
     await this.settled('countOf')
-    return this.step('countOf', () => this.parts.table.countOf(this.parts.range, owner))
+    return this.step('countOf', () => this.parts.table.countOf(this.parts.shown, owner))
+  }
+
+  /** Returns the number of live sessions of each owner. */
+  async counts(): Promise<Map<string, number>> {
+    const counts = new Map<string, number>()
+    await this.settled('countByOwner')
+    let after: string | undefined = ''
+    while (after !== undefined) {
+      const page: Page<OwnerCount[]> = await this.step('countByOwner', () =>
+        this.parts.table.countByOwner(this.parts.shown, after as string)
+      )
+      for (const { ownerId, count } of page.found) counts.set(ownerId, count)
+      after = page.next
+      if (after !== undefined) await takeTurns()
+    }
+    return counts
   }
 
   /** Waits for the writes that were called before, so that this call sees them. */
@@ -127,6 +201,19 @@ export class Owners {
 
   private step<T>(operation: string, statement: () => Promise<T>): Promise<T> {
     return this.parts.bound(operation, this.parts.budget.use(statement))
+  }
+
+  /** Returns the place of the last session on a page. Of a session that has ended meanwhile only the moment when it began is left. */
+  private async placeAfter(owner: string, after: NonNullable<OfOwnerOptions['after']>): Promise<OwnedPlace> {
+    const { handle, createdAt } = typeof after === 'object' && after !== null ? after : { handle: after, createdAt: undefined }
+    const place = await this.placeOf(owner, handle)
+    if (Number.isFinite(createdAt)) return { id: place?.id ?? '', createdAt: createdAt as number }
+    if (place !== undefined) return place
+    throw new InvalidOptionError(
+      'after',
+      'the last session on the page before, or the handle of a live session of this owner',
+      new Hidden(after)
+    )
   }
 
   private async placeOf(owner: string, handle: string): Promise<OwnedPlace | undefined> {
@@ -148,19 +235,31 @@ export class Owners {
     }
   }
 
-  private keeps(except: DestroyOwnerOptions['except']): (storedId: string) => boolean {
-    if (except === undefined) return () => false
-    const given = typeof except === 'object' && except !== null ? except.sessionID : except
+  /** Returns the handles that the session which is meant may have: a text may be a session id or a handle. */
+  private handlesOf(option: string, of: DestroyOwnerOptions['except']): string[] {
+    if (of === undefined) return []
+    const given = typeof of === 'object' && of !== null ? of.sessionID : of
     if (typeof given !== 'string') {
-      throw new InvalidOptionError('except', 'a request with a sessionID, a session id or a handle', new Hidden(except))
+      throw new InvalidOptionError(option, 'a request with a sessionID, a session id or a handle', new Hidden(of))
     }
-    const kept = this.parts.sessions.storedIdIfValid(given)
-    return (storedId) => storedId === kept || handleOf(storedId) === given
+    const storedId = this.parts.sessions.storedIdIfValid(given)
+    // With upgradePlainIds the row may still be under the plain id.
+    return [given, handleOf(this.parts.range.prefix + given), ...(storedId === undefined ? [] : [handleOf(storedId)])]
+  }
+
+  private markId(owner: string): string {
+    return markIdOf(this.parts.range.prefix, owner)
   }
 }
 
-function ownedSession({ id, createdAt, lastSeenAt, expiresAt }: OwnedRecord, session: SessionData | null): OwnedSession {
-  return { handle: handleOf(id), createdAt, lastSeenAt, expiresAt, session }
+/** A misspelt `except` must not end the session that was to be kept. */
+function checkedOptions<Options extends object>(options: Options | undefined, names: readonly string[], method: string): Partial<Options> {
+  if (options === undefined) return {}
+  if (typeof options !== 'object' || options === null || 'sessionID' in options) {
+    throw new InvalidOptionError(`the second argument of ${method}()`, `an object with ${names.join(', ')}`, new Hidden(options))
+  }
+  refuseUnknown(options, names)
+  return options
 }
 
 /** Returns the owner as the column holds it. Refuses an empty owner, which would mean all sessions that have none. */

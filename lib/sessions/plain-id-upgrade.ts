@@ -2,16 +2,13 @@ import type { Caller } from '../calls/caller'
 import { SessionConflictError } from '../errors'
 import { decode, encode } from '../record/codec'
 import { DESTROYED, EARLIEST_EXPIRY, isMoving, moving } from '../record/expiry-columns'
-import type { SessionRecord } from '../record/session-record'
+import { emptyRow, type SessionRecord } from '../record/session-record'
 import { looksHashed, plainIdRefusal } from '../record/stored-id'
 import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
 
 /** Claiming a row is an update at its revision. A claim fails only if another request wrote meanwhile. */
 const MAX_CLAIMS = 20
-
-/** A row that is dead from the beginning, so that nothing can be moved to its id. Its data is JSON, as in every row that has ended. */
-const TOMBSTONE = { data: '{}', expiresAt: EARLIEST_EXPIRY, ownerId: null }
 
 /**
  * Moves sessions from plain ids to hashed ones. A session that is not found under its hash is looked up under its plain id and moved.
@@ -24,18 +21,18 @@ const TOMBSTONE = { data: '{}', expiresAt: EARLIEST_EXPIRY, ownerId: null }
 export class PlainIdUpgrade {
   constructor(private readonly parts: SessionsParts) {}
 
-  /** Moves the session if it is stored under its plain id. Returns its row under the hash, dead or alive, or null. */
+  /** Moves the session if it is stored under its plain id. Returns its row under the hash, or the row that has ended under its plain id, or null. */
   async move(sessionId: string, storedId: string, caller: Caller): Promise<SessionRecord | null> {
     const plainId = this.plainId(sessionId)
     if (plainId === undefined) return null
-    const { records, options } = this.parts
+    const { records, options, hasLoggedOut } = this.parts
     for (let tries = 1; tries <= MAX_CLAIMS; tries++) {
       const plain = await records.load(plainId, caller)
       // Never stored under a plain id, or moved meanwhile and the plain row pruned.
       if (plain === null) return records.load(storedId, caller)
       const expiresAt = Math.abs(plain.expiresAt)
       // The session has ended, or was moved long ago and renewed under its hash.
-      if (expiresAt <= options.clock()) return records.load(storedId, caller)
+      if (expiresAt <= options.clock()) return (await records.load(storedId, caller)) ?? plain
       // Decoded before the claim, so a row that cannot be read stays as it is. Encoded again: a codec may bind the data to the stored id.
       const session = await decode(options.codec, plain.data, plainId)
       const { data } = await encode(options.codec, session, storedId)
@@ -43,9 +40,12 @@ export class PlainIdUpgrade {
       const isClaimed = isMoving(plain.expiresAt) || (await this.claim(plain, caller))
       if (!isClaimed) continue
       await records.insert({ id: storedId, data, expiresAt, createdAt: plain.createdAt, ownerId }, caller)
+      // While it moved, a log-out everywhere could not see it.
+      const ageMs = options.clock() - plain.createdAt
+      if (ownerId !== null && (await hasLoggedOut({ storedId, ownerId, ageMs }))) await records.remove(storedId, caller)
       return records.load(storedId, caller)
     }
-    throw new SessionConflictError(`${MAX_CLAIMS} tries in a row to move it`)
+    throw new SessionConflictError(`${MAX_CLAIMS} tries to move it to its hashed id failed`)
   }
 
   /** Ends the session under its plain id too. If it is being moved, a dead row under the hash stops the move. */
@@ -55,12 +55,13 @@ export class PlainIdUpgrade {
     if (plainId === undefined) return
     const plain = await records.load(plainId, caller)
     if (plain === null || plain.expiresAt === DESTROYED) return
-    await records.insert({ id: storedId, createdAt: options.clock(), ...TOMBSTONE }, caller)
+    await records.insert(emptyRow(storedId, EARLIEST_EXPIRY, options.clock()), caller)
     await records.remove(plainId, caller)
   }
 
   private claim({ id, revision, data, expiresAt }: SessionRecord, caller: Caller): Promise<boolean> {
-    return this.parts.records.updateWithExpiry({ id, revision, data, expiresAt: moving(expiresAt), ownerId: null }, caller)
+    const claimed = { id, revision, data, expiresAt: moving(expiresAt), ownerId: null, isExpiryExact: true, createdAt: null }
+    return this.parts.records.updateWithLife(claimed, caller)
   }
 
   private plainId(sessionId: string): string | undefined {

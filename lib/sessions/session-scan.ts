@@ -2,7 +2,8 @@ import type { SessionData } from 'express-session'
 import type { ConnectionBudget } from '../batching/connection-budget'
 import type { WriteOrder } from '../batching/write-order'
 import type { SessionRecord } from '../record/session-record'
-import { afterPoll, monotonicNow } from '../runtime/natives'
+import { monotonicNow } from '../runtime/natives'
+import { takeTurns } from '../runtime/take-turns'
 import type { ScanRange } from '../table/live-rows'
 import type { SessionTable } from '../table/session-table'
 import type { Page } from '../table/table-scan'
@@ -29,6 +30,8 @@ export class SessionScan {
   constructor(
     private readonly parts: ScanParts,
     private readonly range: ScanRange,
+    /** The range without the sessions that have lived for too long. They need not be shown, but they have to end. */
+    private readonly shown: ScanRange,
     private readonly bound: Bound
   ) {}
 
@@ -41,7 +44,7 @@ export class SessionScan {
     while (after !== undefined) {
       const page: Page<SessionRecord[]> = await this.bound(
         'all',
-        budget.use(() => table.page(this.range, after as string, PAGE_OF_SESSIONS))
+        budget.use(() => table.page(this.shown, after as string, PAGE_OF_SESSIONS))
       )
       for (const record of page.found) {
         const session = await open(record)
@@ -60,7 +63,7 @@ export class SessionScan {
 
   async ids(): Promise<string[]> {
     const ids: string[] = []
-    for await (const page of this.pagesOfIds('ids')) ids.push(...page)
+    for await (const page of this.pagesOfIds('ids', this.shown)) ids.push(...page)
     return ids.map((id) => id.slice(this.range.prefix.length))
   }
 
@@ -70,7 +73,7 @@ export class SessionScan {
     let total = 0
     let after: string | undefined = ''
     while (after !== undefined) {
-      const page: Page<number> = await budget.use(() => table.count(this.range, after as string))
+      const page: Page<number> = await budget.use(() => table.count(this.shown, after as string))
       total += page.found
       after = page.next
       if (after !== undefined) await takeTurns()
@@ -78,32 +81,27 @@ export class SessionScan {
     return total
   }
 
-  async clear(end: (storedId: string) => Promise<void>): Promise<void> {
-    for await (const ids of this.pagesOfIds('clear')) {
+  async clear(end: (storedIds: readonly string[]) => Promise<void>): Promise<void> {
+    for await (const ids of this.pagesOfIds('clear', this.range)) {
       for (let first = 0; first < ids.length; first += ENDED_AT_ONCE) {
-        await this.bound('clear', Promise.all(ids.slice(first, first + ENDED_AT_ONCE).map(end)))
+        await this.bound('clear', end(ids.slice(first, first + ENDED_AT_ONCE)))
         await takeTurns()
       }
     }
   }
 
-  private async *pagesOfIds(operation: string): AsyncGenerator<string[]> {
+  private async *pagesOfIds(operation: string, range: ScanRange): AsyncGenerator<string[]> {
     const { table, budget, order } = this.parts
     await this.bound(operation, order.settled())
     let after: string | undefined = ''
     while (after !== undefined) {
       const page: Page<string[]> = await this.bound(
         operation,
-        budget.use(() => table.pageOfIds(this.range, after as string, PAGE))
+        budget.use(() => table.pageOfIds(range, after as string, PAGE))
       )
       yield page.found
       after = page.next
       if (after !== undefined) await takeTurns()
     }
   }
-}
-
-/** Lets the event loop run once. If the database is in this process, other calls would get no turn otherwise. */
-function takeTurns(): Promise<void> {
-  return new Promise(afterPoll)
 }

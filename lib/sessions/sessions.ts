@@ -1,28 +1,39 @@
 import type { SessionData } from 'express-session'
 import type { Caller } from '../calls/caller'
-import { isOurs, UnreadableSessionError } from '../errors'
-import { decode, encode } from '../record/codec'
+import { Hidden, InvalidOptionError, UnreadableSessionError } from '../errors'
+import { nobody } from '../options/option-functions'
+import { asUnreadable, decode, encode } from '../record/codec'
+import { detailsIn, putDetails, type SessionDetails, takeDetails } from '../record/details'
 import { expiryOf, touchThreshold } from '../record/expiry'
-import type { KnownRevision } from '../record/known-revision'
+import { beforeTransaction, type KnownRevision } from '../record/known-revision'
 import type { SessionRecord } from '../record/session-record'
 import { asJson, cookieOf, maxAgeChanged, requireLife, toStorable, withExpiry } from '../record/storable'
 import { HASH_LENGTH, plainIdRefusal, storedIdOf } from '../record/stored-id'
+import { monotonicNow } from '../runtime/natives'
 import { isPromiseLike, type Soon } from '../runtime/soon'
-import { ownerOf } from './owner-of'
+import { Migration } from './migration'
+import { detailsFor, ownerChangeOf, ownerOf } from './owner-of'
 import { PlainIdUpgrade } from './plain-id-upgrade'
 import type { SessionScan } from './session-scan'
 import { type Draft, SessionWriter } from './session-writer'
 import type { SessionsParts } from './sessions-parts'
+import { beginOf } from './sign-ins'
 
 /** The operations of an express-session store on decoded sessions, with promises instead of callbacks. */
 export class Sessions {
   private readonly writer: SessionWriter
   private readonly upgrade: PlainIdUpgrade | undefined
+  private readonly migration: Migration | undefined
 
   constructor(private readonly parts: SessionsParts) {
     this.writer = new SessionWriter(parts)
-    const { upgradePlainIds, storedId } = parts.options
+    const { upgradePlainIds, storedId, migrateFrom } = parts.options
+    this.migration = migrateFrom && new Migration(parts, migrateFrom)
     this.upgrade = upgradePlainIds && storedId === 'hashed' ? new PlainIdUpgrade(parts) : undefined
+  }
+
+  get isInTransaction(): boolean {
+    return this.parts.transaction !== undefined
   }
 
   /** Returns the session, or null if it does not exist, is dead or cannot be read. */
@@ -34,7 +45,8 @@ export class Sessions {
     return this.parts.order.read(storedId, () =>
       this.parts.records.load(storedId, caller).then((record) => {
         if (record !== null && this.isLive(record)) return this.open(record)
-        return this.upgrade === undefined ? null : this.openMoved(this.upgrade, sessionId, storedId, caller)
+        if (this.upgrade === undefined && this.migration === undefined) return null
+        return this.openMoved(sessionId, storedId, caller, record !== null)
       })
     )
   }
@@ -58,9 +70,10 @@ export class Sessions {
   }
 
   /** Runs after the write, not in it: ending another session waits for the writes of that one, which may be waiting to end this one. */
-  private signedIn({ ownerId, isSignIn }: Draft, written: Promise<void>): Promise<void> {
-    if (!isSignIn || ownerId === null) return written
-    return written.then(() => this.parts.limitOwner(ownerId))
+  private signedIn({ storedId, session, ownerId, ownerChange, began, now, createdAt }: Draft, written: Promise<void>): Promise<void> {
+    if (ownerChange === 'none' || ownerId === null || began === undefined) return written
+    const start = ownerChange === 'sign-in' ? { ...beginOf(session), began } : { began: monotonicNow() - (now - createdAt) }
+    return written.then(() => this.parts.afterSignIn({ storedId, ownerId, isNew: ownerChange === 'sign-in', ...start }))
   }
 
   /** Renews the expiry, unless that would extend it by less than `touchAfterMs`. */
@@ -76,7 +89,8 @@ export class Sessions {
     if (known !== undefined) {
       const shortened = expiresAt < known.expiresAt && typeof options.ttlSeconds === 'function'
       // express-session calls touch, not set, when only the cookie was changed.
-      if (shortened || maxAgeChanged(cookie.originalMaxAge, known.maxAge)) return this.save(sessionId, session, caller, 'touch')
+      if (shortened || known.hasOtherOwner || maxAgeChanged(cookie.originalMaxAge, known.maxAge))
+        return this.save(sessionId, session, caller, 'touch')
       const moved = expiresAt - known.expiresAt
       if (moved < touchThreshold(options.touchAfterMs, expiresAt - now)) return Promise.resolve()
     }
@@ -90,14 +104,15 @@ export class Sessions {
     this.parts.revisions.ended(storedId)
     return this.parts.order.write(storedId, async () => {
       await this.upgrade?.remove(sessionId, storedId, caller)
-      await this.parts.records.remove(storedId, caller)
+      if (this.migration === undefined) await this.parts.records.remove(storedId, caller)
+      else await this.migration.end(sessionId, storedId)
     })
   }
 
   /** Ends all sessions of the scan. */
   clear(scan: SessionScan): Promise<void> {
     this.parts.revisions.allEnded()
-    return scan.clear((storedId) => this.end(storedId))
+    return scan.clear((storedIds) => this.endAll(storedIds))
   }
 
   /** Ends the session with this stored id. A request that still holds it cannot write it back. */
@@ -105,7 +120,27 @@ export class Sessions {
     const id = storedId.slice(this.parts.options.prefix.length)
     if (this.upgrade !== undefined && id.length !== HASH_LENGTH) return this.destroy(id)
     this.parts.revisions.ended(storedId)
-    return this.parts.order.write(storedId, () => this.parts.records.remove(storedId))
+    return this.parts.order.write(storedId, () => this.migration?.bury(storedId) ?? this.parts.records.remove(storedId))
+  }
+
+  /** The same for several, in one statement or few. The connection of a transaction runs one statement at a time, so there they take turns. */
+  async endAll(storedIds: readonly string[]): Promise<void> {
+    if (!this.isInTransaction) return void (await Promise.all(storedIds.map((id) => this.end(id))))
+    for (const id of storedIds) await this.end(id)
+  }
+
+  /** Ends the session with this stored id if it is alive. Returns whether it was. */
+  async endIfAlive(storedId: string): Promise<boolean> {
+    const row = await this.parts.order.read(storedId, () => this.parts.records.load(storedId))
+    if (row === null || !this.isLive(row)) return false
+    await this.end(storedId)
+    return true
+  }
+
+  /** The same with the stored id as `ids` returns it, without the prefix. */
+  async endById(id: string): Promise<boolean> {
+    if (typeof id !== 'string') throw new InvalidOptionError('storedId', 'a stored id, as ids() returns it', new Hidden(id))
+    return this.endIfAlive(this.parts.options.prefix + id)
   }
 
   /** Returns the stored id of a session id, or undefined if nothing can have been stored under it. */
@@ -113,21 +148,41 @@ export class Sessions {
     return this.canExist(sessionId) ? this.storedId(sessionId) : undefined
   }
 
-  /** Decodes the session in a row. Returns null and emits `unreadable` if it cannot be read. A promise only if the codec is async. */
-  open(record: SessionRecord): Soon<SessionData | null> {
+  /**
+   * Decodes the session in a row. Returns null and emits `unreadable` if it cannot be read. A promise only if the codec is async.
+   *
+   * @param isLoad false for a look at many sessions, which is not what the request has loaded
+   */
+  open(record: SessionRecord, isLoad = true): Soon<SessionData | null> {
     try {
       const decoded = decode(this.parts.options.codec, record.data, record.id)
-      if (!isPromiseLike(decoded)) return this.opened(decoded, record)
-      return decoded.then((session) => this.opened(session, record)).catch((error) => this.unreadable(asUnreadable(error)))
+      if (!isPromiseLike(decoded)) return this.opened(decoded, record, isLoad)
+      return decoded.then((session) => this.opened(session, record, isLoad)).catch((error) => this.unreadable(asUnreadable(error)))
     } catch (error) {
       return this.unreadable(asUnreadable(error))
     }
   }
 
-  private opened(session: SessionData, record: SessionRecord): Soon<SessionData> {
+  /** The same for a look at a session that nobody has asked for by its id. One that cannot be read is null, whatever the options say. */
+  async look(record: SessionRecord): Promise<SessionData | null> {
+    try {
+      return await this.open(record, false)
+    } catch (error) {
+      if (error instanceof UnreadableSessionError) return null
+      throw error
+    }
+  }
+
+  /** Returns the details of a session that {@link open} has returned. */
+  detailsOf(session: SessionData, storedId: string): SessionDetails | null {
+    return this.parts.revisions.of(session, storedId)?.details ?? null
+  }
+
+  private opened(session: SessionData, record: SessionRecord, isLoad: boolean): Soon<SessionData> {
     const { codec } = this.parts.options
     const { id: storedId, data, revision, expiresAt, createdAt } = record
     const rewrite = codec.rewrite?.(data) ?? 'not'
+    const ownerId = this.hasOwners ? this.ownerIfAny(session) : undefined
     const known: KnownRevision = {
       storedId,
       revision,
@@ -140,13 +195,18 @@ export class Sessions {
       maxAge: session.cookie.originalMaxAge,
       isOutdated: rewrite !== 'not',
       isByHand: false,
-      ownerId: this.limitsOwners ? this.ownerIfAny(session) : undefined,
+      details: detailsIn(session),
+      began: this.hasOwners ? monotonicNow() : undefined,
+      ownerId,
+      hasOtherOwner: ownerId !== undefined && ownerId !== record.ownerId,
       transaction: this.parts.transaction
     }
-    this.parts.revisions.loaded(session, known, this.parts.isCopied())
+    this.parts.revisions.loaded(session, known, isLoad && this.parts.isCopied())
+    // Taken out after the load was remembered: a merge compares them too.
+    takeDetails(session)
     withExpiry(session, expiresAt)
     if (rewrite !== 'at-once') return session
-    const rewritten = (async () => this.writer.rewrite(this.draft(storedId, session), known))()
+    const rewritten = this.writer.rewrite(session, known, record.ownerId)
     // A failed rewrite does not fail the load. The next write of the session rewrites it.
     return rewritten.catch(this.parts.options.onError).then(() => session)
   }
@@ -158,14 +218,18 @@ export class Sessions {
     return null
   }
 
-  private async openMoved(upgrade: PlainIdUpgrade, sessionId: string, storedId: string, caller: Caller): Promise<SessionData | null> {
-    let record: SessionRecord | null
+  /** Looks for the session under its plain id, then in the store that sessions are carried over from. */
+  private async openMoved(sessionId: string, storedId: string, caller: Caller, isDead: boolean): Promise<SessionData | null> {
+    let record: SessionRecord | null | undefined
     try {
-      record = await upgrade.move(sessionId, storedId, caller)
+      record = await this.upgrade?.move(sessionId, storedId, caller)
+      if (!record && !isDead) {
+        record = await this.migration?.carryOver(sessionId, storedId, caller, (session) => this.draft(storedId, session))
+      }
     } catch (error) {
       return this.unreadable(error)
     }
-    return record !== null && this.isLive(record) ? this.open(record) : null
+    return record && this.isLive(record) ? this.open(record) : null
   }
 
   private isLive({ expiresAt, createdAt }: SessionRecord): boolean {
@@ -179,17 +243,38 @@ export class Sessions {
     const known = revisions.find(session, storedId)
     const storable = toStorable(session, known)
     const now = options.clock()
-    const expiresAt = expiryOf(session, options, now, known?.createdAt ?? now)
+    const ownerId = ownerOf(options, session)
+    // If a transaction was rolled back, what it wrote was no sign-in.
+    const before = beforeTransaction(known, this.parts.transaction)
+    const ownerChange = ownerChangeOf(ownerId, before === undefined ? known : (before ?? undefined))
+    const createdAt = ownerChange === 'sign-in' ? now : (known?.createdAt ?? now)
+    const expiresAt = expiryOf(session, options, now, createdAt)
     // If the expiry is the loaded one and has passed since, another request may have renewed it.
     const endsNow = expiresAt <= now && expiresAt !== known?.expiresAt
     const isExpiryExact = typeof options.ttlSeconds === 'function' || endsNow || maxAgeChanged(session.cookie.originalMaxAge, known?.maxAge)
-    const ownerId = ownerOf(options, session)
-    const isSignIn = this.limitsOwners && ownerId !== null && ownerId !== known?.ownerId
-    return { storedId, session, storable, expiresAt, isExpiryExact, ownerId, isSignIn, now, caller, operation }
+    const details = ownerId === null ? undefined : detailsFor(options, session, ownerChange, known)
+    putDetails(storable, details)
+    const began = this.hasOwners ? (beginOf(session)?.began ?? known?.began ?? monotonicNow()) : undefined
+    return {
+      storedId,
+      session,
+      storable,
+      createdAt,
+      expiresAt,
+      isExpiryExact,
+      ownerId,
+      ownerChange,
+      details,
+      began,
+      now,
+      caller,
+      operation
+    }
   }
 
-  private get limitsOwners(): boolean {
-    return Number.isFinite(this.parts.options.maxSessionsPerOwner)
+  /** Whether the option `owner` is given. */
+  get hasOwners(): boolean {
+    return this.parts.options.owner !== nobody
   }
 
   /** Returns undefined if the option `owner` throws: a load does not fail by it. The next write reports the error. */
@@ -210,9 +295,4 @@ export class Sessions {
     const { storedId, prefix } = this.parts.options
     return storedId === 'hashed' || typeof sessionId !== 'string' || plainIdRefusal(sessionId, prefix) === undefined
   }
-}
-
-/** Replaces other errors of a codec, because they may show the session. */
-function asUnreadable(error: unknown): unknown {
-  return isOurs(error) ? error : new UnreadableSessionError('its codec threw')
 }

@@ -1,14 +1,27 @@
 import type { Dialect } from '../dialects/dialect'
 import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
-import { PREFIX_END } from '../record/stored-id'
+import type { ResolvedOptions } from '../options/store-options'
+import { HASH_LENGTH, PREFIX_END } from '../record/stored-id'
 
 /**
- * Which rows a scan sees: the rows whose id starts with the prefix. Hashed ids have exactly `idLength` characters. Plain ids have no colon
- * after the prefix, because it would be part of a longer prefix.
+ * The rows that a scan sees: those whose id starts with the prefix. Hashed ids have exactly `idLength` characters. Plain ids have no colon
+ * after the prefix, because a colon would make it a longer prefix.
  */
 export interface ScanRange {
   readonly prefix: string
   readonly idLength: number | undefined
+  /** Sessions that began longer ago are dead too, in milliseconds. @default Infinity */
+  readonly maxLifetimeMs?: number
+}
+
+/** The range of a store. With `upgradePlainIds`, plain ids and hashed ones are in it. */
+export function rangeOf({
+  prefix,
+  storedId,
+  upgradePlainIds
+}: Pick<ResolvedOptions, 'prefix' | 'storedId' | 'upgradePlainIds'>): ScanRange {
+  const isHashed = storedId === 'hashed' && !upgradePlainIds
+  return { prefix, idLength: isHashed ? [...prefix].length + HASH_LENGTH : undefined }
 }
 
 /** A condition of a statement, with its bindings. */
@@ -17,11 +30,26 @@ export interface Condition {
   readonly bindings: readonly unknown[]
 }
 
+/** The select list of a whole record, for `toRecord`. */
+export function recordColumns(dialect: Dialect, table: TableDefinition): string {
+  const { id, data, expiresAt, revision, createdAt, ownerId } = quotedColumns(table, dialect.quote)
+  return `${dialect.text(id)}, ${dialect.text(data)}, ${expiresAt}, ${revision}, ${createdAt}, ${dialect.text(ownerId)}`
+}
+
 /** The condition of the rows in the range that are alive at the moment `now`. */
-export function liveRows(dialect: Dialect, table: TableDefinition, { prefix, idLength }: ScanRange, now: number): Condition {
-  const { id, expiresAt } = quotedColumns(table, dialect.quote)
+export function liveRows(
+  dialect: Dialect,
+  table: TableDefinition,
+  { prefix, idLength, maxLifetimeMs = Number.POSITIVE_INFINITY }: ScanRange,
+  now: number
+): Condition {
+  const { id, expiresAt, createdAt } = quotedColumns(table, dialect.quote)
   const conditions = [`${expiresAt} > ?`]
   const bindings: unknown[] = [now]
+  if (Number.isFinite(maxLifetimeMs)) {
+    conditions.push(`${createdAt} > ?`)
+    bindings.push(Math.round(now - maxLifetimeMs))
+  }
   if (prefix !== '') {
     conditions.push(`substr(${id}, 1, ?) = ?`)
     bindings.push([...prefix].length, prefix)

@@ -2,7 +2,9 @@ import { type Dialect, toRecord } from '../dialects/dialect'
 import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
 import type { Database } from '../knex/database'
 import type { SessionRecord } from '../record/session-record'
-import { type Condition, liveRows, type ScanRange } from './live-rows'
+import { PREFIX_END } from '../record/stored-id'
+import { type Condition, liveRows, recordColumns, type ScanRange } from './live-rows'
+import type { Page } from './table-scan'
 
 /** A live row of an owner. */
 export interface OwnedRecord extends SessionRecord {
@@ -10,8 +12,27 @@ export interface OwnedRecord extends SessionRecord {
   readonly lastSeenAt: number
 }
 
-/** The place of a row in the order of its owner's rows: the newest first. */
+/** The place of a row among the rows of its owner, the newest first. */
 export type OwnedPlace = Pick<SessionRecord, 'id' | 'createdAt'>
+
+/** How many live rows an owner has. */
+export interface OwnerCount {
+  readonly ownerId: string
+  readonly count: number
+}
+
+/** How many live rows begin with a prefix. */
+export interface PrefixCount {
+  /** It ends with a colon, or is `''`. */
+  readonly prefix: string
+  readonly count: number
+}
+
+/** The most owners that one statement returns. */
+const OWNERS_AT_ONCE = 1000
+
+/** About how many rows one statement looks at, for a database in this process: it would hold up everything else. */
+const ROWS_IN_PART = 1000
 
 /** The statements on the live rows of one owner, which are found by the index of owners. */
 export class OwnerScan {
@@ -22,12 +43,11 @@ export class OwnerScan {
     private readonly now: () => number
   ) {}
 
-  /** At most `limit` rows, the newest first, after the place given. */
+  /** Returns at most `limit` rows after the given place, the newest first. */
   async records(range: ScanRange, ownerId: string, after: OwnedPlace | undefined, limit: number): Promise<OwnedRecord[]> {
-    const { id, data, expiresAt, revision, createdAt, lastSeenAt } = this.columns
-    const list = `${this.dialect.text(id)}, ${this.dialect.text(data)}, ${expiresAt}, ${revision}, ${createdAt}, ${lastSeenAt}`
+    const list = `${recordColumns(this.dialect, this.table)}, ${this.columns.lastSeenAt}`
     const rows = await this.page(list, range, ownerId, after, limit)
-    return rows.map((row) => ({ ...toRecord(row), lastSeenAt: Number(row[5]) }))
+    return rows.map((row) => ({ ...toRecord(row), lastSeenAt: Number(row[6]) }))
   }
 
   /** The places of at most `limit` rows, in the same way. */
@@ -42,6 +62,45 @@ export class OwnerScan {
     const { sql, bindings } = this.ofOwner(range, ownerId)
     const rows = await this.dialect.select(this.db, `SELECT count(*) FROM ${this.name} WHERE ${sql} LIMIT 1`, bindings)
     return Number(rows[0]?.[0])
+  }
+
+  /** How many live rows of the owner are not in the range, by the prefix of their ids: of its newest rows. */
+  async outOfRange({ prefix, idLength }: ScanRange, ownerId: string): Promise<PrefixCount[]> {
+    const { id, expiresAt, createdAt } = this.columns
+    const sql = `SELECT ${this.dialect.text(id)} FROM ${this.name} WHERE ${this.columns.ownerId} = ? AND ${expiresAt} > ?
+      ORDER BY ${createdAt} DESC LIMIT ?`
+    const rows = await this.dialect.select(this.db, sql, [ownerId, this.now(), ROWS_IN_PART])
+    const counts = new Map<string, number>()
+    for (const stored of rows.map(([stored]) => stored as string)) {
+      const own = idLength === undefined ? !stored.slice(prefix.length).includes(PREFIX_END) : [...stored].length === idLength
+      if (stored.startsWith(prefix) && own) continue
+      const other = stored.slice(0, stored.lastIndexOf(PREFIX_END) + 1)
+      counts.set(other, (counts.get(other) ?? 0) + 1)
+    }
+    return [...counts].map(([prefix, count]) => ({ prefix, count }))
+  }
+
+  /** How many live rows each owner has, for some owners after the one given, in their order. */
+  async counts(range: ScanRange, after: string): Promise<Page<OwnerCount[]>> {
+    const { ownerId } = this.columns
+    const live = liveRows(this.dialect, this.table, range, this.now())
+    const end = this.dialect.isInProcess ? await this.ownerAfter(after, ROWS_IN_PART) : undefined
+    const part = end === undefined ? `${ownerId} > ?` : `${ownerId} > ? AND ${ownerId} <= ?`
+    const rows = await this.dialect.select(
+      this.db,
+      `SELECT ${this.dialect.text(ownerId)}, count(*) FROM ${this.name} WHERE ${part} AND ${live.sql} GROUP BY ${ownerId} ORDER BY ${ownerId} LIMIT ?`,
+      [after, ...(end === undefined ? [] : [end]), ...live.bindings, OWNERS_AT_ONCE]
+    )
+    const found = rows.map(([owner, count]) => ({ ownerId: owner as string, count: Number(count) }))
+    return { found, next: found.length === OWNERS_AT_ONCE ? found.at(-1)?.ownerId : end }
+  }
+
+  /** The owner of the row that is so many rows further in the order of owners. */
+  private async ownerAfter(after: string, rows: number): Promise<string | undefined> {
+    const { ownerId } = this.columns
+    const sql = `SELECT ${ownerId} FROM ${this.name} WHERE ${ownerId} > ? ORDER BY ${ownerId} LIMIT 1 OFFSET ?`
+    const [last] = await this.dialect.select(this.db, sql, [after, rows])
+    return last?.[0] as string | undefined
   }
 
   private page(list: string, range: ScanRange, ownerId: string, after: OwnedPlace | undefined, limit: number): Promise<unknown[][]> {

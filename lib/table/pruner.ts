@@ -1,19 +1,20 @@
 import { debug } from '../observe/debug'
-import { afterPoll, startTimer, type Timer } from '../runtime/natives'
+import { startTimer, type Timer } from '../runtime/natives'
+import { takeTurns } from '../runtime/take-turns'
 
 /** What a pruner is made with. */
 export interface PrunerOptions {
   readonly intervalMs: number
   readonly batchSize: number
-  /** True if this process is the one to prune for the next `leaseMs`. */
+  /** Returns true if this process is the one that prunes for the next `leaseMs`. */
   readonly claim: (leaseMs: number) => Promise<boolean>
-  /** Deletes at most `limit` rows and returns how many. */
+  /** Deletes at most `limit` rows and returns how many it deleted. */
   readonly prune: (limit: number) => Promise<number>
-  /** True while the Knex it runs on can still be used. */
+  /** True while the Knex can still be used. */
   readonly isAlive: () => boolean
 }
 
-/** A store that wants its table pruned, and is told of rounds that failed. */
+/** A store that wants its table pruned. It hears of rounds that failed. */
 export interface PrunerMember {
   readonly onError: (error: unknown) => void
 }
@@ -22,7 +23,7 @@ export interface PrunerMember {
 export class Pruner {
   private timer: Timer | undefined
   private round: Promise<void> = Promise.resolve()
-  /** Weak: an application that is built again and again must not be kept by the pruner it shares. */
+  /** Held weakly: an application that is built again and again must not be kept in memory by the pruner that it shares. */
   private readonly members = new Set<WeakRef<PrunerMember>>()
 
   constructor(private readonly options: PrunerOptions) {}
@@ -40,7 +41,7 @@ export class Pruner {
     await this.round
   }
 
-  /** The members that still exist, without the one given and without those that were garbage-collected. */
+  /** Returns the members that still exist, without the given one and without those that were garbage-collected. */
   private present(leaving?: PrunerMember): PrunerMember[] {
     const present: PrunerMember[] = []
     for (const reference of this.members) {
@@ -53,7 +54,7 @@ export class Pruner {
 
   private schedule(): void {
     this.timer?.stop()
-    // Processes that were started together must not prune together.
+    // Processes that started together must not prune together.
     const delay = this.options.intervalMs * (0.75 + Math.random() / 2)
     this.timer = startTimer(
       () => {
@@ -67,7 +68,7 @@ export class Pruner {
     if (this.present().length === 0) return this.stop()
     const { isAlive, claim, prune, intervalMs, batchSize } = this.options
     try {
-      // A Knex that was destroyed may be initialised again, so only this round is left out.
+      // A Knex that was destroyed may be initialised again. So only this round is left out.
       if (isAlive() && (await claim(Math.ceil(intervalMs * 0.7)))) await pruneAll(prune, batchSize, () => this.timer === undefined)
     } catch (error) {
       debug('pruning failed: %s', (error as Error).message)
@@ -83,8 +84,8 @@ export class Pruner {
 }
 
 /**
- * Deletes batch after batch until one is not full, or there shall be no more. Returns how many rows went. Between two batches the event loop
- * goes round once, because where the database is in this process nothing else would let other calls run.
+ * Deletes batch after batch, until a batch is not full or nothing shall be deleted any more. Returns how many rows it deleted. Between two
+ * batches the event loop goes round once. Without this, a database in this process would let no other call run.
  */
 export async function pruneAll(
   prune: (limit: number) => Promise<number>,
@@ -96,6 +97,6 @@ export async function pruneAll(
     const pruned = await prune(batchSize)
     total += pruned
     if (pruned < batchSize || isStopped()) return total
-    await new Promise<void>(afterPoll)
+    await takeTurns()
   }
 }

@@ -1,34 +1,39 @@
-import type { Dialect, SessionStatements } from '../dialects/dialect'
-import type { TableDefinition } from '../dialects/table-definition'
-import { explainDriverError } from '../dialects/wrap-driver-error'
+import type { Dialect, IndexUse, MarkData, OwnerMark, SessionStatements, SettingProblem } from '../dialects/dialect'
+import { quotedColumns, type TableDefinition } from '../dialects/table-definition'
+import { explainDriverError, wrapDriverError } from '../dialects/wrap-driver-error'
 import { isOurs } from '../errors'
 import type { Database } from '../knex/database'
 import type { StatementBounds } from '../knex/statement-bounds'
 import { Statistics } from '../observe/statistics'
 import { Observation, statementChannel } from '../observe/tracing'
 import { hourOf } from '../record/expiry-columns'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../record/session-record'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../record/session-record'
+import { OWN_ROWS } from '../record/stored-id'
 import { isPromiseLike, passOn, type Soon } from '../runtime/soon'
 import type { ScanRange } from './live-rows'
-import { type OwnedPlace, type OwnedRecord, OwnerScan } from './owner-scan'
+import { type OwnedPlace, type OwnedRecord, type OwnerCount, OwnerScan, type PrefixCount } from './owner-scan'
+import { type Census, countPrunable, countWaiting, takeCensus, type Waiting } from './table-census'
 import { type Page, TableScan } from './table-scan'
 
-/** How long a dead row stays: longer than a request lives that may still hold its session and try to write it back. */
+/**
+ * How long a dead row stays, in milliseconds. A request that still holds the session may try to write it back, and no request lives as long
+ * as this.
+ */
 export const GRACE_MS = 600_000
 
-/** No session can have it: after the colon, a stored id goes on. */
-const LEASE_ID = 'knex-session-store:prune-lease:'
+/** No session can have this id, because an id goes on after the colon. */
+const LEASE_ID = `${OWN_ROWS}prune-lease:`
 
 /** Knows whether the table is there, and makes it if not. */
 export interface TableKeeper {
   readonly isThere: boolean
   /** Resolves when the table is there. */
   ensure(): Promise<void>
-  /** The same after a statement found it missing. */
+  /** The same, called after a statement found the table missing. */
   makeAgain(): Promise<void>
 }
 
-/** The sessions table: every statement on it starts here, with many rows at a time, in order. Errors of the driver end here. */
+/** The sessions table. Every statement on it starts here, with many rows at a time, in order. Errors of the driver do not get past it. */
 export class SessionTable {
   /** Counts and times of the statements since the start. */
   readonly statistics = new Statistics()
@@ -49,9 +54,12 @@ export class SessionTable {
     this.owned = new OwnerScan(db, dialect, table, now)
   }
 
-  /** Resolves when the table is there. */
+  /** Resolves when the table is there. If it was seen before, nothing is asked of the database; but a Knex that was destroyed is an error. */
   async ready(): Promise<void> {
-    if (!this.keeper.isThere) await this.keeper.ensure()
+    if (!this.keeper.isThere) return this.keeper.ensure()
+    await this.db.refuseDestroyed().catch((error) => {
+      throw wrapDriverError(this.dialect, error, 'table check')
+    })
   }
 
   load(ids: readonly string[], bounds?: StatementBounds): Soon<(SessionRecord | null)[]> {
@@ -74,8 +82,8 @@ export class SessionTable {
     return this.run('set', records.length, () => this.statements.update(this.on(bounds), records, this.now()))
   }
 
-  updateWithExpiry(records: readonly RecordToUpdate[], bounds?: StatementBounds): Soon<boolean[]> {
-    return this.run('set', records.length, () => this.statements.updateWithExpiry(this.on(bounds), records, this.now()))
+  updateWithLife(records: readonly RecordToUpdateWithLife[], bounds?: StatementBounds): Soon<boolean[]> {
+    return this.run('set', records.length, () => this.statements.updateWithLife(this.on(bounds), records, this.now()))
   }
 
   touch(records: readonly RecordToTouch[], bounds?: StatementBounds): Soon<boolean[]> {
@@ -91,32 +99,32 @@ export class SessionTable {
   }
 
   remove(ids: readonly string[], bounds?: StatementBounds): Soon<void> {
-    // One hour more than the grace needs, because an hour is as exact as the column is.
+    // One hour more than the grace needs, because the column counts whole hours.
     const pruneHour = hourOf(this.now() + GRACE_MS) + 1
     return this.run('destroy', ids.length, () => this.statements.remove(this.on(bounds), ids, pruneHour))
   }
 
-  /** Live rows in the order of their ids, after the id given. */
+  /** Returns live rows after the given id, in the order of their ids. */
   async page(range: ScanRange, after: string, limit: number): Promise<Page<SessionRecord[]>> {
     return this.run('scan', 1, () => this.scan.records(range, after, limit), true)
   }
 
-  /** The ids of live rows, in the same way. */
+  /** Returns the ids of live rows, in the same way. */
   async pageOfIds(range: ScanRange, after: string, limit: number): Promise<Page<string[]>> {
     return this.run('scan', 1, () => this.scan.ids(range, after, limit), true)
   }
 
-  /** How many rows are alive, in the same way. */
+  /** Returns the number of live rows, in the same way. */
   async count(range: ScanRange, after: string): Promise<Page<number>> {
     return this.run('length', 1, () => this.scan.count(range, after), true)
   }
 
-  /** The live rows of an owner, the newest first, at most `limit` after the place given. */
+  /** Returns the live rows of an owner, the newest first, at most `limit` after the given place. */
   async ofOwner(range: ScanRange, ownerId: string, after: OwnedPlace | undefined, limit: number): Promise<OwnedRecord[]> {
     return this.run('owner', 1, () => this.owned.records(range, ownerId, after, limit), true)
   }
 
-  /** Their places, in the same way. */
+  /** Returns the places of these rows, in the same way. */
   async placesOfOwner(range: ScanRange, ownerId: string, after: OwnedPlace | undefined, limit: number): Promise<OwnedPlace[]> {
     return this.run('owner', 1, () => this.owned.places(range, ownerId, after, limit), true)
   }
@@ -126,21 +134,92 @@ export class SessionTable {
     return this.run('owner', 1, () => this.owned.count(range, ownerId), true)
   }
 
-  /** For tests: deletes every row, also the rows that keep destroyed sessions dead. */
-  async deleteAll(): Promise<void> {
-    const { schemaName, tableName } = this.table
-    const name = this.dialect.quote(schemaName, tableName)
-    await this.run('reset', 1, () => this.db.run(`DELETE FROM ${name}`))
+  /** How many live rows each owner has, for some owners after the one given, in their order. */
+  async countByOwner(range: ScanRange, after: string): Promise<Page<OwnerCount[]>> {
+    return this.run('owner', 1, () => this.owned.counts(range, after), true)
   }
 
-  /** Deletes at most `limit` rows that have been dead for the grace. */
+  /** Ends the session, and keeps its row until the moment given. */
+  async bury(id: string, until: number): Promise<void> {
+    await this.run('destroy', 1, () => this.statements.remove(this.db, [id], hourOf(until) + 1), true)
+  }
+
+  /** Marks that all sessions of an owner end now, but for one. The mark stays for `graceMs`. */
+  async mark(id: string, mark: MarkData, graceMs = GRACE_MS): Promise<void> {
+    await this.run('owner', 1, () => this.statements.mark(this.db, id, mark, graceMs), true)
+  }
+
+  /** The mark, or undefined if there is none. */
+  async markOf(id: string): Promise<OwnerMark | undefined> {
+    return this.run('owner', 1, () => this.statements.markOf(this.db, id), true)
+  }
+
+  /**
+   * Stores a live session as another text, under another id if one is given, unless its row has changed since it was loaded. All else of the
+   * row stays, its revision too: requests that hold the session do not notice. Returns whether it wrote.
+   */
+  async rewrite({ id, revision }: SessionRecord, data: string, newId = id): Promise<boolean> {
+    const columns = quotedColumns(this.table, this.dialect.quote)
+    const sql = `UPDATE ${this.name} SET ${columns.id} = ?, ${columns.data} = ?
+      WHERE ${columns.id} = ? AND ${columns.revision} = ? AND ${columns.expiresAt} > ?`
+    const update = () => this.dialect.change(this.db, sql, [newId, data, id, revision, this.now()])
+    return (await this.run('rewrite', 1, update, true)) > 0
+  }
+
+  /** Counts a part of the table, after the id given. */
+  async census(prefix: string, after: string): Promise<Page<Census>> {
+    const { db, dialect, table } = this
+    return this.run('status', 1, () => takeCensus(db, dialect, table, { prefix, now: this.now() }, after), true)
+  }
+
+  /** The number of rows that `prune` would delete now. */
+  async prunable(): Promise<number> {
+    return this.run('status', 1, () => countPrunable(this.db, this.dialect, this.table, this.now() - GRACE_MS), true)
+  }
+
+  /** The rows of ended sessions that `prune` leaves for now. */
+  async waiting(): Promise<Waiting> {
+    const now = this.now()
+    return this.run('status', 1, () => countWaiting(this.db, this.dialect, this.table, { now, endedAt: now - GRACE_MS }), true)
+  }
+
+  /** How many live rows of the owner are not in the range, by the prefix of their ids: of at most 1000 rows. */
+  async outOfRange(range: ScanRange, ownerId: string): Promise<PrefixCount[]> {
+    return this.run('owner', 1, () => this.owned.outOfRange(range, ownerId), true)
+  }
+
+  /** How often each index was used; undefined where the database does not count it. */
+  async indexUses(): Promise<readonly IndexUse[] | undefined> {
+    return this.run('status', 1, () => this.dialect.indexUses(this.db, this.table), true)
+  }
+
+  /** Settings of a connection with which sessions may be lost. */
+  async settingProblems(): Promise<readonly SettingProblem[]> {
+    return this.run('status', 1, async () => (await this.dialect.settingProblems?.(this.db)) ?? [], true)
+  }
+
+  /** The bytes of the table with its indexes; undefined where the database cannot tell. */
+  async size(): Promise<number | undefined> {
+    return this.run('status', 1, () => this.dialect.size(this.db, this.table), true)
+  }
+
+  /** For tests: deletes every row, also the rows that keep destroyed sessions dead. */
+  async deleteAll(): Promise<void> {
+    await this.run('reset', 1, () => this.db.run(`DELETE FROM ${this.name}`))
+  }
+
+  /** Deletes at most `limit` rows that have been dead for longer than the grace. */
   async prune(limit: number): Promise<number> {
     return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit, this.now()), true)
   }
 
-  /** True for the one process that may prune for the next `leaseMs`. */
+  /** Returns true to the one process that may prune for the next `leaseMs`. */
   async claimPruning(leaseMs: number): Promise<boolean> {
     return this.run('prune', 1, () => this.statements.claim(this.db, LEASE_ID, leaseMs))
+  }
+
+  private get name(): string {
+    return this.dialect.quote(this.table.schemaName, this.table.tableName)
   }
 
   private on(bounds: StatementBounds | undefined): Database {
@@ -152,7 +231,8 @@ export class SessionTable {
   }
 
   /**
-   * @param isRepeatable whether the statement may be sent once more after its connection broke; statements for callers have their own tries
+   * @param isRepeatable whether the statement may be sent once more after its connection broke. Statements of callers are sent again by the
+   * lane.
    */
   private run<T>(operation: string, batchSize: number, statement: () => Soon<T>, isRepeatable = false): Soon<T> {
     const observation = new Observation(statementChannel, this.statistics, operation, this.dialect.name, batchSize)
@@ -183,7 +263,7 @@ export class SessionTable {
     }
   }
 
-  /** After a statement failed: sends it once more, if the table was missing and has been made, or if the connection broke. */
+  /** Called after a statement failed. Sends it once more if the table was missing and has been made, or if the connection broke. */
   private async again<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean, error: unknown): Promise<T> {
     const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
     const isMissing = diagnosis === 'table-missing' || diagnosis === 'table-perhaps-missing'
@@ -202,7 +282,10 @@ export class SessionTable {
   }
 }
 
-/** The record of each id, or null. Mostly each has one and they come in this order, which costs less to see than to look each up. */
+/**
+ * Returns the record of each id, or null. Mostly each id has a record and they come in this order. To see this costs less than to look each
+ * one up.
+ */
 function inOrder(ids: readonly string[], records: readonly SessionRecord[]): (SessionRecord | null)[] {
   if (records.length === ids.length && records.every(({ id }, index) => id === ids[index])) return records as SessionRecord[]
   const found = new Map(records.map((record) => [record.id, record]))

@@ -1,12 +1,15 @@
 import type { Caller, Undertaking } from '../calls/caller'
 import { TimeoutError } from '../database-errors'
 import { StatementBounds } from '../knex/statement-bounds'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../record/session-record'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../record/session-record'
 import type { SessionRecords } from '../record/session-records'
 import type { Soon } from '../runtime/soon'
 import type { SessionTable } from './session-table'
 
-/** One statement for each call, at once: inside a transaction the caller decides the order of statements, and which lock each waits for. */
+/**
+ * Sends each call at once, in a statement of its own. Inside a transaction the caller decides the order of statements, and which lock each
+ * of them waits for.
+ */
 export class SingleRecords implements SessionRecords {
   readonly waiting = 0
 
@@ -32,8 +35,8 @@ export class SingleRecords implements SessionRecords {
     return only(caller, (bounds) => this.table.update([record], bounds))
   }
 
-  updateWithExpiry(record: RecordToUpdate, caller?: Caller): Promise<boolean> {
-    return only(caller, (bounds) => this.table.updateWithExpiry([record], bounds))
+  updateWithLife(record: RecordToUpdateWithLife, caller?: Caller): Promise<boolean> {
+    return only(caller, (bounds) => this.table.updateWithLife([record], bounds))
   }
 
   touch(record: RecordToTouch, caller?: Caller): Promise<boolean> {
@@ -45,7 +48,7 @@ export class SingleRecords implements SessionRecords {
   }
 }
 
-/** One statement, which ends with its caller's patience. */
+/** Runs one statement, which ends when its caller gives up. */
 class Alone implements Undertaking {
   before: Undertaking | undefined = undefined
   isOver = false
@@ -57,7 +60,7 @@ class Alone implements Undertaking {
   }
 
   neverSent(): void {
-    // Refused when there is a connection.
+    // A caller that has given up is refused only when there is a connection.
   }
 }
 

@@ -4,12 +4,12 @@ import type { Database } from '../knex/database'
 import type { SessionRecord } from '../record/session-record'
 import { monotonicNow } from '../runtime/natives'
 import { Pace } from '../runtime/pace'
-import { type Condition, liveRows, type ScanRange } from './live-rows'
+import { type Condition, liveRows, recordColumns, type ScanRange } from './live-rows'
 
 /** The result of one statement of a scan. */
 export interface Page<Found> {
   readonly found: Found
-  /** The id after which the next statement goes on; undefined where there is no more. */
+  /** The id after which the next statement goes on; undefined if there are no more rows. */
   readonly next: string | undefined
 }
 
@@ -17,8 +17,8 @@ export interface Page<Found> {
 const MOST_IN_PART = 5000
 
 /**
- * The statements that look at all sessions, some rows at a time in the order of their ids. For a database in this process, one statement
- * looks at a part of the table only, however few of its rows are alive: it would hold up everything else.
+ * The statements that look at all sessions, some rows at a time, in the order of their ids. In a database in this process, one statement
+ * looks at a limited part of the table, however few of its rows are alive. A longer statement would hold up everything else.
  */
 export class TableScan {
   private readonly pace = new Pace()
@@ -30,21 +30,19 @@ export class TableScan {
     private readonly now: () => number
   ) {}
 
-  /** Live rows, at most `limit`. */
+  /** Returns at most `limit` live rows. */
   async records(range: ScanRange, after: string, limit: number): Promise<Page<SessionRecord[]>> {
-    const { data, expiresAt, revision, createdAt } = this.columns
-    const list = `${this.dialect.text(this.columns.id)}, ${this.dialect.text(data)}, ${expiresAt}, ${revision}, ${createdAt}`
-    const { found, next } = await this.page(list, range, after, limit)
+    const { found, next } = await this.page(recordColumns(this.dialect, this.table), range, after, limit)
     return { found: found.map(toRecord), next }
   }
 
-  /** The ids of live rows, at most `limit`. */
+  /** Returns the ids of at most `limit` live rows. */
   async ids(range: ScanRange, after: string, limit: number): Promise<Page<string[]>> {
     const { found, next } = await this.page(this.dialect.text(this.columns.id), range, after, limit)
     return { found: found.map(([id]) => id as string), next }
   }
 
-  /** How many rows are alive. */
+  /** Returns how many rows are alive. */
   async count(range: ScanRange, after: string): Promise<Page<number>> {
     const { sql: condition, bindings } = this.live(range)
     return this.part(after, async (end) => {
@@ -67,7 +65,10 @@ export class TableScan {
     })
   }
 
-  /** Does `search` in the part of the table that follows the id given. The part ends with the id `end`; null stands for the end of the table. */
+  /**
+   * Does `search` in the part of the table that follows the given id. The part ends with the id `end`, which is null at the end of the
+   * table.
+   */
   private async part<Found>(after: string, search: (end: string | null) => Promise<Page<Found>>): Promise<Page<Found>> {
     if (!this.dialect.isInProcess) return search(null)
     const { id } = this.columns

@@ -51,16 +51,19 @@ function requireDriver(): void {
   try {
     engines = (requireFromKnex('better-sqlite3/package.json') as { engines?: { node?: string } }).engines
   } catch (error) {
-    throw new MissingDriverError('memoryDatabase() needs better-sqlite3, which is not installed: npm install --save-dev better-sqlite3', {
-      cause: error
-    })
+    throw new MissingDriverError(
+      'memoryDatabase() needs better-sqlite3, which is not installed; run: npm install --save-dev better-sqlite3',
+      {
+        cause: error
+      }
+    )
   }
   // A driver built for a later Node.js does not fail, it ends the process with a segmentation fault.
   const [, oldest] = /^>=\s*(\d+)/.exec(engines?.node ?? '') ?? []
   const [running] = process.versions.node.split('.')
   if (oldest !== undefined && Number(running) < Number(oldest)) {
     throw new MissingDriverError(
-      `memoryDatabase() needs a better-sqlite3 for Node.js ${running}, the one that is installed needs ${oldest}: npm install --save-dev better-sqlite3@12`
+      `memoryDatabase() needs a better-sqlite3 that runs on Node.js ${running}, and the installed one needs Node.js ${oldest} or newer; run: npm install --save-dev better-sqlite3@12`
     )
   }
 }

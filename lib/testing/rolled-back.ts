@@ -34,7 +34,9 @@ export class SchemaChangeCommitsError extends SessionStoreError {
   readonly code = 'ERR_SESSION_SCHEMA_CHANGE_COMMITS'
 
   constructor(dialect: string) {
-    super(`${dialect} commits when the schema changes, and this could not be rolled back: make the tables before, or use resetSchema()`)
+    super(
+      `${dialect} commits the transaction when the schema changes, so the test could not be rolled back; make the tables before the test, or use resetSchema()`
+    )
   }
 }
 
@@ -58,17 +60,17 @@ export class SchemaChangeCommitsError extends SessionStoreError {
  */
 export function rolledBack(knex: Knex): RolledBack {
   const dialect = detectWorkDialect(knex)
+  const refusal = () => new TestEndedError()
   const test = new TestTransaction(knex, {
     failureAborts: dialect.failureAborts,
-    refusal: () => new TestEndedError(),
+    refusal,
     admit({ sql }) {
       if (dialect.schemaChangesCommit && changesSchema(sql)) throw new SchemaChangeCommitsError(dialect.name)
     }
   })
   const placed = placedKnex(knex, () => test, {
-    isTransaction: true,
+    end: { isOver: () => test.isOver, refusal },
     properties: {
-      isCompleted: () => test.isOver,
       // Knex tells its client the same of both kinds, and a handle is ended by hand.
       transaction: (first: KnexContainer | object | undefined, config?: object) =>
         typeof first === 'function' ? clientOf(placed).transaction(first as KnexContainer, config) : test.handle(first)

@@ -129,7 +129,7 @@ function skipAtRunTime(name: string, reason: string, context: unknown): void {
 function runnerOf(options: SessionStoreContractOptions): ContractRunner {
   const describe = options.describe ?? (Reflect.get(globalThis, 'describe') as ContractRunner['describe'] | undefined)
   const it = options.it ?? (Reflect.get(globalThis, 'it') as ContractIt | undefined)
-  const advice = `: there is no global of that name, so give your runner's, as in sessionStoreContract(makeStore, { describe, it })`
+  const advice = `; there is no global of that name, so give the one of your test runner: sessionStoreContract(makeStore, { describe, it })`
   if (typeof describe !== 'function') throw new InvalidOptionError('describe', 'a function', describe, advice)
   if (typeof it !== 'function') throw new InvalidOptionError('it', 'a function', it, advice)
   return { describe, it }
@@ -138,7 +138,7 @@ function runnerOf(options: SessionStoreContractOptions): ContractRunner {
 function refuseUnknownSpecs(skip: object): void {
   const known = Object.values(groups).flatMap((specs) => Object.keys(specs))
   for (const name of Object.keys(skip)) {
-    if (!known.includes(name)) throw new UnknownOptionError(name, known, undefined)
+    if (!known.includes(name)) throw new UnknownOptionError(name, ` (options: ${known.join(', ')})`)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import { type Connection, clientOf, type KnexClient, type KnexContainer, type KnexStatement } from '../knex/knex-client'
+import { refusalAfterEnd } from '../knex/transaction-end'
 import { Mutex } from '../runtime/mutex'
 import { type Asker, askedBy, awaitWithin, currentFrame, type Frame, framesFrom, runWithin } from '../unit-of-work/context'
 import type { Place } from '../unit-of-work/place'
@@ -116,6 +117,7 @@ export class TestTransaction implements Place {
         const scope = Scope.of(trx) ?? parent
         this.#scopes.set(frame, scope)
         this.#hold({ scope, holder })
+        this.#endWithTest(trx)
         return container(trx)
       }, config)
     })
@@ -143,6 +145,13 @@ export class TestTransaction implements Place {
     this.#held.push(held)
     const ended = () => void this.#held.splice(this.#held.indexOf(held), 1)
     held.scope.trx.executionPromise.then(ended, ended)
+  }
+
+  /** For Knex it is nested in no other, so Knex does not know that it is over when the test's transaction is. */
+  #endWithTest(trx: Knex.Transaction): void {
+    const { isCompleted } = trx
+    trx.isCompleted = () => this.isOver || isCompleted()
+    Object.defineProperty(trx, refusalAfterEnd, { get: () => (this.isOver ? this.rules.refusal : undefined) })
   }
 
   #open(): Promise<Scope> {

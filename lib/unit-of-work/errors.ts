@@ -29,7 +29,7 @@ export class RollbackOnlyError extends SessionStoreError {
 
   constructor(cause: unknown) {
     super(
-      'a statement failed before, so this unit of work can only be rolled back; put a statement that may fail into work.db.transaction(), whose failure undoes itself alone',
+      'a statement failed before, so this unit of work can only be rolled back (see cause). Put a statement that may fail into work.db.transaction(): its failure undoes that part alone',
       { cause }
     )
   }
@@ -41,7 +41,7 @@ export class NestedStillOpenError extends SessionStoreError {
 
   constructor(count: number) {
     super(
-      `${count} nested transaction${count > 1 ? 's' : ''} of this unit of work neither committed nor rolled back, so it was rolled back`
+      `${count} nested transaction${count > 1 ? 's' : ''} of this unit of work neither committed nor rolled back, so the unit was rolled back; call commit() or rollback() on each, or give work.db.transaction() a function, which ends it by itself`
     )
   }
 }
@@ -52,7 +52,7 @@ export class UndoneByNestedError extends SessionStoreError {
 
   constructor() {
     super(
-      'a statement ran while a nested transaction was open that then rolled back, and was undone with it: await the nested transaction first, or make the statement part of it'
+      'a statement of this unit of work was undone, because it ran while a nested transaction was open, and that transaction was rolled back. Await the nested transaction before the statement, or run the statement inside it'
     )
   }
 }
@@ -101,6 +101,9 @@ export class UnknownXidError extends SessionStoreError {
   readonly code = 'ERR_SESSION_UNKNOWN_XID'
 
   constructor(xid: string, cause: unknown) {
-    super(`no transaction is prepared under ${JSON.stringify(xid)}: it was finished already, or never prepared`, { cause })
+    super(
+      `no transaction is prepared under ${JSON.stringify(xid)}: it was finished already, or never prepared; work.recover() lists what is prepared`,
+      { cause }
+    )
   }
 }

@@ -47,7 +47,7 @@ export function fastifyPlugin(options: ResolvedWorkOptions, begin: () => Unit): 
     if (fastify.hasRequestDecorator('session')) {
       done(
         new SessionOrderError(
-          'register the plugin of the unit of work before that of the session, so that it commits before the session is saved'
+          'the session plugin was registered before work.fastifyPlugin(); register work.fastifyPlugin() first, so that it commits before the session is saved'
         )
       )
       return
@@ -104,7 +104,7 @@ class Hooks {
 
   readonly onSend = async (request: WorkRequest, reply: WorkReply, payload: unknown): Promise<unknown> => {
     // A payload that streams the unit's own rows: the unit ends with it, and before the last of it is sent.
-    if (request.work.place.isStreaming && payload instanceof Readable) {
+    if (request.work.inProgress.isStreaming && payload instanceof Readable) {
       return Readable.from(
         endingWith(payload, () => this.#end(request, reply, payload)),
         { objectMode: false }
@@ -146,7 +146,9 @@ class Hooks {
 
   #refusal({ sessionStore }: WorkRequest): Error | undefined {
     if (this.options.session !== 'atomic' || sessionStore === undefined || isStoreInUnit(sessionStore)) return undefined
-    return new AtomicSessionError("session: 'atomic' needs the store of the session plugin to be work.sessionStore(store)")
+    return new AtomicSessionError(
+      "session: 'atomic' needs a store that writes in the unit of work; register the session plugin with { store: work.sessionStore(store) }"
+    )
   }
 }
 

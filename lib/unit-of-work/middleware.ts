@@ -79,7 +79,7 @@ class RequestEnd implements ResponseHolder {
   settle(isEnd: boolean): Promise<void> | 'later' | undefined {
     const { unit } = this
     if (unit.isOver) return undefined
-    if (unit.place.isStreaming && !isEnd) return 'later'
+    if (unit.inProgress.isStreaming && !isEnd) return 'later'
     // Also without a statement: one may begin a moment after this, in a function that the handler called and did not await.
     return this.#end()
   }

@@ -1,14 +1,22 @@
 import type { Knex } from 'knex'
 import { type Connection, clientOf, type KnexClient, type KnexContainer, type KnexRunner, type RowStream } from '../knex/knex-client'
+import { refusalAfterEnd } from '../knex/transaction-end'
 import { currentFrame, emitWithin, sharedByCopies } from './context'
 import type { Place } from './place'
 
 /** How a Knex made here presents itself. */
 export interface Appearance {
-  /** True for one that stands for a transaction: `knex('t').transacting(it)` takes it then. */
-  readonly isTransaction: boolean
+  /** For one that stands for a transaction: `knex('t').transacting(it)` takes it then. */
+  readonly end?: StandInEnd
   /** Further properties. */
   readonly properties?: Readonly<Record<string, unknown>>
+}
+
+/** The end of what a Knex stands for. */
+export interface StandInEnd {
+  readonly isOver: () => boolean
+  /** Makes the error for a call of a session store that comes after it. */
+  readonly refusal: () => Error
 }
 
 const EMITTER = ['on', 'once', 'off', 'addListener', 'removeListener', 'prependListener', 'removeAllListeners', 'listeners', 'emit']
@@ -18,12 +26,12 @@ const EMITTER = ['on', 'once', 'off', 'addListener', 'removeListener', 'prependL
  * `place` returns when they are awaited. Its listeners are those of `knex`.
  */
 export function placedKnex(knex: Knex, place: () => Place, appearance: Appearance): Knex {
-  const client = placedClient(clientOf(knex), place, appearance.isTransaction)
+  const client = placedClient(clientOf(knex), place, appearance.end !== undefined)
   return shape(knex, client, appearance)
 }
 
 function shape(knex: Knex, client: KnexClient, appearance: Appearance, userParams?: unknown): Knex {
-  const { isTransaction, properties } = appearance
+  const { end, properties } = appearance
   const context = Object.create((knex as unknown as { context: object }).context) as Record<string, unknown>
   const placed = (table?: unknown, options?: unknown) =>
     table ? placedContext.queryBuilder().table(table, options) : placedContext.queryBuilder()
@@ -37,9 +45,10 @@ function shape(knex: Knex, client: KnexClient, appearance: Appearance, userParam
   const hidden = { context, $$objection: undefined }
   for (const [key, value] of Object.entries(hidden)) Object.defineProperty(placed, key, { value, writable: true, configurable: true })
   // Enumerable, because `.transacting()` would take it for an empty object.
-  const shown = { isTransaction, ...bound(knex, EMITTER), ...properties }
+  const shown = { isTransaction: end !== undefined, ...(end && { isCompleted: end.isOver }), ...bound(knex, EMITTER), ...properties }
   for (const [key, value] of Object.entries(shown))
     Object.defineProperty(placed, key, { value, writable: true, configurable: true, enumerable: true })
+  if (end) Object.defineProperty(placed, refusalAfterEnd, { value: end.refusal })
   return placed as unknown as Knex
 }
 

@@ -20,9 +20,9 @@ type Method = (...args: unknown[]) => unknown
 type AnyStore = Pick<Store, 'get' | 'set' | 'destroy'>
 
 /** The calls that a unit makes in its transaction, where the store has them. These begin it … */
-const WRITES = ['set', 'touch', 'destroy', 'clear', 'destroyOwner', 'destroyHandle']
+const WRITES = ['set', 'touch', 'destroy', 'clear', 'destroyOwner', 'destroyHandle', 'destroyById']
 /** … and these are made there once it has begun. */
-const OTHERS = ['get', 'all', 'ids', 'length', 'ofOwner', 'countOf', 'prune', 'ready', 'health']
+const OTHERS = ['get', 'all', 'ids', 'length', 'ofOwner', 'countOf', 'countByOwner', 'prune', 'ready', 'health']
 
 const placed = sharedByCopies('placed stores', () => new WeakSet<object>())
 const writers = sharedByCopies('writers', () => new WeakMap<Unit, WeakMap<TransactionalStore, Record<string, Method>>>())
@@ -45,7 +45,7 @@ export function isStoreInUnit(store: object): boolean {
 export function storeInUnit<Given extends AnyStore>(store: Given, find: () => Unit | undefined, stores: StoresInUnits): Given {
   if (!isTransactional(store)) {
     throw new AtomicSessionError(
-      "session: 'atomic' needs a store that can be in a transaction, that is a KnexSessionStore of the same database"
+      "session: 'atomic' needs a store that can write in a transaction; give session() a KnexSessionStore on the same database"
     )
   }
   stores.add(store)
@@ -94,7 +94,7 @@ function methodsIn(store: TransactionalStore, find: () => Unit | undefined): Rec
         return Reflect.apply(outside, store, args)
       const callback = typeof args.at(-1) === 'function' ? (args.pop() as Callback<unknown>) : undefined
       // An error that nothing awaits has made the unit fail. That is seen when the unit is committed.
-      return answer(unit.place.pendSessionWrite(perform(unit, store, operation, args)), callback, nothing)
+      return answer(unit.inProgress.addSessionWrite(perform(unit, store, operation, args)), callback, nothing)
     }
   }
   return methods

@@ -23,9 +23,11 @@ export function checkXid(xid: unknown): string {
 
 /** Refuses where the database has no two-phase commit, or `knex` is a transaction and so not ours to prepare. */
 export function twoPhaseOf({ name, twoPhase }: WorkDialect, knex: Knex): TwoPhase {
-  if (twoPhase === undefined) throw new TwoPhaseUnsupportedError(`${name} has no two-phase commit`)
+  if (twoPhase === undefined) throw new TwoPhaseUnsupportedError(`${name} has no two-phase commit; use work.run(), which commits by itself`)
   if (knex.isTransaction || clientOf(knex).transacting) {
-    throw new TwoPhaseUnsupportedError('a transaction inside another one cannot be prepared: give unitOfWork() the Knex instance itself')
+    throw new TwoPhaseUnsupportedError(
+      'unitOfWork() was given a transaction, and a transaction inside another one cannot be prepared; give it the Knex instance itself'
+    )
   }
   return twoPhase
 }
@@ -34,11 +36,14 @@ export function twoPhaseOf({ name, twoPhase }: WorkDialect, knex: Knex): TwoPhas
 export function preparationOf(dialect: WorkDialect, knex: Knex, { xid, begunAs, isNested }: PreparationRequest): Preparation {
   const twoPhase = twoPhaseOf(dialect, knex)
   const checked = checkXid(xid)
-  if (isNested) throw new TwoPhaseUnsupportedError('only the outermost unit of work can be prepared, and this one is nested in another')
+  if (isNested)
+    throw new TwoPhaseUnsupportedError(
+      'only the outermost unit of work can be prepared, and this one is nested in another; call prepare() on the outermost one'
+    )
   if (twoPhase.needsXidToBegin && begunAs !== undefined && begunAs !== checked) {
     const how = begunAs === '' ? 'without an xid' : `as ${JSON.stringify(begunAs)}`
     throw new XidConflictError(
-      `${dialect.name} has to know the xid when the unit of work begins, and this one began ${how}: work.run(fn, { xid: ${JSON.stringify(checked)} })`
+      `${dialect.name} has to know the xid when the unit of work begins, and this one began ${how}; give it at the beginning: work.run(fn, { xid: ${JSON.stringify(checked)} })`
     )
   }
   return twoPhase.prepare(checked, knex)
@@ -78,7 +83,10 @@ function explained({ twoPhase }: WorkDialect, xid: string, error: unknown): unkn
     case 'unknown':
       return new UnknownXidError(xid, error)
     case 'taken':
-      return new XidConflictError(`another transaction has the xid ${JSON.stringify(xid)}`, { cause: error })
+      return new XidConflictError(
+        `another transaction has the xid ${JSON.stringify(xid)}; give this one another xid, or finish the other one (work.recover() lists what is prepared)`,
+        { cause: error }
+      )
     default:
       return error
   }
@@ -89,7 +97,10 @@ async function unlessHeld(twoPhase: TwoPhase, knex: Knex, xid: string, error: un
   if (!(error instanceof UnknownXidError)) return error
   const prepared = await twoPhase.recover(knex)
   if (!prepared.some((transaction) => transaction.xid === xid)) return error
-  return new XidConflictError(`the connection that prepared ${JSON.stringify(xid)} is still open, and has to be closed first`, {
-    cause: error
-  })
+  return new XidConflictError(
+    `the connection that prepared ${JSON.stringify(xid)} is still open; close it, or end its process, and try again`,
+    {
+      cause: error
+    }
+  )
 }

@@ -34,7 +34,7 @@ class Outside implements Frame {
  * The transaction of this request, job or script, without passing it around. Make one for each Knex, at the start of the application.
  *
  * @param knex a Knex instance; in tests that of `rolledBack(knex)`, or a transaction, then a unit is a savepoint in it.
- * @throws {InvalidOptionError} or {@link UnknownOptionError} where an option is wrong.
+ * @throws {InvalidOptionError} or `UnknownOptionError` where an option is wrong.
  * @example
  * import { unitOfWork } from 'knex-session-store/unit-of-work'
  *
@@ -68,7 +68,7 @@ export class UnitOfWork {
     this.#owner = clientOf(options.knex)
     this.#stores = new StoresInUnits(this.#owner, () => this.current)
     this.#pool = new Pool(clientOf(options.knex))
-    this.db = placedKnex(options.knex, () => this.#place(), { isTransaction: false })
+    this.db = placedKnex(options.knex, () => this.#place(), {})
   }
 
   /** The unit of the running code; undefined outside of a unit. It may have ended. */
@@ -242,7 +242,12 @@ export class UnitOfWork {
     const around = this.current
     const parent = around?.admits ? around : undefined
     const [given] = Object.keys(options)
-    if (parent && given) throw new InvalidOptionError(given, 'left to the outermost unit of work, for this one is nested', options)
+    if (parent && given)
+      throw new InvalidOptionError(
+        given,
+        'given to the outermost unit of work, because this one is nested in it',
+        options[given as keyof UnitOptions]
+      )
     return this.#make(kind, options, parent)
   }
 

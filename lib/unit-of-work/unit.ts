@@ -5,12 +5,14 @@ import { afterAnswers } from '../runtime/after-answers'
 import { nothing } from '../runtime/nothing'
 import { type Asker, askedBy, currentFrame, type Frame, runWithin } from './context'
 import { RollbackOnlyError, UnitEndedError } from './errors'
+import type { Place } from './place'
 import { placedKnex } from './placed-knex'
 import { Scope, UNIT_RULES } from './scope'
 import type { StoresInUnits } from './stores-in-units'
 import { adoptTransaction, beginTransaction, type OpenTransaction } from './transaction'
 import { explainXid, preparationOf } from './two-phase'
 import { UnitPlace } from './unit-place'
+import { WorkInProgress } from './work-in-progress'
 import { takeWriteTurn } from './write-turns'
 
 /** What began a unit: a request or a job of the application, or code that waits for it, as a test or a script does. */
@@ -45,8 +47,10 @@ export class Unit implements Frame {
   readonly owner: object
   /** @internal */
   readonly kind: UnitKind
+  /** @internal What was begun in it and has not ended. */
+  readonly inProgress = new WorkInProgress()
   /** @internal The place where its builders run. */
-  readonly place: UnitPlace
+  readonly place: Place
   readonly #settings: UnitSettings
   #outer: Frame | undefined
   #state: UnitState = 'open'
@@ -74,11 +78,16 @@ export class Unit implements Frame {
     this.owner = settings.owner
     this.place = new UnitPlace({
       pool: clientOf(settings.knex),
+      inProgress: this.inProgress,
       assertAdmits: () => this.#assertAdmits(),
       open: (intent) => this.#open(intent),
       frameOf: (adopted) => new Unit({ ...settings, parent: this, adopted })
     })
-    if (settings.adopted) this.#adopt(settings.adopted)
+    if (settings.adopted) {
+      this.#transaction = adoptTransaction(settings.adopted)
+      this.#scope = Scope.of(settings.adopted)
+      this.#opening = this.#scope && Promise.resolve(this.#scope)
+    }
     // Read for its effect: a unit made by one that was made by one … keeps no more of them than are open.
     void this.#outer?.outer
   }
@@ -118,8 +127,7 @@ export class Unit implements Frame {
   /** A Knex that always runs in this unit, whatever code uses it; after the unit's end it throws {@link UnitEndedError}. */
   get db(): Knex {
     this.#db ??= placedKnex(this.#settings.knex, () => this.place, {
-      isTransaction: true,
-      properties: { isCompleted: () => this.state !== 'open' }
+      end: { isOver: () => this.state !== 'open', refusal: () => new UnitEndedError(this.state) }
     })
     return this.#db
   }
@@ -179,19 +187,13 @@ export class Unit implements Frame {
   async settled(): Promise<void> {
     // A builder that an async function awaits begins a moment after that function was called.
     await new Promise<void>((resolve) => afterAnswers(resolve))
-    while (this.place.isBusy && !this.isOver) await Promise.race([this.place.quiet(), this.#over])
+    while (this.inProgress.isBusy && !this.isOver) await Promise.race([this.inProgress.quiet(), this.#over])
   }
 
   /** @internal The transaction, begun if it has not been. */
   async begin(intent: Intent): Promise<Knex.Transaction> {
     this.#assertAdmits()
     return (await this.#open(intent)).trx
-  }
-
-  #adopt(trx: Knex.Transaction): void {
-    this.#transaction = adoptTransaction(trx)
-    this.#scope = Scope.of(trx)
-    this.#opening = this.#scope && Promise.resolve(this.#scope)
   }
 
   get #whyRollbackOnly(): { readonly cause: unknown } | undefined {
@@ -214,7 +216,7 @@ export class Unit implements Frame {
     opening.catch(() => {
       this.#opening = undefined
     })
-    this.#settings.parent?.place.pend(opening.then(() => this.#transaction?.ended, nothing))
+    this.#settings.parent?.inProgress.add(opening.then(() => this.#transaction?.ended, nothing))
     return opening
   }
 
@@ -254,10 +256,10 @@ export class Unit implements Frame {
   async #finish(state: UnitState, finish: (transaction: OpenTransaction) => Promise<void>): Promise<void> {
     try {
       do await this.settled()
-      while (this.place.isBusy && !this.isOver)
+      while (this.inProgress.isBusy && !this.isOver)
       if (this.isOver) throw new UnitEndedError(this.#state)
       this.#isDraining = false
-      this.place.refuseHandles()
+      this.inProgress.refuseHandles()
       await this.#opening?.catch(nothing)
       const failure = this.#whyRollbackOnly
       if (failure) throw new RollbackOnlyError(failure.cause)
@@ -278,7 +280,7 @@ export class Unit implements Frame {
     this.#isDraining = false
     this.#close('rolled back')
     await this.#opening?.catch(nothing)
-    await this.place.withoutSessionWrites()
+    await this.inProgress.withoutSessionWrites()
     // A connection that is lost is rolled back by the server.
     await this.#transaction?.rollback().catch(nothing)
   }

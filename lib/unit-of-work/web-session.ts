@@ -113,7 +113,7 @@ function isEmpty({ session }: SessionRequest): boolean {
 function refuseLateSession({ sessionStore }: SessionRequest, hadStore: boolean): void {
   if (sessionStore && !hadStore) {
     throw new SessionOrderError(
-      'the middleware of the unit of work has to be mounted after session(): it saw no session when the request came'
+      'work.middleware() is mounted before session(), so it saw no session when the request came; mount it after session()'
     )
   }
 }

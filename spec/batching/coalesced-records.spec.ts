@@ -167,7 +167,7 @@ describeDatabase('postgres', 'a statement that the database gives up for others'
       code: 'ERR_SESSION_DATABASE_BUSY',
       driverCode: '40001',
       message:
-        'session set failed on postgresql: the database rolled the statement back again and again because of conflicts with other transactions (driver code 40001)'
+        'session set failed on postgresql: the database rolled the statement back again and again because of conflicts with other transactions; repeat the call later, and keep transactions short (driver code 40001)'
     })
     expect(userOf(await opened.store.get('id'))).toBe('ada')
   })

@@ -72,7 +72,8 @@ async function page(path: string, session: Session, gate: Gate): Promise<unknown
 type Opener = (store: KnexSessionStore, adapter: Adapter, gate: Gate) => Promise<{ url: string; close(): Promise<unknown> }>
 
 async function listening(listener: Parameters<typeof createServer>[1]) {
-  const server = createServer(listener as never).listen(0, '127.0.0.1')
+  // An idle connection stays open: a visitor who sends on it as the server closes it would have no answer.
+  const server = createServer({ keepAliveTimeout: 0 }, listener as never).listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

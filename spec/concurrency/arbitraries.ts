@@ -11,6 +11,7 @@ const value = fc.oneof(
   { weight: 6, arbitrary: fc.nat(2) },
   { weight: 1, arbitrary: fc.constantFrom<unknown>([1], [1, 2], { deep: 1 }, null) }
 )
+const user = fc.constantFrom('ada', 'ada', 'ben')
 const maxAgeMs = fc.constantFrom<MaxAge>(null, 20 * MINUTE, 120 * MINUTE)
 const form = fc.constantFrom<SessionForm>('request', 'request', 'data')
 const ms = fc.constantFrom(1, 5 * MINUTE, 10 * MINUTE, 10 * MINUTE, 10 * MINUTE, 60 * MINUTE)
@@ -68,6 +69,23 @@ function sceneOf(processes: number): fc.Arbitrary<Step[]> {
     },
     { weight: 2, arbitrary: scene({ ms }, (fields) => [{ does: 'pass', ...fields }]) },
     { weight: 1, arbitrary: scene({ process, session }, (fields) => [{ does: 'destroy', ...fields }]) },
+    { weight: 1, arbitrary: scene({ process, user }, (fields) => [{ does: 'log out', ...fields }]) },
+    {
+      weight: 3,
+      arbitrary: scene({ request, user }, ({ request, user }) => [
+        { does: 'change', request, key: 'user', value: user },
+        { does: 'save', request }
+      ])
+    },
+    {
+      // A request that knows the password signs in after the owner has logged out everywhere.
+      weight: 1,
+      arbitrary: scene({ process, request, user }, ({ process, request, user }) => [
+        { does: 'change', request, key: 'user', value: user },
+        { does: 'log out', process, user },
+        { does: 'save', request }
+      ])
+    },
     { weight: 1, arbitrary: scene({ process }, (fields) => [{ does: 'prune', ...fields }]) }
   )
 }

@@ -8,7 +8,7 @@ import type { OpenDatabase } from '../support/databases'
 import { type ProcessResult, runProcesses } from '../support/processes'
 import type { Processes } from './follow'
 import type { Instruction } from './requests.worker.mts'
-import { homeOf, type Outcome, type Step } from './steps.mts'
+import { beforeLogOut, homeOf, type Outcome, type Step } from './steps.mts'
 import { ageTheDead, expiriesOf } from './table'
 
 interface Waiting {
@@ -20,7 +20,8 @@ export class Children implements Processes, AsyncDisposable {
   readonly #waiting: (Waiting | undefined)[] = []
   readonly #reports: ((outcome: Outcome) => void)[] = []
   readonly #homes = new Map<number, number>()
-  readonly #server = createServer((request, response) => void this.#serve(request, response))
+  // An idle connection stays open: a process that sends on it as the server closes it would have no answer.
+  readonly #server = createServer({ keepAliveTimeout: 0 }, (request, response) => void this.#serve(request, response))
   readonly #knex: Knex
   #results: Promise<ProcessResult<undefined>[]> = Promise.resolve([])
   #sessionIds: string[] = []
@@ -57,6 +58,7 @@ export class Children implements Processes, AsyncDisposable {
   }
 
   async perform(step: Step, now: number): Promise<Outcome> {
+    await beforeLogOut(step)
     if (step.does === 'prune') await ageTheDead(this.#knex, now)
     return this.#instruct(homeOf(step, this.#homes), { step, now, sessionIds: this.#sessionIds })
   }

@@ -22,7 +22,8 @@ const SITUATIONS = [
   'a key is deleted here and changed there',
   'a life is shortened',
   'another renewed for longer',
-  'the expiry that was loaded has passed'
+  'the expiry that was loaded has passed',
+  'all sessions of the owner were ended since the sign-in began'
 ]
 
 describeDatabases('the requests of three processes, interleaved at random', (database) => {

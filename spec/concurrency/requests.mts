@@ -62,6 +62,9 @@ export class Requests {
       case 'destroy':
         await this.store.destroy(sessionIds[step.session] as string)
         return {}
+      case 'log out':
+        await this.store.destroyOwner(step.user)
+        return {}
       case 'prune':
         await this.store.prune()
         return {}

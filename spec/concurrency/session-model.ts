@@ -14,6 +14,8 @@ interface ModelSession {
 interface ModelRequest {
   readonly session: number
   readonly form: SessionForm
+  /** The number of log-outs before it got its session. */
+  readonly began: number
   /** What the request knows to be stored: what it loaded, or has saved itself. */
   base: Keys
   readonly own: Map<string, unknown>
@@ -29,6 +31,8 @@ interface ModelRequest {
 export class SessionModel {
   readonly #sessions = new Map<number, ModelSession>()
   readonly #requests = new Map<number, ModelRequest>()
+  /** The owners whose sessions were all ended, in order. */
+  #logOuts: readonly unknown[] = []
   constructor(
     readonly conflict: ConflictPolicy,
     public now: number,
@@ -39,6 +43,7 @@ export class SessionModel {
   clone(): SessionModel {
     const clone = new SessionModel(this.conflict, this.now)
     for (const [id, session] of this.#sessions) clone.#sessions.set(id, { ...session })
+    clone.#logOuts = this.#logOuts
     for (const [id, request] of this.#requests) clone.#requests.set(id, { ...request, own: new Map(request.own) })
     return clone
   }
@@ -71,6 +76,10 @@ export class SessionModel {
         if (session) session.destroyed = true
         return { events: [] }
       }
+      case 'log out':
+        this.#logOuts = [...this.#logOuts, step.user]
+        for (const session of this.#sessions.values()) if (session.keys.get('user') === step.user) session.destroyed = true
+        return { events: [] }
       case 'pass':
         this.now += step.ms
         return { events: [] }
@@ -101,7 +110,7 @@ export class SessionModel {
         request.cookieEndsAt = step.maxAgeMs === null ? null : this.now + step.maxAgeMs
         return { events: [] }
       case 'save':
-        return this.#save(request)
+        return this.#signInBy(request, () => this.#save(request))
       case 'touch':
         return this.#touch(request)
       default:
@@ -130,6 +139,7 @@ export class SessionModel {
     this.#requests.set(request, {
       session,
       form,
+      began: this.#logOuts.length,
       base: keys,
       own: new Map(keys),
       cookieEndsAt: maxAge === null ? null : expiresAt,
@@ -138,6 +148,18 @@ export class SessionModel {
       knownRevision: revision,
       knownSaves: 0
     })
+  }
+
+  /** A save that gives the session an owner is undone if all sessions of the owner were ended since the request got its session. */
+  #signInBy(request: ModelRequest, save: () => Outcome): Outcome {
+    const user = request.own.get('user')
+    const isSignIn = user !== undefined && user !== request.base.get('user')
+    const outcome = save()
+    const session = this.#living(request.session)
+    if (!isSignIn || !session || outcome.error !== undefined || !this.#logOuts.slice(request.began).includes(user)) return outcome
+    this.#reach('all sessions of the owner were ended since the sign-in began')
+    session.destroyed = true
+    return { ...outcome, events: [...outcome.events, 'dropped'] }
   }
 
   #save(request: ModelRequest): Outcome {
@@ -204,7 +226,7 @@ export class SessionModel {
   }
 
   #touch(request: ModelRequest): Outcome {
-    if (request.own.get('cookie') !== request.knownMaxAge) return this.#save(request)
+    if (request.own.get('cookie') !== request.knownMaxAge) return this.#signInBy(request, () => this.#save(request))
     const expiresAt = this.#expiryOf(request)
     return expiresAt < request.knownExpiresAt ? { events: [] } : this.#renew(request, expiresAt)
   }

@@ -8,8 +8,20 @@ export type Step =
   | { readonly does: 'save'; readonly request: number }
   | { readonly does: 'touch'; readonly request: number }
   | { readonly does: 'destroy'; readonly process: number; readonly session: number }
+  | { readonly does: 'log out'; readonly process: number; readonly user: string }
   | { readonly does: 'prune'; readonly process: number }
   | { readonly does: 'pass'; readonly ms: number }
+
+/** The owner of a session is the value of its key `user`. */
+export const ownerOf = (session: object): string | undefined => (session as { user?: string }).user
+
+/**
+ * Lets a moment pass before the sessions of an owner are ended: between processes, the clock of the database tells what came before, and that
+ * clock no spec can move.
+ */
+export async function beforeLogOut(step: Step): Promise<void> {
+  if (step.does === 'log out') await new Promise((resolve) => setTimeout(resolve, 10))
+}
 
 /** `'request'`: what express-session makes of a session that was loaded. `'data'`: the object that `get` gave, as it is. */
 export type SessionForm = 'request' | 'data'

@@ -1,8 +1,14 @@
 import type { Knex } from 'knex'
 
-/** Pruning goes by the database's clock, which no spec can move: so the dead rows are moved instead, beyond the grace. */
+/**
+ * Pruning goes by the database's clock, which no spec can move: so the dead rows are moved instead, beyond the grace. But not the marks of
+ * log-outs everywhere: no request lives as long as they do.
+ */
 export async function ageTheDead(knex: Knex, now: number): Promise<void> {
-  await knex('sessions').where('expires_at', '<=', now).update({ expires_at: 1, expires_hour: 1 })
+  await knex('sessions')
+    .where('expires_at', '<=', now)
+    .whereNot('id', 'like', 'knex-session-store:log-out:%')
+    .update({ expires_at: 1, expires_hour: 1 })
 }
 
 /** When the rows end that are alive, in order. */

@@ -5,7 +5,7 @@ import type { KnexSessionStore, KnexSessionStoreOptions } from '../../lib'
 import type { Database, OpenDatabase } from '../support/databases'
 import type { Processes } from './follow'
 import { Requests } from './requests.mts'
-import { homeOf, type Outcome, type Step, TTL_MS } from './steps.mts'
+import { beforeLogOut, homeOf, type Outcome, ownerOf, type Step, TTL_MS } from './steps.mts'
 import { ageTheDead, expiriesOf } from './table'
 
 /** Lets a statement of a process leave when it is its turn. */
@@ -41,7 +41,7 @@ export class World implements Processes, AsyncDisposable {
     const { KnexSessionStore } = await import('../../lib/index.ts')
     const knex = this.database.connect()
     this.#delayStatements(knex)
-    return new KnexSessionStore({ knex, pruneIntervalMs: false, touchAfterMs: 0, ttlSeconds: TTL_MS / 1000, ...options })
+    return new KnexSessionStore({ knex, pruneIntervalMs: false, touchAfterMs: 0, ttlSeconds: TTL_MS / 1000, owner: ownerOf, ...options })
   }
 
   /** One of the processes. */
@@ -62,6 +62,7 @@ export class World implements Processes, AsyncDisposable {
 
   async perform(step: Step, now: number): Promise<Outcome> {
     vi.setSystemTime(now)
+    await beforeLogOut(step)
     if (step.does === 'prune') await ageTheDead(this.database.knex, now)
     return this.#processOf(step).perform(step, this.#sessionIds)
   }

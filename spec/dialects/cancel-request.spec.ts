@@ -33,7 +33,7 @@ describeDatabase('postgres', 'a statement whose time is up', () => {
   async function outcomeOn(connection: Knex.PgConnectionConfig, pool: Knex.PoolConfig = {}) {
     const knex = createKnex({ client: 'pg', connection, pool: { min: 0, max: 1, ...pool } })
     try {
-      const db = Database.of(knex, 100, { ending })
+      const db = Database.of(knex, 2000, { ending })
       const processId = async () =>
         (await knex.raw('SELECT pg_backend_pid() AS id, (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid())')).rows[0]
       const before = await processId()

@@ -22,7 +22,7 @@ describe('the dialect', () => {
     const construct = () => new KnexSessionStore({ knex: createKnex({ client }) })
     expect(construct).toThrow(UnsupportedDatabaseError)
     expect(construct).toThrow(
-      /^knex client ".*" is not supported; supported are PostgreSQL \(pg\), CockroachDB \(cockroachdb\), MariaDB and MySQL \(mysql2, mysql\), and SQLite \(better-sqlite3, sqlite3\)$/
+      /^this package does not support the Knex client ".*"; make the Knex with one of these: PostgreSQL \(pg\), CockroachDB \(cockroachdb\), MariaDB and MySQL \(mysql2, mysql\), and SQLite \(better-sqlite3, sqlite3\)$/
     )
   })
 

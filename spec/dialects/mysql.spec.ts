@@ -1,3 +1,4 @@
+import type { SessionData } from 'express-session'
 import type { Knex } from 'knex'
 import { expect, it } from 'vitest'
 import {
@@ -152,13 +153,20 @@ describeDatabase('mysql', 'a server of MariaDB or MySQL', (kind) => {
     for (const count of [1, 2, 16, 64]) {
       const ids = all.slice(0, count)
       const touches = ids.map((id) => ({ id, expiresAt: now + HOUR }))
-      const updates = touches.map((touch) => ({ ...touch, revision: 1, data: 'changed', ownerId: null }))
+      const updates = touches.map((touch) => ({
+        ...touch,
+        revision: 1,
+        data: 'changed',
+        ownerId: null,
+        isExpiryExact: true,
+        createdAt: null
+      }))
       const work: Record<string, () => unknown> = {
         load: () => statements.load(db, ids),
         touch: () => statements.touch(db, touches, now),
         update: () => statements.update(db, updates, now),
         // Now they are at another revision.
-        updateMissed: () => statements.updateWithExpiry(db, updates, now),
+        updateMissed: () => statements.updateWithLife(db, updates, now),
         putUnlessDead: () =>
           statements.putUnlessDead(
             db,
@@ -186,6 +194,26 @@ describeDatabase('mysql', 'a server of MariaDB or MySQL', (kind) => {
     expect(await opened.store.get('a')).toMatchObject({ a: 1 })
   })
 
+  it('keeps its connections when some of many sessions were changed by another process', async () => {
+    await using opened = await openStore(kind)
+    const warnings: unknown[] = []
+    const knex = opened.database.connect({ log: { warn: (message: unknown) => warnings.push(message) } })
+    const [store, other] = [storeOn(knex), storeOn(opened.knex)]
+    const ids = Array.from({ length: 8 }, (_, index) => `s${index}`)
+    await Promise.all(ids.map((id) => store.set(id, handMade({ id }))))
+    const change = async (changed: KnexSessionStore, id: string, key: string) => {
+      const session = (await changed.get(id)) as SessionData
+      return () => changed.set(id, Object.assign(session, { [key]: 1 }))
+    }
+    const here = await Promise.all(ids.map((id) => change(store, id, 'here')))
+    for (const id of ids.slice(4)) await (await change(other, id, 'there'))()
+    await Promise.all(here.map((set) => set()))
+    expect(await Promise.all(ids.map((id) => store.get(id)))).toMatchObject(
+      ids.map((id, index) => (index < 4 ? { id, here: 1 } : { id, here: 1, there: 1 }))
+    )
+    expect(warnings).toEqual([])
+  })
+
   it('that cannot be reached is told from others', async () => {
     await using opened = await openStore(kind)
     const { database } = opened
@@ -196,7 +224,7 @@ describeDatabase('mysql', 'a server of MariaDB or MySQL', (kind) => {
     await expect(refused).rejects.toThrow(DatabaseError)
     await expect(refused).rejects.toThrow(/the connection could not be made: the password is wrong or missing/)
     await expect(storeOn(opened.knex, { schemaName: 'kss_no_such_schema' }).get('a')).rejects.toThrow(
-      /does not exist and neither does its schema "kss_no_such_schema"/
+      /does not exist and its schema "kss_no_such_schema" does not exist either/
     )
   })
 
@@ -260,6 +288,7 @@ it.each([
   ['a connection refused', { errno: -111, code: 'ECONNREFUSED' }, 'unreachable'],
   ["the driver's own error", { message: "Can't add new command when connection is in closed state" }, 'unreachable'],
   ['a deadlock', { errno: 1213, code: 'ER_LOCK_DEADLOCK' }, 'transient'],
+  ['a commit that a Galera cluster has refused', { errno: 1180, code: 'ER_ERROR_DURING_COMMIT' }, 'transient'],
   ['a row that changed since the snapshot', { errno: 1020, code: 'ER_CHECKREAD' }, 'transient'],
   ['--read-only', { errno: 1290, code: 'ER_OPTION_PREVENTS_STATEMENT' }, 'read-only'],
   ['a number newer than the driver', { errno: 4031, code: 'UNKNOWN_CODE_PLEASE_REPORT' }, 'unreachable'],

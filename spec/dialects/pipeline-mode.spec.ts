@@ -5,6 +5,7 @@ import { PostgresDialect } from '../../lib/dialects/postgres/postgres-dialect'
 import { runPrepared } from '../../lib/dialects/postgres/run-prepared'
 import { Database } from '../../lib/knex/database'
 import { describeDatabase } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { handMade, openStore } from '../support/stores'
 
 // The driver's own mode, in which it sends statements before the last ones are answered, and takes no queries but its own.
@@ -65,10 +66,10 @@ describeDatabase('postgres', "pg's own pipeline mode", (kind) => {
   it('lets two reads share a connection, and the third go over another one', async () => {
     await using opened = await open(3)
     const db = Database.of(opened.knex, 10_000)
-    const pid = { sql: 'SELECT pg_backend_pid()::text, pg_sleep(0.3)', name: 'pid' }
+    const pid = { sql: 'SELECT pg_backend_pid()::text, pg_sleep(1.5)', name: 'pid' }
     const pidsOf = async (mayShare: boolean) => {
       const first = runPrepared(db, pid, [], mayShare)
-      await vi.waitUntil(() => opened.knex.client.pool.numUsed() === 1)
+      await vi.waitUntil(() => opened.knex.client.pool.numUsed() === 1, PATIENT)
       const answers = await Promise.all([first, runPrepared(db, pid, [], mayShare), runPrepared(db, pid, [], mayShare)])
       return answers.map(({ rows }) => rows[0]?.[0])
     }
@@ -103,9 +104,9 @@ describeDatabase('postgres', "pg's own pipeline mode", (kind) => {
       runPrepared(db, sleep, [], true)
     ])
     for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_SESSION_TIMEOUT' } })
-    expect((await runPrepared(db, { sql: 'SELECT 1', name: undefined }, [], true)).rows).toEqual([['1']])
-    await new Promise((resolve) => setImmediate(resolve))
-    expect(knex.client.pool.numUsed()).toBe(0)
+    const patient = Database.of(knex, 10_000)
+    expect((await runPrepared(patient, { sql: 'SELECT 1', name: undefined }, [], true)).rows).toEqual([['1']])
+    await vi.waitUntil(() => knex.client.pool.numUsed() === 0, PATIENT)
   })
 
   it('gives values as the server sends them, whatever the application has the driver make of them', async () => {

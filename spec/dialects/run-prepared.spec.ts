@@ -110,7 +110,7 @@ describeDatabase('postgres', 'a statement on the driver itself', (kind) => {
 
   it('is ended on the server when its time is up, and its connection is used again', async () => {
     const knex = database().connect({ pool: { min: 0, max: 1 } })
-    const own = Database.of(knex, 200, new PostgresDialect({ prepare: true, durability: 'sets' }))
+    const own = Database.of(knex, 2000, new PostgresDialect({ prepare: true, durability: 'sets' }))
     const processId = async () => (await runPrepared(own, { sql: 'SELECT pg_backend_pid()', name: undefined }, [])).rows
     const before = await processId()
     await expect(runPrepared(own, { sql: 'SELECT pg_sleep(20)', name: undefined }, [])).rejects.toMatchObject({

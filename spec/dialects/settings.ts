@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
 import { driverCode } from '../../lib/dialects/dialect'
 import type { OpenDatabase } from '../support/databases'
+import { isMariadb } from '../support/mysql-kind'
 import { afterCreate } from './opened-statements'
 import { tour } from './tour'
 
@@ -19,7 +20,7 @@ export interface TriedSettings {
 
 /** ER_UNKNOWN_SYSTEM_VARIABLE and the like: the server has no such setting, does not take the value, or does not take it for a session. */
 const NOT_OF_THIS_SERVER =
-  /^(ER_UNKNOWN_SYSTEM_VARIABLE|ER_WRONG_VALUE_FOR_VAR|ER_WRONG_ARGUMENTS|ER_VARIABLE_IS_READONLY|ER_UNKNOWN_STORAGE_ENGINE|ER_QUERY_CACHE_.*|ER_UNKNOWN_(CHARACTER_SET|COLLATION|LOCALE)|1925|42704|22023)$/
+  /^(ER_UNKNOWN_SYSTEM_VARIABLE|ER_WRONG_VALUE_FOR_VAR|ER_WRONG_ARGUMENTS|ER_VARIABLE_IS_READONLY|ER_UNKNOWN_STORAGE_ENGINE|ER_INCORRECT_GLOBAL_LOCAL_VAR|ER_CLIENT_DOES_NOT_SUPPORT|ER_UNSUPPORTED_SQL_MODE|ER_QUERY_CACHE_.*|ER_UNKNOWN_(CHARACTER_SET|COLLATION|LOCALE)|1925|42704|22023)$/
 
 /** What the settings break, by their titles. What a server does not know is printed. */
 export async function failuresOf(opened: OpenDatabase, settings: readonly TriedSettings[]): Promise<Record<string, unknown>> {
@@ -68,11 +69,13 @@ async function isKnown(knex: Knex): Promise<boolean> {
   }
 }
 
-/** Every value that every setting of a connection to this MariaDB may have; of numbers the least and the greatest. Elsewhere none. */
+/** Every value that every setting of a connection to this MariaDB or MySQL may have; of numbers the least and the greatest. */
 export async function everySetting(knex: Knex): Promise<Setting[]> {
+  return (await isMariadb(knex)) ? everySettingOfMariadb(knex) : everySettingOfMysql(knex)
+}
+
+async function everySettingOfMariadb(knex: Knex): Promise<Setting[]> {
   const settings: Setting[] = []
-  const [[{ isMariadb }]] = await knex.raw("SELECT version() LIKE '%MariaDB%' AS isMariadb")
-  if (!isMariadb) return []
   const [rows] = await knex.raw(`
     SELECT lower(variable_name) AS name, variable_type AS type, enum_value_list AS list, numeric_min_value AS least, numeric_max_value AS most
       FROM information_schema.system_variables
@@ -86,4 +89,26 @@ export async function everySetting(knex: Knex): Promise<Setting[]> {
     else if (least !== null) settings.push({ name, value: String(least) }, { name, value: String(most) })
   }
   return settings
+}
+
+/** It does not list the values of an enumeration, but takes their numbers. Of a set it takes each member by its bit, or by its flag. */
+async function everySettingOfMysql(knex: Knex): Promise<Setting[]> {
+  const settings: Setting[] = []
+  const [rows] = await knex.raw(`
+    SELECT variable_name AS name, data_type AS type, min_value AS least, max_value AS most
+      FROM performance_schema.variables_metadata WHERE variable_scope LIKE 'SESSION%' ORDER BY 1`)
+  for (const { name, type, least, most } of rows) {
+    const [[{ now }]] = await knex.raw('SELECT @@SESSION.?? AS now', [name])
+    const flags = type === 'Set' ? String(now).match(/\w+(?==)/g) : null
+    if (flags !== null) settings.push(...flags.flatMap((flag) => ['on', 'off'].map((state) => ({ name, value: `${flag}=${state}` }))))
+    else for (const value of valuesOnMysql(type, least, most)) settings.push({ name, value })
+  }
+  return settings
+}
+
+function valuesOnMysql(type: string, least: string, most: string): string[] {
+  if (type === 'Boolean') return ['0', '1']
+  if (type === 'Enumeration') return Array.from({ length: 10 }, (_, number) => String(number))
+  if (type === 'Set') return ['0', ...Array.from({ length: 33 }, (_, bit) => String(2 ** bit))]
+  return type === 'String' ? [] : [least, most]
 }

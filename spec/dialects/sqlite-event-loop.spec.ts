@@ -5,6 +5,8 @@ import { handMade, type OpenStore, openStore } from '../support/stores'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
+/** Without parts, each of these takes several times as long, also on a fast machine. */
+const LONG_MS = 200
 
 /** Rows written by the database itself. Nothing of a row but its size and its expiry matters here. */
 async function fill({ knex, tableName, store }: OpenStore, count: number, { expiresAt, bytes }: { expiresAt: number; bytes: number }) {
@@ -60,7 +62,7 @@ describeDatabase('sqlite', 'the event loop', (kind) => {
       pruned = await opened.store.prune()
     })
     expect(pruned).toBe(200_000)
-    expect(longestMs).toBeLessThan(100)
+    expect(longestMs).toBeLessThan(LONG_MS)
     expect(answered).toBeGreaterThan(20)
   })
 
@@ -68,25 +70,28 @@ describeDatabase('sqlite', 'the event loop', (kind) => {
     await using opened = await openStore(kind)
     await fill(opened, 100_000, { expiresAt: expired(), bytes: 200 })
     const pruning = opened.another({ pruneIntervalMs: 10, pruneBatchSize: 50_000 })
-    const { longestMs } = await othersWhile(opened.store, async () => {
+    const { longestMs, answered } = await othersWhile(opened.store, async () => {
       await pruning.get('any')
       while (Number((await opened.knex(opened.tableName).count({ rows: '*' }))[0]?.rows) > 1) await new Promise(setImmediate)
     })
-    expect(longestMs).toBeLessThan(100)
+    expect(longestMs).toBeLessThan(LONG_MS)
+    expect(answered).toBeGreaterThan(20)
   })
 
   it('goes on while large rows are pruned in large batches', long, async () => {
     await using opened = await openStore(kind, { pruneBatchSize: 100_000 })
     await fill(opened, 10_000, { expiresAt: expired(), bytes: 20_000 })
-    const { longestMs } = await othersWhile(opened.store, () => opened.store.prune())
-    expect(longestMs).toBeLessThan(100)
+    const { longestMs, answered } = await othersWhile(opened.store, () => opened.store.prune())
+    expect(longestMs).toBeLessThan(LONG_MS)
+    expect(answered).toBeGreaterThan(20)
   })
 
   it('goes on while pruning looks for expired rows among those that end within this hour', long, async () => {
     await using opened = await openStore(kind)
     await fill(opened, 600_000, { expiresAt: endOfThisHour(), bytes: 50 })
-    const { longestMs } = await othersWhile(opened.store, () => opened.store.prune())
-    expect(longestMs).toBeLessThan(60)
+    // Searched at once, all of them take a moment that is too short to be told by time from what a busy machine adds. So parts are counted.
+    const { answered } = await othersWhile(opened.store, () => opened.store.prune())
+    expect(answered).toBeGreaterThan(100)
   })
 
   it('goes on, and pruning finds all that ended within this hour, in whatever order they were written', long, async () => {
@@ -97,7 +102,7 @@ describeDatabase('sqlite', 'the event loop', (kind) => {
     await knex.raw(`UPDATE ${tableName} SET expires_at = ? WHERE rowid % 3 = 1 OR rowid > 19000`, [ended])
     const [left] = await knex(tableName).where('expires_at', '>', ended).count({ rows: '*' })
     const { longestMs } = await othersWhile(store, async () => expect(await store.prune()).toBe(20_000 - Number(left?.rows)))
-    expect(longestMs).toBeLessThan(100)
+    expect(longestMs).toBeLessThan(LONG_MS)
     expect((await knex(tableName).count({ rows: '*' }))[0]).toEqual(left)
     // One that ends later, behind what has been searched.
     await knex.raw(`UPDATE ${tableName} SET expires_at = ? WHERE rowid = 3`, [ended])
@@ -121,7 +126,7 @@ describeDatabase('sqlite', 'the event loop', (kind) => {
         const found = Array.isArray(answer) ? answer.length : answer
         if (method !== 'clear') expect(found).toBe(expiresAt === alive ? count : 0)
         else expect(await opened.store.length()).toBe(0)
-        expect(longestMs).toBeLessThan(100)
+        expect(longestMs).toBeLessThan(LONG_MS)
       })
     }
   }
@@ -129,6 +134,6 @@ describeDatabase('sqlite', 'the event loop', (kind) => {
   it('goes on while a thousand sessions are set at once', long, async () => {
     await using opened = await openStore(kind)
     const sets = () => Promise.all(Array.from({ length: 1000 }, (_, number) => opened.store.set(`${number}`, handMade({ number }))))
-    expect((await othersWhile(opened.store, sets)).longestMs).toBeLessThan(100)
+    expect((await othersWhile(opened.store, sets)).longestMs).toBeLessThan(LONG_MS)
   })
 })

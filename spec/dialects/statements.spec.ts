@@ -108,8 +108,15 @@ function describeStatements(setup: Setup): void {
     const found = await statements.load(db, range(BATCH).map(name))
     expect(new Set(found.map(({ id }) => id))).toEqual(new Set(range(BATCH / 2).map(name)))
     const byId = new Map(found.map((row) => [row.id, row]))
-    expect(byId.get(name(0))).toEqual({ id: name(0), data: '{}', expiresAt: 0, revision: 2, createdAt: NOW })
-    expect(byId.get(name(1))).toEqual({ id: name(1), data: `{"of":"${name(1)}"}`, expiresAt: LATER, revision: 1, createdAt: NOW })
+    expect(byId.get(name(0))).toEqual({ id: name(0), data: '{}', expiresAt: 0, revision: 2, createdAt: NOW, ownerId: null })
+    expect(byId.get(name(1))).toEqual({
+      id: name(1),
+      data: `{"of":"${name(1)}"}`,
+      expiresAt: LATER,
+      revision: 1,
+      createdAt: NOW,
+      ownerId: null
+    })
   })
 
   it('insert leaves what is there', async () => {
@@ -135,8 +142,8 @@ function describeStatements(setup: Setup): void {
     expect(await statements.put(db, mixed.slice(0, 1), NOW)).toEqual([4])
     expect(await statements.put(db, [record('one more')], NOW)).toEqual([1])
     const rows = await rowsOf(opened)
-    expect(rows.get(name(4))).toEqual({ id: name(4), data: 'again', expiresAt: LATER, revision: 2, createdAt: NOW })
-    expect(rows.get('new-5')).toEqual({ id: 'new-5', data: 'again', expiresAt: LATER, revision: 1, createdAt: NOW + 5 })
+    expect(rows.get(name(4))).toEqual({ id: name(4), data: 'again', expiresAt: LATER, revision: 2, createdAt: NOW, ownerId: null })
+    expect(rows.get('new-5')).toEqual({ id: 'new-5', data: 'again', expiresAt: LATER, revision: 1, createdAt: NOW + 5, ownerId: null })
   })
 
   it('put over a dead row begins its life anew', async () => {
@@ -177,10 +184,17 @@ function describeStatements(setup: Setup): void {
     }
     expect(await statements.putUnlessDead(db, alone.slice(0, 2), NOW)).toEqual([orUnknown(2), orUnknown(4)])
     const rows = await rowsOf(opened)
-    expect(rows.get(name(0))).toEqual({ id: name(0), data: 'again', expiresAt: LATER, revision: 1, createdAt: NOW + 9 })
-    expect(rows.get(name(1))).toEqual({ id: name(1), data: 'alone', expiresAt: LATER, revision: 4, createdAt: NOW })
-    expect(rows.get(name(2))).toEqual({ id: name(2), data: `{"of":"${name(2)}"}`, expiresAt: NOW, revision: 1, createdAt: NOW })
-    expect(rows.get(name(3))).toEqual({ id: name(3), data: '{}', expiresAt: 0, revision: 2, createdAt: NOW })
+    expect(rows.get(name(0))).toEqual({ id: name(0), data: 'again', expiresAt: LATER, revision: 1, createdAt: NOW + 9, ownerId: 'ada' })
+    expect(rows.get(name(1))).toEqual({ id: name(1), data: 'alone', expiresAt: LATER, revision: 4, createdAt: NOW, ownerId: null })
+    expect(rows.get(name(2))).toEqual({
+      id: name(2),
+      data: `{"of":"${name(2)}"}`,
+      expiresAt: NOW,
+      revision: 1,
+      createdAt: NOW,
+      ownerId: null
+    })
+    expect(rows.get(name(3))).toEqual({ id: name(3), data: '{}', expiresAt: 0, revision: 2, createdAt: NOW, ownerId: null })
     expect((await columnOf(opened, 'ownerId')).slice(1, 5)).toEqual(['ada', null, null, null])
   })
 
@@ -212,10 +226,24 @@ function describeStatements(setup: Setup): void {
     expect(await statements.update(db, updates, NOW)).toEqual(range(BATCH).map((index) => kind(index) === 'hit'))
     const rows = await rowsOf(opened)
     expect(rows.size).toBe(existing.length)
-    expect(rows.get(name(0))).toEqual({ id: name(0), data: 'again-0', expiresAt: LATER, revision: 2, createdAt: NOW })
-    expect(rows.get(name(5))).toEqual({ id: name(5), data: 'again-5', expiresAt: LATER, revision: 2, createdAt: NOW })
-    expect(rows.get(name(12))).toEqual({ id: name(12), data: 'again-12', expiresAt: LATER + 12 * HOUR, revision: 2, createdAt: NOW })
-    expect(rows.get(name(7))).toEqual({ id: name(7), data: `{"of":"${name(7)}"}`, expiresAt: LATER, revision: 1, createdAt: NOW })
+    expect(rows.get(name(0))).toEqual({ id: name(0), data: 'again-0', expiresAt: LATER, revision: 2, createdAt: NOW, ownerId: 'owner-0' })
+    expect(rows.get(name(5))).toEqual({ id: name(5), data: 'again-5', expiresAt: LATER, revision: 2, createdAt: NOW, ownerId: null })
+    expect(rows.get(name(12))).toEqual({
+      id: name(12),
+      data: 'again-12',
+      expiresAt: LATER + 12 * HOUR,
+      revision: 2,
+      createdAt: NOW,
+      ownerId: 'owner-12'
+    })
+    expect(rows.get(name(7))).toEqual({
+      id: name(7),
+      data: `{"of":"${name(7)}"}`,
+      expiresAt: LATER,
+      revision: 1,
+      createdAt: NOW,
+      ownerId: null
+    })
     expect(rows.get(name(2))).toMatchObject({ data: `{"of":"${name(2)}"}`, revision: 1 })
     expect(rows.get(name(3))).toMatchObject({ data: '{}', expiresAt: 0, revision: 2 })
     const owners = await columnOf(opened, 'ownerId')
@@ -265,7 +293,7 @@ function describeStatements(setup: Setup): void {
     expect(await columnOf(opened, 'ownerId')).toEqual(['alone', null, null])
   })
 
-  it('updateWithExpiry takes the expiry as it is', async () => {
+  it('updateWithLife takes the expiry as it is where it is exact, and the beginning if there is one', async () => {
     const opened = await setUp.table()
     const { statements, db } = opened
     await statements.put(db, records(30), NOW)
@@ -274,13 +302,23 @@ function describeStatements(setup: Setup): void {
       revision: index % 3 === 0 ? 5 : 1,
       data: 'shorter',
       expiresAt: NOW + 1 + index,
-      ownerId: null
+      ownerId: null,
+      isExpiryExact: index % 4 !== 3,
+      createdAt: index % 2 === 0 ? NOW - index : null
     }))
-    expect(await statements.updateWithExpiry(db, updates, NOW)).toEqual(range(30).map((index) => index % 3 !== 0))
+    expect(await statements.updateWithLife(db, updates, NOW)).toEqual(range(30).map((index) => index % 3 !== 0))
     const rows = await rowsOf(opened)
-    expect(rows.get(name(1))).toMatchObject({ data: 'shorter', expiresAt: NOW + 2, revision: 2 })
+    expect(rows.get(name(1))).toMatchObject({ data: 'shorter', expiresAt: NOW + 2, revision: 2, createdAt: record(name(1)).createdAt })
     expect(rows.get(name(29))).toMatchObject({ data: 'shorter', expiresAt: NOW + 30, revision: 2 })
+    expect(rows.get(name(2))).toMatchObject({ createdAt: NOW - 2 })
+    expect(rows.get(name(7))).toMatchObject({ data: 'shorter', expiresAt: LATER, revision: 2 })
+    expect(rows.get(name(11))).toMatchObject({ data: 'shorter', expiresAt: LATER, revision: 2 })
+    expect(rows.get(name(28))).toMatchObject({ createdAt: NOW - 28 })
     expect(rows.get(name(3))).toMatchObject({ expiresAt: LATER, revision: 1 })
+    const alone = { id: name(28), revision: 2, data: 'alone', expiresAt: LATER, ownerId: null, isExpiryExact: true }
+    expect(await statements.updateWithLife(db, [{ ...alone, createdAt: NOW - 7 }], NOW)).toEqual([true])
+    expect(await statements.updateWithLife(db, [{ ...alone, revision: 3, createdAt: null }], NOW)).toEqual([true])
+    expect((await rowsOf(opened)).get(name(28))).toMatchObject({ revision: 4, createdAt: NOW - 7 })
   })
 
   it('touch renews what is alive, and never brings an expiry forward', async () => {
@@ -328,7 +366,7 @@ function describeStatements(setup: Setup): void {
     await statements.remove(db, range(BATCH).slice(5).map(name), 78)
     const rows = await rowsOf(opened)
     expect(rows.get(name(4))).toMatchObject({ expiresAt: LATER, revision: 1 })
-    expect(rows.get(name(5))).toEqual({ id: name(5), data: '{}', expiresAt: 0, revision: 2, createdAt: NOW })
+    expect(rows.get(name(5))).toEqual({ id: name(5), data: '{}', expiresAt: 0, revision: 2, createdAt: NOW, ownerId: null })
     expect(await columnOf(opened, 'ownerId')).toEqual([...range(5).map(() => 'ada'), ...range(5).map(() => null)])
     expect((await columnOf(opened, 'expiresHour')).map(Number).slice(5)).toEqual(range(5).map(() => 77))
   })
@@ -458,7 +496,14 @@ function describeStatements(setup: Setup): void {
     expect(await statements.update(db, updates, NOW)).toEqual([true, true, true])
     expect(await statements.touch(db, [{ id: name(1), expiresAt: LATER + 1 }], NOW)).toBe(1)
     await statements.remove(db, [name(0)], 1)
-    expect((await rowsOf(opened)).get(name(1))).toEqual({ id: name(1), data: 'x', expiresAt: LATER + 1, revision: 3, createdAt: NOW })
+    expect((await rowsOf(opened)).get(name(1))).toEqual({
+      id: name(1),
+      data: 'x',
+      expiresAt: LATER + 1,
+      revision: 3,
+      createdAt: NOW,
+      ownerId: null
+    })
     expect(await statements.claim(db, 'lease', 1000)).toBe(true)
     expect(await statements.prune(db, 0, 10, Date.now())).toBeGreaterThanOrEqual(0)
     await dialect.drop(db, table)

@@ -77,16 +77,23 @@ export async function tour(knex: Knex, observer: Knex | undefined, tableName: st
   expect(await statements.update(db, updates.slice(0, 1), now)).toEqual([false])
   // Half of them are out of date: the first.
   expect(await statements.update(db, updates, now)).toEqual(names.map((_, index) => index > 0))
-  const again = updates.map((update, index) => ({ ...update, revision: index === 0 ? 4 : 3, expiresAt: later + (MANY - index) * HOUR }))
-  expect(await statements.updateWithExpiry(db, again.slice(1), now)).toEqual(names.slice(1).map(() => true))
-  expect(await statements.updateWithExpiry(db, again.slice(0, 1), now)).toEqual([true])
+  const again = updates.map((update, index) => ({
+    ...update,
+    revision: index === 0 ? 4 : 3,
+    expiresAt: later + (MANY - index) * HOUR,
+    isExpiryExact: true,
+    createdAt: index % 2 === 0 ? null : now + index
+  }))
+  expect(await statements.updateWithLife(db, again.slice(1), now)).toEqual(names.slice(1).map(() => true))
+  expect(await statements.updateWithLife(db, again.slice(0, 1), now)).toEqual([true])
   expect(await load(names)).toEqual(
     names.map((id, index) => ({
       id,
       data: updates[index]?.data,
       expiresAt: later + (MANY - index) * HOUR,
       revision: index === 0 ? 5 : 4,
-      createdAt: now
+      createdAt: index % 2 === 0 ? now : now + index,
+      ownerId: updates[index]?.ownerId
     }))
   )
 

@@ -7,6 +7,7 @@ import type { KnexSessionStore } from '../../lib'
 import { type Database, describeDatabases, databases as kinds } from '../support/databases'
 import { ForgetfulProxy } from '../support/forgetful-proxy'
 import { checkLeaksPerFile } from '../support/leaks'
+import { PATIENT } from '../support/patience'
 import { handMade, openStore } from '../support/stores'
 
 // The sockets of forgotten connections are closed with the proxy, after the spec.
@@ -57,7 +58,7 @@ async function fill(knex: Knex, count: number): Promise<void> {
 
 /** Waits for connections that are being made: one that is forgotten then is waited for by the pool, however long that takes. */
 async function atRest({ client }: Knex): Promise<void> {
-  await vi.waitUntil(() => client.pool.numPendingCreates() === 0 && client.pool.numUsed() === 0)
+  await vi.waitUntil(() => client.pool.numPendingCreates() === 0 && client.pool.numUsed() === 0, PATIENT)
 }
 
 /** One user, one call after the other: after a time-out a moment later, when its statement is given up too. Answers how many timed out. */
@@ -67,7 +68,7 @@ async function timeOuts(store: KnexSessionStore, calls: number): Promise<number>
     await store.get('a').catch(async (error) => {
       expect(error).toMatchObject({ code: 'ERR_SESSION_TIMEOUT' })
       count++
-      await vi.waitUntil(() => (store.stats().statements.get?.errors ?? 0) >= count, { timeout: 5000 })
+      await vi.waitUntil(() => (store.stats().statements.get?.errors ?? 0) >= count, PATIENT)
     })
   }
   return count
@@ -80,16 +81,17 @@ describeDatabases(
       await using opened = await openBehindProxy(kind, { timeoutMs: 1000, maxConnections: 8 })
       const { store, knex, proxy } = opened
       await store.set('a', handMade({ user: 'ada' }))
-      // Seven that statements of the store were answered on.
+      // Seven that statements of a store were answered on, which had time for so many calls at once.
+      const patient = opened.another({ knex, timeoutMs: 20_000, maxConnections: 8 })
       await vi.waitUntil(async () => {
         await Promise.all(
           Array.from({ length: 400 }, async (_, index) => {
             await pause(index % 20)
-            await Promise.all([store.get(`${index}`), store.set(`s${index}`, handMade()), store.destroy(`d${index}`)])
+            await Promise.all([patient.get(`${index}`), patient.set(`s${index}`, handMade()), patient.destroy(`d${index}`)])
           })
         )
         return knex.client.pool.numFree() >= 5
-      })
+      }, PATIENT)
       await atRest(knex)
       proxy.forget()
       expect(await timeOuts(store, 20)).toBeLessThanOrEqual(2)

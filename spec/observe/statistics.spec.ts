@@ -53,7 +53,7 @@ describeDatabases('health()', (database) => {
   })
 
   it('says that the database is down, in time, and that it is up again', async () => {
-    await using opened = await openStore(database, { timeoutMs: 300 })
+    await using opened = await openStore(database, { timeoutMs: 1500 })
     const { store, knex } = opened
     expect(await store.health()).toMatchObject({ ok: true })
     const { client } = knex

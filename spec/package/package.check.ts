@@ -25,6 +25,18 @@ describe('the packed package', () => {
     expect(entries.filter((name) => ['lib', 'spec', 'bench', 'examples', 'node_modules', '.ci'].includes(name))).toEqual([])
   })
 
+  it('has a command, as npx finds it, which needs no driver where it makes no connection', async () => {
+    const command = join(bare, 'node_modules/.bin/knex-session-store')
+    expect(await run(command, bare, ['sql', '--client', 'pg'])).toEqual({
+      code: 0,
+      output: expect.stringContaining('CREATE TABLE "sessions"')
+    })
+    expect(await run(command, bare, ['check', '--url', 'postgres://localhost/app'])).toEqual({
+      code: 1,
+      output: expect.stringContaining('npm install pg')
+    })
+  })
+
   it.each(['commonjs.cjs', 'esm.mjs'])('is used from %s', async (file) => {
     expect(await run(nodeOf(newest, 24), newest, [file])).toEqual(succeeded)
   })

@@ -106,13 +106,14 @@ export async function contract(entry: Entry): Promise<Column> {
   return { 'Specs of the contract of a store that fail': { text, bad: failed.length > 0, data: report } }
 }
 
-interface ContractReport {
+export interface ContractReport {
   specs: number
   skipped: number
   failed: string[]
 }
 
-async function contractOn(contender: Contender): Promise<ContractReport> {
+/** Runs the specs of the contract on a store, in a process of their own. */
+export async function contractOn(contender: Contender): Promise<ContractReport> {
   const hook = pathToFileURL(join(import.meta.dirname, '../races/resolve-mts.mjs')).href
   const child = fork(join(import.meta.dirname, 'contract.process.mts'), {
     execArgv: ['--import', hook],

@@ -94,7 +94,8 @@ export async function openMysql(serverUrl: string): Promise<Backend> {
     },
     async killConnections() {
       const others = await column(`SELECT id FROM information_schema.processlist WHERE db = '${name}' AND id <> connection_id()`)
-      for (const id of others) await admin.query(`KILL ${id}`)
+      // One that has ended meanwhile is an unknown thread id.
+      for (const id of others) await admin.query(`KILL ${id}`).catch(() => undefined)
     },
     async [Symbol.asyncDispose]() {
       await wire.line[Symbol.asyncDispose]()

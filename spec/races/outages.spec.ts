@@ -5,7 +5,7 @@ import { Site } from './sites.mjs'
 import { describeRaces, openBackend } from './stage'
 import type { Contender } from './stores.mjs'
 
-const timeoutMs = 1_000
+const timeoutMs = 2_000
 /** The time limit is kept as well as a timer keeps it on a busy machine. */
 const answersWithinMs = timeoutMs + 3_000
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Browser } from './browser.mjs'
+import { type Answer, Browser } from './browser.mjs'
 import type { Application, Site } from './sites.mjs'
 
 export interface RaceOptions {
@@ -54,6 +54,24 @@ async function isLoggedIn(site: Site, application: Application, browser: Browser
   return body?.user === 'Ada'
 }
 
+/** Resolves when the request stands at the gate. Rejects if it ended before: it would be waited for without end. */
+async function arrival(site: Site, gate: string, request: Promise<Answer> | undefined): Promise<void> {
+  const ended = request?.then(({ status, body }) => {
+    throw new Error(`a request that was to stop at the gate answered ${status}: ${body}`)
+  })
+  await Promise.race([site.arrived(gate), ended])
+  ended?.catch(() => undefined)
+}
+
+/** Resolves when the store of the site no longer has the session. */
+async function ending(site: Site, sid: string): Promise<void> {
+  const began = performance.now()
+  while (await site.exists(sid)) {
+    if (performance.now() - began > 20_000) throw new Error('a session that was ended is there 20 seconds later')
+    await sleep(25)
+  }
+}
+
 /** Two requests of one visitor at the same moment change different keys of the session. Wrong: a change is lost. */
 export async function lostUpdates([first, second = first]: readonly [Site, Site?], options: RaceOptions): Promise<RaceResult> {
   const { application = 'express' } = options
@@ -65,7 +83,7 @@ export async function lostUpdates([first, second = first]: readonly [Site, Site?
       browser.tab().open(second.url(application, '/change', { key: 'language', gate: `${gate}-2` }))
     ]
     // Both have loaded the session before either saves it, which is what "at the same moment" comes to.
-    await Promise.all([first.arrived(`${gate}-1`), second.arrived(`${gate}-2`)])
+    await Promise.all([arrival(first, `${gate}-1`, answers[0]), arrival(second, `${gate}-2`, answers[1])])
     await Promise.all([first.open(`${gate}-1`), second.open(`${gate}-2`)])
     const statuses = (await Promise.all(answers)).map(({ status }) => status)
     const { body } = await browser.open(first.url(application, '/keys'))
@@ -96,10 +114,13 @@ export async function resurrections(
     if (killer === 'expiry') await sleep(lifeMs / 2)
     const gate = randomUUID()
     const slow = browser.tab().open(second.url(application, `/${reviver}`, { gate }))
-    await second.arrived(gate)
+    await arrival(second, gate, slow)
     if (typeof killer === 'function') await killer(sid)
-    if (killer === 'logout') await browser.tab().open(first.url(application, '/logout'))
-    while (await first.exists(sid)) await sleep(25)
+    if (killer === 'logout') {
+      const { status, body } = await browser.tab().open(first.url(application, '/logout'))
+      if (status !== 200) throw new Error(`logout answered ${status}: ${body}`)
+    }
+    await ending(first, sid)
     await second.open(gate)
     const { status } = await slow
     const isBack = (await first.exists(sid)) || (await isLoggedIn(first, application, browser))

@@ -139,7 +139,8 @@ function isThere(store: Store, sid: string): Promise<boolean> {
 }
 
 async function listen(listener: RequestListener): Promise<string> {
-  const server = createServer(listener).listen(0, '127.0.0.1')
+  // An idle connection stays open: a browser that sends on it as the server closes it would have no answer.
+  const server = createServer({ keepAliveTimeout: 0 }, listener).listen(0, '127.0.0.1')
   await once(server, 'listening')
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }

@@ -12,6 +12,8 @@ export interface Contender {
   readonly database: 'postgres' | 'mysql' | 'sqlite' | 'redis' | 'memory'
   /** A URL, or for SQLite a path. */
   readonly url: string
+  /** The client of Knex, where it is not the usual one of the database. */
+  readonly client?: string | undefined
   /** Laid over the store's own options. */
   readonly options?: Record<string, unknown>
 }
@@ -71,8 +73,8 @@ const openers: Record<Contender['store'], Opener> = {
   }
 }
 
-async function openKnex({ database, url }: Contender) {
+async function openKnex({ database, url, client = database === 'mysql' ? 'mysql2' : 'pg' }: Contender) {
   const { default: knexFactory } = await import('knex')
   if (database === 'sqlite') return knexFactory({ client: 'better-sqlite3', connection: { filename: url }, useNullAsDefault: true })
-  return knexFactory({ client: database === 'mysql' ? 'mysql2' : 'pg', connection: url, pool: { min: 0, max: 10 } })
+  return knexFactory({ client, connection: url, pool: { min: 0, max: 10 } })
 }

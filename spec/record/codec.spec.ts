@@ -41,8 +41,8 @@ describe('encoding', () => {
   const circular: Record<string, unknown> = { secret: 'the secret' }
   circular.self = circular
   it.each([
-    ['a BigInt', { amount: 5n }, 'it holds a BigInt, which JSON cannot write'],
-    ['a circular reference', { circular }, 'it refers to itself (a circular reference)'],
+    ['a BigInt', { amount: 5n }, 'it holds a BigInt, which JSON cannot write; store it as a string'],
+    ['a circular reference', { circular }, 'it refers to itself (a circular reference); store a copy without the reference'],
     [
       'a toJSON that throws',
       {
@@ -52,7 +52,7 @@ describe('encoding', () => {
           }
         }
       },
-      'its codec or a toJSON in it threw'
+      'the codec, or a toJSON or getter in the session, threw an error; find out which one (its error is left out, because it may show the session)'
     ]
   ])('of %s is one clear error, which shows nothing of the session', async (_what, data, why) => {
     const error = await refusalOf((async () => encode(json, session(data), 'id'))())
@@ -62,11 +62,19 @@ describe('encoding', () => {
   })
 
   it.each([
-    ['nothing', undefined, 'the codec gave no text'],
-    ['an empty text', '', 'the codec gave no text'],
-    ['bytes', Buffer.from('{}'), 'the codec gave no text'],
-    ['NUL', 'a\0b', 'the codec gave a control character (U+0000)'],
-    ['half of a surrogate pair', 'a\ud800', 'the codec gave half of a surrogate pair']
+    ['nothing', undefined, 'encode of the codec must return a string that is not empty'],
+    ['an empty text', '', 'encode of the codec must return a string that is not empty'],
+    ['bytes', Buffer.from('{}'), 'encode of the codec must return a string that is not empty'],
+    [
+      'NUL',
+      'a\0b',
+      'encode of the codec returned the character U+0000, which databases refuse; let it return text without it, such as base64'
+    ],
+    [
+      'half of a surrogate pair',
+      'a\ud800',
+      'encode of the codec returned half of a surrogate pair, which is not valid Unicode; let it return other text, such as base64'
+    ]
   ])('by a codec that gives %s is an error', async (_what, text, why) => {
     for (const encodeWith of [() => text, async () => text]) {
       expect(await refusalOf((async () => encode(codecThat({ encode: encodeWith as SessionCodec['encode'] }), session(), 'id'))())).toEqual(
@@ -83,8 +91,8 @@ describe('encoding', () => {
 
 describe('decoding', () => {
   it.each([
-    ['nothing', '', 'its data is not what the codec writes'],
-    ['broken JSON', '{"cookie":', 'its data is not what the codec writes'],
+    ['nothing', '', 'its data is not what the codec writes, so another program or another codec wrote it'],
+    ['broken JSON', '{"cookie":', 'its data is not what the codec writes, so another program or another codec wrote it'],
     ['null', 'null', 'its data is not an object'],
     ['a number', '5', 'its data is not an object'],
     ['a list', '[]', 'its data is not an object'],
@@ -92,8 +100,8 @@ describe('decoding', () => {
     ['an empty object', '{}', 'its data has no cookie'],
     ['a cookie that is null', '{"cookie":null}', 'its data has no cookie'],
     ['a cookie that is a text', '{"cookie":"a"}', 'its data has no cookie'],
-    ['a cookie with a life that is no number', '{"cookie":{"maxAge":"soon"}}', 'its cookie has a maxAge that is no number'],
-    ['a cookie with a first life that is none', '{"cookie":{"originalMaxAge":{}}}', 'its cookie has a maxAge that is no number'],
+    ['a cookie with a life that is no number', '{"cookie":{"maxAge":"soon"}}', 'its cookie has a maxAge that is not a number'],
+    ['a cookie with a first life that is none', '{"cookie":{"originalMaxAge":{}}}', 'its cookie has a maxAge that is not a number'],
     ['a cookie that is a list', '{"cookie":[]}', 'its data has no cookie']
   ])('of %s is no session', async (_what, data, reason) => {
     expect(await refusalOf((async () => decode(json, data, 'id'))())).toEqual(new UnreadableSessionError(reason))
@@ -106,7 +114,9 @@ describe('decoding', () => {
       }
     })
     const error = await refusalOf((async () => decode(throwing, '{}', 'id'))())
-    expect(error.message).toBe('a stored session cannot be read: its data is not what the codec writes')
+    expect(error.message).toBe(
+      'a stored session cannot be read: its data is not what the codec writes, so another program or another codec wrote it'
+    )
     expect(error).not.toHaveProperty('cause')
   })
 

@@ -54,13 +54,13 @@ describe('an encrypted text', () => {
   })
 
   it('opens under its own id only', () => {
-    expect(reasonFor(codec, seal(codec), 'id2')).toBe('its data was tampered with, cut, or copied from another row or context')
+    expect(reasonFor(codec, seal(codec), 'id2')).toBe('its data was changed, cut, or copied from another row or context')
   })
 
   it('opens under its own context only', () => {
     const [shop, admin] = ['shop', 'admin'].map((context) => encrypted({ keys: [oldKey], context })) as [SessionCodec, SessionCodec]
     expect(reasonFor(shop, seal(shop))).toBeUndefined()
-    const reason = 'its data was tampered with, cut, or copied from another row or context'
+    const reason = 'its data was changed, cut, or copied from another row or context'
     expect([reasonFor(shop, seal(admin)), reasonFor(codec, seal(admin)), reasonFor(admin, seal(codec))]).toEqual([reason, reason, reason])
     // Nor where the border between context and id is moved.
     expect(reasonFor(encrypted({ keys: [oldKey], context: 'a' }), seal(encrypted({ keys: [oldKey], context: 'ab' }), {}, 'c'), 'bc')).toBe(
@@ -70,7 +70,7 @@ describe('an encrypted text', () => {
 
   it('opens with its own key only', () => {
     expect(reasonFor(encrypted({ keys: [otherKey, newKey] }), seal(codec))).toBe(
-      'its data is encrypted with a key that is not among the keys'
+      'its data is encrypted with a key that is not in the option keys; add the old key at the end of the list'
     )
   })
 
@@ -78,9 +78,7 @@ describe('an encrypted text', () => {
     const both = encrypted({ keys: [oldKey, otherKey] })
     const [version, , body] = seal(codec).split('.')
     const [, otherId] = seal(encrypted({ keys: [otherKey] })).split('.')
-    expect(reasonFor(both, [version, otherId, body].join('.'))).toBe(
-      'its data was tampered with, cut, or copied from another row or context'
-    )
+    expect(reasonFor(both, [version, otherId, body].join('.'))).toBe('its data was changed, cut, or copied from another row or context')
   })
 
   it('never opens to another session, whichever of its characters is changed', () => {
@@ -92,7 +90,7 @@ describe('an encrypted text', () => {
         const reason = reasonFor(codec, tampered)
         // Two characters may be the same bits.
         if (reason === undefined) expect(JSON.stringify(codec.decode(tampered, 'id'))).toBe(expected)
-        else expect(reason).toMatch(/^its data (was tampered with|is not encrypted|is encrypted with a key)/)
+        else expect(reason).toMatch(/^its data (was changed|is not encrypted|is encrypted with a key)/)
       }),
       { numRuns: 500 }
     )
@@ -105,7 +103,7 @@ describe('an encrypted text', () => {
   })
 
   it.each(['', 'e1', 'e1.', 'e1..', 'e2.abcdefgh.abc', '{"cookie":{}}', 'e1.__proto__.abc', 'null'])('is not %j', (text) => {
-    expect(reasonFor(codec, text)).toMatch(/^its data is (not encrypted|encrypted with a key that is not among the keys)$/)
+    expect(reasonFor(codec, text)).toMatch(/^its data is (not encrypted|encrypted with a key that is not in the option keys);/)
   })
 })
 
@@ -140,12 +138,15 @@ describe('several keys', () => {
 describe('a plain text', () => {
   it('is read where that is allowed, and only there', () => {
     expect(reasonFor(encrypted({ keys: [oldKey], acceptPlain: true }), '{"cookie":{}}')).toBeUndefined()
-    expect(reasonFor(encrypted({ keys: [oldKey] }), '{"cookie":{}}')).toBe('its data is not encrypted')
+    expect(reasonFor(encrypted({ keys: [oldKey] }), '{"cookie":{}}')).toBe(
+      'its data is not encrypted; if it was stored before encryption was switched on, set acceptPlain: true'
+    )
   })
 })
 
 describe('the options of encrypted()', () => {
   const shortKey = 'Hunter2!'
+  const HOW_TO_MAKE_ONE = `This prints a key: node -p "crypto.randomBytes(32).toString('base64')"`
   it.each<[string, unknown, string]>([
     ['none at all', undefined, 'the options of encrypted() must be an object with keys, got undefined'],
     ['a key alone', shortKey, 'the options of encrypted() must be an object with keys, got a string'],
@@ -155,19 +156,24 @@ describe('the options of encrypted()', () => {
     ['a key in place of a list', { keys: shortKey }, 'keys must be a list with at least one key, got a string'],
     ['a key that is missing', { keys: [oldKey, undefined] }, 'keys[1] must be a string or bytes, got undefined'],
     ['a key that is none', { keys: [{ shortKey }] }, 'keys[0] must be a string or bytes, got an object'],
-    ['a short key', { keys: [shortKey] }, 'keys[0].length must be at least 32, got 8 (number)'],
+    ['a short key', { keys: [shortKey] }, `keys[0].length must be at least 32, got 8 (number). ${HOW_TO_MAKE_ONE}`],
+    [
+      'a key that is not set',
+      { keys: [undefined] },
+      'keys[0] must be a string or bytes, got undefined; if it comes from an environment variable, that is not set'
+    ],
     ['short bytes', { keys: [oldKey, new Uint8Array(31)] }, 'keys[1].length must be at least 32, got 31 (number)'],
     ['a switch that is none', { keys: [oldKey], acceptPlain: shortKey }, 'acceptPlain must be true or false, got a string'],
     ['a misspelt one', { key: shortKey }, 'unknown option "key", did you mean keys? (options: keys, acceptPlain, context)'],
     [
       'a key of one character',
       { keys: ['k'.repeat(64)] },
-      'keys[0] must be random: it needs at least 8 different characters, got 1 (number)'
+      `keys[0] must be random: it needs at least 8 different characters, got 1 (number). ${HOW_TO_MAKE_ONE}`
     ],
     [
       'bytes that are all zero',
       { keys: [new Uint8Array(32)] },
-      'keys[0] must be random: it needs at least 8 different characters, got 1 (number)'
+      `keys[0] must be random: it needs at least 8 different characters, got 1 (number). ${HOW_TO_MAKE_ONE}`
     ],
     ['a context that is no text', { keys: [oldKey], context: { shortKey } }, 'context must be a string, got an object']
   ])('with %s are refused, and show no key', (_what, options, message) => {
@@ -225,9 +231,21 @@ describeDatabases('an encrypted session', (database) => {
   })
 
   const harms: [string, (knex: Knex) => Promise<unknown>, string][] = [
-    ['with another key', async () => undefined, 'its data is encrypted with a key that is not among the keys'],
-    ['that was cut', async (knex) => knex('sessions').update({ data: 'e1.abc' }), 'its data is not encrypted'],
-    ['that was replaced', async (knex) => knex('sessions').update({ data: '{"cookie":{},"admin":true}' }), 'its data is not encrypted']
+    [
+      'with another key',
+      async () => undefined,
+      'its data is encrypted with a key that is not in the option keys; add the old key at the end of the list'
+    ],
+    [
+      'that was cut',
+      async (knex) => knex('sessions').update({ data: 'e1.abc' }),
+      'its data is not encrypted; if it was stored before encryption was switched on, set acceptPlain: true'
+    ],
+    [
+      'that was replaced',
+      async (knex) => knex('sessions').update({ data: '{"cookie":{},"admin":true}' }),
+      'its data is not encrypted; if it was stored before encryption was switched on, set acceptPlain: true'
+    ]
   ]
   it.each(harms)('%s is no session, and an event', async (what, harm, reason) => {
     await using opened = await openStore(database, { codec: encrypted({ keys: [oldKey] }) })

@@ -65,16 +65,16 @@ describe('what is stored of a session', () => {
     ['null', null, 'a session must be an object with a cookie, got null'],
     ['undefined', undefined, 'a session must be an object with a cookie, got undefined'],
     ['a text', 'the secret', 'a session must be an object with a cookie, got a string'],
-    ['no cookie', { user: 'ada' }, 'it has no cookie object, which express-session and its relatives need to load it again'],
+    ['no cookie', { user: 'ada' }, 'it has no cookie object; express-session and similar packages need session.cookie to load it again'],
     [
       'a cookie that is a text',
       { cookie: 'a=b' },
-      'it has no cookie object, which express-session and its relatives need to load it again'
+      'it has no cookie object; express-session and similar packages need session.cookie to load it again'
     ],
     [
       'a toJSON that gives nothing',
       { cookie: {}, toJSON: () => null },
-      'it has no cookie object, which express-session and its relatives need to load it again'
+      'it has no cookie object; express-session and similar packages need session.cookie to load it again'
     ],
     [
       'a toJSON that throws',
@@ -84,7 +84,7 @@ describe('what is stored of a session', () => {
           throw new TypeError('the secret')
         }
       },
-      'its codec or a toJSON in it threw'
+      'the codec, or a toJSON or getter in the session, threw an error; find out which one (its error is left out, because it may show the session)'
     ],
     [
       'a getter that throws',
@@ -94,7 +94,7 @@ describe('what is stored of a session', () => {
           throw new TypeError('the secret')
         }
       },
-      'its codec or a toJSON in it threw'
+      'the codec, or a toJSON or getter in the session, threw an error; find out which one (its error is left out, because it may show the session)'
     ]
   ])('is nothing, but one clear error: %s', (_what, session, why) => {
     expect(() => toStorable(session as unknown as SessionData)).toThrow(new UnserializableSessionError(why))

@@ -53,7 +53,7 @@ describe('a plain id', () => {
     ['too long with its prefix', 'x'.repeat(251), 'shop:', 'with its prefix it is longer than 255 characters'],
     ['with a colon', 'admin:root', 'shop:', 'it contains a colon, which ends a prefix'],
     ['with NUL', 'a\0', '', 'it contains a control character (U+0000)'],
-    ['with half of a surrogate pair', '\udc00', '', 'it contains half of a surrogate pair']
+    ['with half of a surrogate pair', '\udc00', '', 'it contains half of a surrogate pair, which is not valid Unicode']
   ])('that is %s is refused, with what to do', (_what, id, prefix, why) => {
     expect(plainIdRefusal(id, prefix)).toBe(why)
     expect(() => storedIdOf(id, { storedId: 'plain', prefix })).toThrow(new InvalidSessionIdError(`${why}`))

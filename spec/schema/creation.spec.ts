@@ -16,6 +16,8 @@ import { limitedUser } from './limited-user'
 import { dumpTable } from './table-dump'
 
 const CREATES = /create table/i
+/** On PostgreSQL and on MariaDB. */
+const LOOKS = /to_regclass|LIMIT 0/
 /** Knex prints what the specs cause on purpose. */
 const SILENT = { error: () => undefined, warn: () => undefined }
 const servers = databases.filter(({ name }) => name !== 'sqlite')
@@ -122,9 +124,14 @@ describeDatabases('the sessions table', (database) => {
     await using opened = await openStore(database)
     const { store, knex } = opened
     await store.set('before', handMade({ user: 'ada' }))
+    await store.ready()
     await knex.destroy()
-    await expect(store.get('before')).rejects.toBeInstanceOf(Error)
+    const refused = { code: 'ERR_SESSION_DATABASE_UNREACHABLE', message: expect.stringContaining('the Knex was destroyed') }
+    await expect(store.get('before')).rejects.toMatchObject(refused)
+    await expect(store.ready()).rejects.toMatchObject(refused)
+    await expect(opened.another().ready()).rejects.toMatchObject(refused)
     knex.initialize()
+    await store.ready()
     expect(await store.get('before')).toMatchObject({ user: 'ada' })
     expect(await opened.another().get('before')).toMatchObject({ user: 'ada' })
   })
@@ -153,6 +160,24 @@ describeDatabases('the sessions table', (database) => {
     await knex.schema.dropTable('sessions')
     await store.set('a', handMade())
     expect(await store.length()).toBe(1)
+  })
+
+  it('is missing: the error prints the call that makes it, with the options of the store', async () => {
+    await using opened = await database.open()
+    const { knex } = opened
+    const store = new KnexSessionStore({
+      knex,
+      createTable: false,
+      pruneIntervalMs: false,
+      tableName: "web's",
+      columns: { id: 'sid', data: 'data', ownerId: 'user_id' }
+    })
+    await expect(store.get('a')).rejects.toThrow(
+      `createSessionsTable(knex, { tableName: "web's", columns: { id: 'sid', ownerId: 'user_id' } }), then run: npx knex migrate:latest`
+    )
+    await createSessionsTable(knex, { tableName: "web's", columns: { id: 'sid', ownerId: 'user_id' } })
+    expect(await store.get('a')).toBeNull()
+    await store.close()
   })
 
   it('is not made with createTable: false; the error names the command, and once it was run the store works', async () => {
@@ -238,6 +263,31 @@ describeDatabases(
       await expect(store.get('a')).rejects.toBeInstanceOf(DatabaseUnreachableError)
       await port.up()
       expect(await store.get('a')).toMatchObject({ user: 'ada' })
+      await store.close()
+    })
+
+    it.each([
+      ['looked for', LOOKS],
+      ['made', CREATES]
+    ])('is made though the connection is lost on which it is %s', async (_when, pattern) => {
+      await using opened = await database.open()
+      await using port = await ForwardedPort.to(opened.url)
+      await port.up()
+      const knex = opened.connect({ connection: port.url(opened.url), log: SILENT })
+      const store = new KnexSessionStore({ knex, pruneIntervalMs: false })
+      port.cutAt(pattern, 1)
+      await store.set('a', handMade({ user: 'ada' }))
+      expect(port.cutsLeft).toBe(0)
+      await knex.schema.dropTable('sessions')
+      port.cutAt(pattern, 1)
+      await store.set('b', handMade({ user: 'ada' }))
+      expect(port.cutsLeft).toBe(0)
+      expect(await store.length()).toBe(1)
+      // But not for ever.
+      await knex.schema.dropTable('sessions')
+      port.cutAt(pattern, 100)
+      await expect(store.get('a')).rejects.toBeInstanceOf(DatabaseUnreachableError)
+      expect(port.cutsLeft).toBeGreaterThan(90)
       await store.close()
     })
 

@@ -52,14 +52,14 @@ function bySql(sql: string, row: object): Maker['make'] {
 }
 
 const ofKnex: Maker = {
-  message: 'it looks like that of connect-session-knex',
+  message: 'it looks like the table of connect-session-knex',
   make: (opened, tableName) => {
     return byStore(new ConnectSessionKnexStore({ knex: opened.knex, tableName, cleanupInterval: 0 }), opened, tableName)
   }
 }
 
 const ofPgSimple: Maker = {
-  message: 'it looks like that of connect-pg-simple',
+  message: 'it looks like the table of connect-pg-simple',
   make(opened, tableName) {
     const { Pool } = createRequire(__filename)('pg')
     const pool = new Pool({ connectionString: opened.url, max: 1 })
@@ -69,7 +69,7 @@ const ofPgSimple: Maker = {
 }
 
 const ofBetterSqlite3: Maker = {
-  message: 'it looks like that of connect-pg-simple or better-sqlite3-session-store',
+  message: 'it looks like the table of connect-pg-simple or better-sqlite3-session-store',
   async make(opened, tableName) {
     const { knex } = opened
     const connection = await knex.client.acquireConnection()
@@ -102,7 +102,7 @@ const ofBetterSqlite3: Maker = {
 }
 
 const ofExpressMysql: Maker = {
-  message: 'it looks like that of express-mysql-session',
+  message: 'it looks like the table of express-mysql-session',
   make: bySql(
     `CREATE TABLE ?? (session_id varchar(128) COLLATE utf8mb4_bin NOT NULL, expires int(11) unsigned NOT NULL,
        data mediumtext COLLATE utf8mb4_bin, PRIMARY KEY (session_id)) ENGINE=InnoDB`,
@@ -111,7 +111,7 @@ const ofExpressMysql: Maker = {
 }
 
 const ofSequelize: Maker = {
-  message: 'it looks like that of connect-session-sequelize',
+  message: 'it looks like the table of connect-session-sequelize',
   make: async (opened, tableName) => {
     await opened.knex.schema.createTable(tableName, (table) => {
       table.string('sid', 36).primary()
@@ -125,7 +125,7 @@ const ofSequelize: Maker = {
 }
 
 const ofGhost: Maker = {
-  message: 'it looks like that of Ghost',
+  message: 'it looks like the table of Ghost',
   make: async (opened, tableName) => {
     await opened.knex.schema.createTable(tableName, (table) => {
       table.string('id', 24).primary()
@@ -157,7 +157,7 @@ const ofScs: Maker = {
 
 /** Most of our names, and types of its own, as applications with an ORM have it. */
 const ofApplication: Maker = {
-  message: 'its column expires_at is',
+  message: 'its column expires_at has the type',
   make: async (opened, tableName) => {
     await opened.knex.schema.createTable(tableName, (table) => {
       table.string('id').primary()

@@ -40,7 +40,7 @@ function tableSql(database: DatabaseName, tableName: string, { types = {}, extra
 type Refused = [title: string, wrong: Case, message: string]
 type Accepted = [title: string, given: Case]
 
-const column = (name: string, type: string, needed: string) => `its column ${name} is ${type}, needed is ${needed}`
+const column = (name: string, type: string, needed: string) => `its column ${name} has the type ${type}, but must be ${needed}`
 const LARGE = 'text without a limit'
 const MOMENT = 'a bigint (64 bits)'
 const NUMBER = 'an integer of at least 32 bits'
@@ -54,8 +54,12 @@ const wrong = (key: keyof typeof DEFAULT_COLUMNS, type: string, shown: string, n
 ]
 
 const REQUIRED_CASE: Refused = ['with a required column of the application', { extra: ['tenant_id integer NOT NULL'] }, REQUIRED]
-const NO_KEY: Refused = ['without a unique key', { primaryKey: '' }, 'no unique key has its column id alone']
-const KEY_OF_TWO: Refused = ['with a key of two columns', { primaryKey: 'id, revision' }, 'no unique key has its column id alone']
+const NO_KEY: Refused = ['without a unique key', { primaryKey: '' }, 'its column id has no primary key or unique key of its own']
+const KEY_OF_TWO: Refused = [
+  'with a key of two columns',
+  { primaryKey: 'id, revision' },
+  'its column id has no primary key or unique key of its own'
+]
 const OWNER_NEEDED: Refused = [
   'whose owner_id is NOT NULL',
   { types: { ownerId: 'varchar(255) NOT NULL' } },
@@ -86,11 +90,15 @@ const REFUSED: Partial<Record<DatabaseName, Refused[]>> = {
       { types: { expiresHour: 'bigint GENERATED ALWAYS AS (expires_at / 3600000) STORED' } },
       column('expires_hour', 'bigint generated always', NUMBER)
     ],
-    ['whose key may be deferred', { primaryKey: '', extra: ['UNIQUE (id) DEFERRABLE'] }, 'no unique key has its column id alone'],
+    [
+      'whose key may be deferred',
+      { primaryKey: '', extra: ['UNIQUE (id) DEFERRABLE'] },
+      'its column id has no primary key or unique key of its own'
+    ],
     [
       'with a partial unique index',
       { primaryKey: '', after: ['CREATE UNIQUE INDEX ON ?? (id) WHERE revision > 1'] },
-      'no unique key has its column id alone'
+      'its column id has no primary key or unique key of its own'
     ],
     REQUIRED_CASE,
     NO_KEY,
@@ -127,7 +135,7 @@ const REFUSED: Partial<Record<DatabaseName, Refused[]>> = {
     [
       'with a partial unique index',
       { primaryKey: '', after: ['CREATE UNIQUE INDEX partial_unique ON ?? (id) WHERE revision > 1'] },
-      'no unique key has its column id alone'
+      'its column id has no primary key or unique key of its own'
     ],
     REQUIRED_CASE,
     ['without rowid', { end: 'WITHOUT ROWID' }, 'it is WITHOUT ROWID'],
@@ -324,6 +332,49 @@ describeDatabases('a table of that name that is not ours', (database) => {
     const tableName = await make({ types: { data: 'integer', revision: 'varchar(10)' } })
     const error = await createSessionsTable(opened.knex, { tableName }).catch((reason) => reason)
     expect(error).toMatchObject({ missingColumns: [], wrongColumns: [{ name: 'data' }, { name: 'revision' }] })
+  })
+
+  it.each(['get', 'set', 'touch'] as const)(
+    'that lost a column while the store was in use is named by %s, and used again once it has it',
+    async (call) => {
+      const tableName = await make({})
+      const { knex } = opened
+      await using store = closing(new KnexSessionStore({ knex, tableName, pruneIntervalMs: false, touchAfterMs: 0, owner: () => 'ada' }))
+      const session = handMade({ user: 'ada' })
+      await store.set('a', session)
+      const calls = {
+        get: () => store.get('a'),
+        set: () => store.set('a', handMade({ user: 'grace' })),
+        touch: () => store.touch('a', session)
+      }
+      const column = call === 'touch' ? 'last_seen_at' : 'owner_id'
+      await knex.raw(`ALTER TABLE ${tableName} RENAME COLUMN ${column} TO other`)
+      for (let times = 0; times < 2; times++) {
+        const error = await calls[call]().catch((reason) => reason)
+        expect(error).toBeInstanceOf(ForeignTableError)
+        expect(error).toMatchObject({ missingColumns: [column] })
+      }
+      await knex.raw(`ALTER TABLE ${tableName} RENAME COLUMN other TO ${column}`)
+      await calls[call]()
+      expect(await store.get('a')).toMatchObject({ user: call === 'set' ? 'grace' : 'ada' })
+    }
+  )
+
+  it('that took the name of a table in use is refused and stays whole', async () => {
+    const tableName = name()
+    const { knex } = opened
+    await using store = closing(new KnexSessionStore({ knex, tableName, pruneIntervalMs: false }))
+    await store.set('a', handMade())
+    await knex.schema.dropTable(tableName)
+    await knex.schema.createTable(tableName, (table) => {
+      table.string('id').primary()
+      table.text('data')
+    })
+    for (const failing of [store.get('a'), store.set('a', handMade())]) await expect(failing).rejects.toBeInstanceOf(ForeignTableError)
+    expect(await knex(tableName).select()).toEqual([])
+    await knex.schema.dropTable(tableName)
+    await store.set('b', handMade({ user: 'ada' }))
+    expect(await store.get('b')).toMatchObject({ user: 'ada' })
   })
 
   if (database.name !== 'mysql') {

@@ -5,6 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 export class ForwardedPort implements AsyncDisposable {
   private readonly sockets = new Set<Socket>()
   private server: Server | undefined
+  private cut: { pattern: RegExp; times: number } | undefined
 
   private constructor(
     private readonly target: { host: string; port: number },
@@ -30,9 +31,26 @@ export class ForwardedPort implements AsyncDisposable {
     return forwarded.href
   }
 
+  /** Cuts the connection of a statement that matches, so many times: the server does not get it. */
+  cutAt(pattern: RegExp, times: number): void {
+    this.cut = { pattern, times }
+  }
+
+  /** How often a connection is still to be cut. */
+  get cutsLeft(): number {
+    return this.cut?.times ?? 0
+  }
+
   async up(): Promise<void> {
     this.server = createServer((socket) => {
       const upstream = connect(this.target)
+      // Before the pipe, so that nothing of the statement goes on.
+      socket.on('data', (chunk: Buffer) => {
+        if (this.cut === undefined || this.cut.times === 0 || !this.cut.pattern.test(chunk.toString('latin1'))) return
+        this.cut.times--
+        upstream.destroy()
+        socket.destroy()
+      })
       for (const [from, to] of [
         [socket, upstream],
         [upstream, socket]

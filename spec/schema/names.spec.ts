@@ -7,7 +7,6 @@ import { handMade } from '../support/stores'
 const NAMES: readonly string[] = [
   'Sessions',
   'SESSIONS',
-  'web.sessions',
   'a "quoted" name',
   '"',
   '""',
@@ -68,7 +67,7 @@ describeDatabases('a name of table and columns', (database) => {
     for (const [index, name] of allowed.entries()) {
       // Each column's name is odd too, and another one. Where names differ by their ends, these are before.
       const columns = Object.fromEntries(
-        COLUMN_KEYS.map((key, at) => [key, cutTo(database, `${at}${allowed[(index + at) % allowed.length]}`)])
+        COLUMN_KEYS.map((key, at) => [key, cutTo(database, `${at}.${allowed[(index + at) % allowed.length]}`)])
       )
       const options = { tableName: name, columns }
       const store = storeOn(knex, options)
@@ -157,7 +156,7 @@ describeDatabases(
     it('of a schema that does not exist is an error that names it', async () => {
       await using opened = await database.open()
       await expect(storeOn(opened.knex, { schemaName: 'no such' }).get('a')).rejects.toThrow(
-        'the sessions table "no such.sessions" does not exist and neither does its schema "no such"'
+        'the sessions table "no such.sessions" does not exist and its schema "no such" does not exist either: create the schema first'
       )
     })
   },

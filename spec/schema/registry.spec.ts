@@ -85,7 +85,7 @@ describeDatabases('registering a sessions table', (database) => {
         { field: 'columns.ownerId', registered: 'owner_id', given: 'user_id' }
       ])
       expect(error.message).toBe(
-        'the sessions table "sessions" is already registered in this process with another definition: columns.id is "sid", now given "id"; columns.data is "data", now given "sess"; columns.ownerId is "owner_id", now given "user_id". Give every store of this table the same columns.id, columns.data, columns.ownerId, or another tableName'
+        'the sessions table "sessions" is already registered in this process with another definition: columns.id was "sid" and is now "id"; columns.data was "data" and is now "sess"; columns.ownerId was "owner_id" and is now "user_id". Give every store of this table the same columns.id, columns.data, columns.ownerId, or another tableName'
       )
     }
     await expect(createSessionsTable(knex, given)).rejects.toThrow(SchemaConflictError)

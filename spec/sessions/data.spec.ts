@@ -63,8 +63,12 @@ describeStores('the data of a session', (kind) => {
   const circular: Record<string, unknown> = {}
   circular.self = circular
   it.each([
-    ['a BigInt', { amount: 5n }, 'the session cannot be stored: it holds a BigInt, which JSON cannot write'],
-    ['itself', { circular }, 'the session cannot be stored: it refers to itself (a circular reference)'],
+    ['a BigInt', { amount: 5n }, 'the session cannot be stored: it holds a BigInt, which JSON cannot write; store it as a string'],
+    [
+      'itself',
+      { circular },
+      'the session cannot be stored: it refers to itself (a circular reference); store a copy without the reference'
+    ],
     [
       'a toJSON that throws',
       {
@@ -74,7 +78,7 @@ describeStores('the data of a session', (kind) => {
           }
         }
       },
-      'the session cannot be stored: its codec or a toJSON in it threw'
+      'the session cannot be stored: the codec, or a toJSON or getter in the session, threw an error; find out which one (its error is left out, because it may show the session)'
     ]
   ])('with %s in it is one clear error, and what was stored stays', async (_what, data, message) => {
     await using opened = await openStore(database())
@@ -170,7 +174,9 @@ describeStores('a row that is not a session', (kind) => {
     // Listeners are told in a turn of their own.
     await new Promise((resolve) => setImmediate(resolve))
     expect(events).toHaveLength(1)
-    expect(events[0]).toMatch(/^its data (is not an object|has no cookie|is not what the codec writes)$/)
+    expect(events[0]).toMatch(
+      /^its data (is not an object|has no cookie|is not what the codec writes, so another program or another codec wrote it)$/
+    )
     expect(await opened.store.all()).toEqual([])
     expect(await opened.store.length()).toBe(1)
     await opened.store.set('id', handMade({ user: 'bob' }))

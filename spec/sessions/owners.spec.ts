@@ -2,9 +2,10 @@ import { join } from 'node:path'
 import express from 'express'
 import session, { type SessionData } from 'express-session'
 import { expect, it, onTestFinished, vi } from 'vitest'
-import { KnexSessionStore, type OwnerId } from '../../lib'
+import { KnexSessionStore, type OwnedSession, type OwnerId } from '../../lib'
 import { memoryDatabase } from '../../lib/testing'
 import { serve, Visitor } from '../support/http'
+import { PATIENT } from '../support/patience'
 import { runProcesses } from '../support/processes'
 import { Clock, describeStores, handMade, openStore, type StoreOptions, shareDatabase } from '../support/stores'
 import type { Input } from './sign-ins.worker.mts'
@@ -63,6 +64,106 @@ describeStores('the sessions of an owner', (kind) => {
       page = await store.ofOwner('ada', { limit: 3, after: paged.at(-1) as string })
     }
     expect(paged).toEqual(all)
+  })
+
+  it('go on with the next page where the last session of the page has ended', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', ...Array.from({ length: 6 }, (_, number) => `id ${number}`))
+    const all = (await store.ofOwner('ada')).map(({ handle }) => handle)
+    const last = (await store.ofOwner('ada', { limit: 3 })).at(-1) as OwnedSession
+    await store.destroyHandle(last.handle, { ownerId: 'ada' })
+    expect((await store.ofOwner('ada', { limit: 3, after: last })).map(({ handle }) => handle)).toEqual(all.slice(3))
+    // It is where it was, even if it has begun anew since.
+    const moved = (await store.ofOwner('ada', { limit: 1 }))[0] as OwnedSession
+    expect(await store.ofOwner('ada', { after: { ...moved, createdAt: last.createdAt } })).toHaveLength(3)
+    await expect(store.ofOwner('ada', { after: last.handle })).rejects.toMatchObject({ option: 'after' })
+  })
+
+  it('are listed with null where one cannot be read, also if that is an error to get', async () => {
+    await using opened = await open({ unreadable: 'error' })
+    const { store, knex, tableName } = opened
+    await store.set('id', handMade({ user: 'ada' }))
+    await knex(tableName).update({ data: 'no JSON' })
+    expect(await store.ofOwner('ada')).toMatchObject([{ session: null, details: null }])
+    await expect(store.get('id')).rejects.toMatchObject({ code: 'ERR_SESSION_UNREADABLE' })
+  })
+
+  it('are none that have lived for longer than sessions may today, and end with the others', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    const strict = opened.another({ owner, clock: clock.read, maxLifetimeSeconds: 60 })
+    await signIn(store, clock, 'ada', 'old', 'older')
+    clock.advance(60_000)
+    await signIn(store, clock, 'ada', 'new')
+    expect(await strict.ofOwner('ada')).toHaveLength(1)
+    expect([await strict.countOf('ada'), await strict.length(), (await strict.ids()).length, (await strict.all()).length]).toEqual([
+      1, 1, 1, 1
+    ])
+    expect(await strict.countByOwner()).toEqual(new Map([['ada', 1]]))
+    expect(await store.countOf('ada')).toBe(3)
+    await strict.destroyOwner('ada')
+    expect(await store.countOf('ada')).toBe(0)
+  })
+
+  it('end one by one by a stored id, as ids() returns it', async () => {
+    await using opened = await open({ prefix: 'web:' })
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', 'phone', 'laptop')
+    const ids = await store.ids()
+    expect(await store.destroyById(ids[0] as string)).toBe(true)
+    expect(await store.destroyById(ids[0] as string)).toBe(false)
+    expect(await store.ids()).toEqual(ids.slice(1))
+    expect(await store.destroyById('phone')).toBe(false)
+    await expect(store.destroyById(7 as never)).rejects.toThrow(/storedId must be a stored id, as ids\(\) returns it/)
+  })
+
+  it('tell which of them is the session of the visitor', async () => {
+    await using opened = await open()
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', 'phone', 'laptop')
+    const current = async (of: string | { sessionID: string }) =>
+      (await store.ofOwner('ada', { current: of })).map(({ isCurrent }) => isCurrent)
+    const [laptop] = await store.ofOwner('ada')
+    expect(laptop?.isCurrent).toBe(false)
+    expect(await current({ sessionID: 'phone' })).toEqual([false, true])
+    expect(await current(laptop?.handle as string)).toEqual([true, false])
+  })
+
+  it.each<[what: string, call: (store: KnexSessionStore) => Promise<unknown>, message: RegExp]>([
+    ['a misspelt except', (store) => store.destroyOwner('ada', { expect: 'phone' } as never), /unknown option "expect".*except/],
+    ['a session id for the options', (store) => store.destroyOwner('ada', 'phone' as never), /second argument of destroyOwner\(\).*except/],
+    [
+      'a request for the options',
+      (store) => store.destroyOwner('ada', { sessionID: 'phone' } as never),
+      /second argument of destroyOwner\(\)/
+    ],
+    ['a misspelt limit', (store) => store.ofOwner('ada', { limt: 1 } as never), /unknown option "limt".*limit/],
+    ['no owner of the handle', (store) => store.destroyHandle('handle', undefined as never), /ownerId must be/]
+  ])('are not ended by mistake: %s', async (_what, call, message) => {
+    await using opened = await open()
+    const { store, clock } = opened
+    await signIn(store, clock, 'ada', 'phone')
+    await expect(call(store)).rejects.toThrow(message)
+    expect(await store.countOf('ada')).toBe(1)
+  })
+
+  it('are counted for each owner, the live ones of this prefix alone', async () => {
+    await using opened = await open({ prefix: 'web:', timeoutMs: 60_000 })
+    const { store, clock } = opened
+    const users = Array.from({ length: 2500 }, (_, number) => `user ${String(number).padStart(4, '0')}`)
+    await Promise.all(users.map((user) => store.set(`first of ${user}`, handMade({ user }))))
+    await signIn(store, clock, 'user 0007', 'phone', 'laptop')
+    await signIn(store, clock, '7', 'number', 'text')
+    await opened.another({ owner, clock: clock.read, prefix: 'admin:' }).set('id', handMade({ user: 'user 0007' }))
+    await store.set('anonymous', handMade())
+    await store.destroy('first of user 0008')
+    const counts = await store.countByOwner()
+    expect(counts.size).toBe(2500)
+    expect([counts.get('user 0007'), counts.get('user 0008'), counts.get('7'), counts.get('user 2499')]).toEqual([3, undefined, 2, 1])
+    expect([...counts.values()].reduce((sum, count) => sum + count)).toBe((await store.length()) - 1)
+    clock.advance(90_000_000)
+    expect(await store.countByOwner()).toEqual(new Map())
   })
 
   it('end at once, and no others', async () => {
@@ -196,6 +297,27 @@ describeStores('the sessions of an owner', (kind) => {
     expect([userOf(await store.get('phone')), await store.get('laptop')]).toEqual(['ada', null])
   })
 
+  it('end one after the other in a transaction, whose connection runs one statement at a time', async () => {
+    await using opened = await open()
+    const { store, clock, knex } = opened
+    const ended = async (end: (inside: KnexSessionStore) => Promise<unknown>) => {
+      await signIn(store, clock, 'ada', 'phone', 'laptop', 'tablet', 'watch')
+      let running = 0
+      let most = 0
+      await knex.transaction(async (trx) => {
+        trx.on('query', () => {
+          most = Math.max(most, ++running)
+        })
+        trx.on('query-response', () => running--)
+        await end(store.withTransaction(trx))
+      })
+      expect(await store.countOf('ada')).toBe(0)
+      return most
+    }
+    expect(await ended((inside) => inside.destroyOwner('ada'))).toBe(1)
+    expect(await ended((inside) => inside.clear())).toBe(1)
+  })
+
   it('may be more than a page', async () => {
     await using opened = await open()
     const { store } = opened
@@ -318,7 +440,7 @@ describeStores('at most so many sessions of an owner', (kind) => {
     for (let round = 0; round < 3; round++) {
       const inputs = Array.from({ length: 4 }, (_, process): Input => {
         const ids = Array.from({ length: 8 }, (_, number) => `${round} ${process} ${number}`)
-        return { config: opened.database.config, tableName, ids, maxSessionsPerOwner: 5 }
+        return { config: opened.database.config, tableName, ids, what: 'in', maxSessionsPerOwner: 5 }
       })
       const results = await runProcesses<Input, void>(join(__dirname, 'sign-ins.worker.mts'), inputs)
       expect(results.map(({ error }) => error)).toEqual(inputs.map(() => undefined))
@@ -356,7 +478,7 @@ describeStores('at most so many sessions of an owner', (kind) => {
     await expect(undone).rejects.toThrow('on purpose')
     expect(await livingOf(store, ['a', 'b'])).toEqual(['a'])
     await knex.transaction((trx) => trx.transaction((nested) => store.withTransaction(nested).set('b', handMade({ user: 'ada' }))))
-    await vi.waitUntil(async () => (await store.countOf('ada')) === 1)
+    await vi.waitUntil(async () => (await store.countOf('ada')) === 1, PATIENT)
     expect(await livingOf(store, ['a', 'b'])).toEqual(['b'])
   })
 })

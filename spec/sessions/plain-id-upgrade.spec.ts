@@ -143,7 +143,7 @@ describeDatabases('a session under its plain id', (database) => {
     expect(await store.get('id')).toBeNull()
     await expect(strict.get('id')).rejects.toMatchObject({ code: 'ERR_SESSION_UNREADABLE' })
     await nextTurn()
-    expect(events).toEqual([{ reason: 'its data is not what the codec writes' }])
+    expect(events).toEqual([{ reason: 'its data is not what the codec writes, so another program or another codec wrote it' }])
     expect(strict.stats().events).toEqual({ unreadable: 1 })
     expect(await knex('sessions').select()).toEqual(before)
   })

@@ -1,5 +1,6 @@
 import { expect, it, vi } from 'vitest'
 import { describeDatabase, describeDatabases } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { Clock, handMade, openStore } from '../support/stores'
 
 const DAY = 86_400_000
@@ -50,7 +51,7 @@ describeDatabases('the row of a session', (database) => {
     await store.destroy('a')
     await Promise.all([store.destroy('b'), store.destroy('never there')])
     // The third row is the store's own, by which processes agree which of them prunes.
-    await vi.waitFor(async () => expect(await knex('sessions').pluck('data')).toEqual(['{}', '{}', '{}']), { timeout: 10_000 })
+    await vi.waitFor(async () => expect(await knex('sessions').pluck('data')).toEqual(['{}', '{}', '{}']), PATIENT)
   })
 })
 

@@ -22,6 +22,7 @@ const row = (more: Partial<SessionRecord> = {}): SessionRecord => ({
   expiresAt: EXPIRY,
   revision: 4,
   createdAt: 0,
+  ownerId: null,
   ...more
 })
 const merged = { data: 'ours', expiresAt: EXPIRY, ownerId: null, contested: ['cart'] }

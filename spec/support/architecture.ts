@@ -20,8 +20,9 @@ export type Rule = (files: readonly SourceFile[]) => Violation[]
 const FLOORS: readonly (readonly string[])[] = [
   ['testing'],
   ['unit-of-work'],
+  ['cli'],
   ['index'],
-  ['store'],
+  ['store', 'moving'],
   ['assemble'],
   ['sessions', 'schema'],
   ['batching'],
@@ -29,7 +30,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['options'],
   ['dialects'],
   ['knex'],
-  ['record', 'observe', 'calls', 'events', 'errors', 'database-errors', 'unknown-option', 'runtime']
+  ['record', 'observe', 'calls', 'events', 'errors', 'database-errors', 'describe-value', 'unknown-option', 'runtime']
 ]
 const GROUND_FLOOR = FLOORS.length - 1
 

@@ -1,6 +1,6 @@
 import type { TestProject } from 'vitest/node'
 import type { LocalServer } from './local-server'
-import { findRunningMysql, startMariadb } from './mysql-server'
+import { findRunningMysql, startMariadb, startMysql } from './mysql-server'
 import { startPostgres } from './postgres-server'
 
 /** Where a database is, or why it is not there. */
@@ -25,6 +25,7 @@ const GET_COCKROACH = 'set TEST_COCKROACH_URL=postgres://root@127.0.0.1:26257/de
  *
  * TEST_DATABASES=sqlite,postgres,pglite,mysql,cockroach chooses (SQLite and PGlite need nothing). TEST_PG_URL, TEST_MYSQL_URL and TEST_COCKROACH_URL name servers
  * that run already; their user must be allowed to create databases. TEST_PG_BINARIES=system or embedded takes only these binaries.
+ * TEST_MYSQL=mysql starts a MySQL instead of a MariaDB.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const chosen = chosenDatabases()
@@ -82,6 +83,17 @@ async function findPostgres(started: LocalServer[]): Promise<Availability> {
 }
 
 async function findMysql(started: LocalServer[]): Promise<Availability> {
+  const kind = process.env.TEST_MYSQL ?? 'mariadb'
+  if (kind !== 'mariadb' && kind !== 'mysql') throw new Error(`TEST_MYSQL may be mariadb or mysql; given: ${kind}`)
+  if (kind === 'mysql') {
+    try {
+      const server = await startMysql()
+      started.push(server)
+      return { url: server.url }
+    } catch (error) {
+      return missing('MySQL', error instanceof Error ? error.message : String(error))
+    }
+  }
   const url = process.env.TEST_MYSQL_URL ?? (await findRunningMysql())
   if (url) return { url }
   const server = await startMariadb()

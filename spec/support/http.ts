@@ -19,7 +19,8 @@ export interface ServedApp extends AsyncDisposable {
  * ```
  */
 export async function serve(listener: RequestListener): Promise<ServedApp> {
-  const server = createServer(listener).listen(0, '127.0.0.1')
+  // An idle connection stays open: a visitor who sends on it as the server closes it would have no answer.
+  const server = createServer({ keepAliveTimeout: 0 }, listener).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('the server has no port')
@@ -47,7 +48,12 @@ export class Visitor {
 
   /** A second visitor with the same cookies at this moment: another tab, or a thief. */
   clone(): Visitor {
-    const clone = new Visitor(this.url)
+    return this.at(this.url)
+  }
+
+  /** The same visitor after the site has moved. */
+  at(url: string): Visitor {
+    const clone = new Visitor(url)
     for (const [name, value] of this.cookies) clone.cookies.set(name, value)
     return clone
   }

@@ -29,7 +29,7 @@ export interface ServerRecipe {
 
 export type RunAsAccount = (command: string, args: readonly string[]) => Promise<void>
 
-interface Account {
+export interface Account {
   readonly uid?: number
   readonly gid?: number
 }
@@ -117,7 +117,8 @@ function keepTail(keeper: ChildProcess): () => string {
   return () => tail
 }
 
-async function findAccount(names: readonly string[]): Promise<Account> {
+/** The account to run a server as, where this process is root's. */
+export async function findAccount(names: readonly string[]): Promise<Account> {
   if (process.getuid?.() !== 0) return {}
   const lines = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'))
   for (const name of names) {
@@ -127,7 +128,7 @@ async function findAccount(names: readonly string[]): Promise<Account> {
   throw new Error(`the tests run as root, which a database server refuses, and there is none of the accounts ${names.join(', ')}`)
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()

@@ -1,9 +1,9 @@
-import { access, constants } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import mysql from 'mysql2/promise'
+import { find } from './find-program'
 import { type LocalServer, startLocalServer } from './local-server'
-
-const USUAL_FOLDERS = ['/usr/sbin', '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
 
 /** The server that runs here already, if it lets root in without a password. */
 export async function findRunningMysql(): Promise<string | undefined> {
@@ -22,40 +22,50 @@ export async function startMariadb(): Promise<LocalServer | undefined> {
       const flags = ['--no-defaults', `--datadir=${dataDirectory}`, '--auth-root-authentication-method=normal', '--skip-test-db']
       await run(install, flags)
     },
-    command(dataDirectory, port) {
-      return [
-        server,
-        '--no-defaults',
-        `--datadir=${dataDirectory}`,
-        `--socket=${join(dataDirectory, 'socket')}`,
-        '--bind-address=127.0.0.1',
-        `--port=${port}`,
-        '--max-connections=300',
-        // What a crash would lose is thrown away at the end anyway.
-        '--innodb-flush-log-at-trx-commit=0',
-        '--innodb-flush-method=nosync',
-        '--skip-log-bin'
-      ]
-    },
+    command: (dataDirectory, port) => [server, ...flagsOf(dataDirectory, port)],
     connect: (port) => answers(`mysql://root@127.0.0.1:${port}`)
   })
+}
+
+/** Starts a MySQL for this run. Debian's stable releases have none: the first time it is unpacked from sid. */
+export async function startMysql(): Promise<LocalServer> {
+  const server = await installedMysql()
+  return startLocalServer({
+    name: 'mysql',
+    accounts: ['mysql', 'node', 'nobody'],
+    async initialise(dataDirectory, run) {
+      await run(server, ['--no-defaults', `--datadir=${dataDirectory}`, '--initialize-insecure'])
+    },
+    command: (dataDirectory, port) => [server, ...flagsOf(dataDirectory, port), '--mysqlx=OFF'],
+    connect: (port) => answers(`mysql://root@127.0.0.1:${port}`)
+  })
+}
+
+/** Of MariaDB and of MySQL. */
+function flagsOf(dataDirectory: string, port: number): string[] {
+  return [
+    '--no-defaults',
+    `--datadir=${dataDirectory}`,
+    `--socket=${join(dataDirectory, 'socket')}`,
+    '--bind-address=127.0.0.1',
+    `--port=${port}`,
+    '--max-connections=300',
+    // What a crash would lose is thrown away at the end anyway.
+    '--innodb-flush-log-at-trx-commit=0',
+    '--innodb-flush-method=nosync',
+    '--skip-log-bin'
+  ]
+}
+
+/** The path of a mysqld. */
+export async function installedMysql(): Promise<string> {
+  const script = join(process.cwd(), 'spec/support/install-mysql.sh')
+  const { stdout } = await promisify(execFile)('bash', [script])
+  return stdout.trim()
 }
 
 async function answers(url: string): Promise<string> {
   const connection = await mysql.createConnection({ uri: url, connectTimeout: 2000 })
   await connection.end()
   return url
-}
-
-async function find(program: string): Promise<string | undefined> {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), ...USUAL_FOLDERS]
-  for (const folder of folders) {
-    const path = join(folder, program)
-    const found = await access(path, constants.X_OK).then(
-      () => true,
-      () => false
-    )
-    if (found) return path
-  }
-  return undefined
 }

@@ -1,4 +1,4 @@
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../../lib/record/session-record'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../../lib/record/session-record'
 import type { SessionRecords } from '../../lib/record/session-records'
 
 /** The contract in a few lines of JavaScript: what the databases have to be like. */
@@ -28,14 +28,14 @@ export class MemorySessionRecords implements SessionRecords {
   }
 
   async update(record: RecordToUpdate): Promise<boolean> {
-    const expiresAt = Math.max(record.expiresAt, this.#rows.get(record.id)?.expiresAt ?? 0)
-    return this.updateWithExpiry({ ...record, expiresAt })
+    return this.updateWithLife({ ...record, isExpiryExact: false, createdAt: null })
   }
 
-  async updateWithExpiry(record: RecordToUpdate): Promise<boolean> {
+  async updateWithLife(record: RecordToUpdateWithLife): Promise<boolean> {
     const row = this.#live(record.id)
     if (row?.revision !== record.revision) return false
-    this.#write(record, row.revision + 1, row.createdAt)
+    const expiresAt = record.isExpiryExact ? record.expiresAt : Math.max(record.expiresAt, row.expiresAt)
+    this.#write({ ...record, expiresAt }, row.revision + 1, record.createdAt ?? row.createdAt)
     return true
   }
 
@@ -48,7 +48,8 @@ export class MemorySessionRecords implements SessionRecords {
 
   async remove(id: string): Promise<void> {
     const row = this.#rows.get(id)
-    if (row !== undefined && row.expiresAt !== 0) this.#rows.set(id, { ...row, data: '{}', expiresAt: 0, revision: row.revision + 1 })
+    if (row !== undefined && row.expiresAt !== 0)
+      this.#rows.set(id, { ...row, data: '{}', expiresAt: 0, revision: row.revision + 1, ownerId: null })
   }
 
   #live(id: string): SessionRecord | undefined {
@@ -56,8 +57,8 @@ export class MemorySessionRecords implements SessionRecords {
     return row !== undefined && row.expiresAt > this.now() ? row : undefined
   }
 
-  #write({ id, data, expiresAt }: Pick<SessionRecord, 'id' | 'data' | 'expiresAt'>, revision: number, createdAt: number): number {
-    this.#rows.set(id, { id, data, expiresAt, revision, createdAt })
+  #write({ id, data, expiresAt, ownerId }: Omit<SessionRecord, 'revision' | 'createdAt'>, revision: number, createdAt: number): number {
+    this.#rows.set(id, { id, data, expiresAt, revision, createdAt, ownerId })
     return revision
   }
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Pruner, type PrunerOptions, pruneAll } from '../../lib/table/pruner'
 import { GRACE_MS } from '../../lib/table/session-table'
+import { PATIENT } from '../support/patience'
 import { describeStores, handMade, openStore, StatementLog, shareDatabase } from '../support/stores'
 
 vi.mock('../../lib/runtime/natives', () => import('../support/movable-natives.ts'))
@@ -77,7 +78,7 @@ describe('the pruner', () => {
     const store = member()
     pruner.join(store)
     await vi.advanceTimersByTimeAsync(1260)
-    await vi.waitUntil(() => rows.length === 0)
+    await vi.waitUntil(() => rows.length === 0, PATIENT)
     expect(log).toEqual(['claim for 700', 'prune 10', 'prune 10', 'prune 10'])
     await pruner.leave(store)
   })
@@ -263,7 +264,7 @@ describeStores('pruning', (kind) => {
     })
     const pruning = opened.another({ knex, clock: () => 1000, pruneIntervalMs: 20 })
     await pruning.get('any')
-    await vi.waitUntil(() => claims.length >= 2, { timeout: 20_000 })
+    await vi.waitUntil(() => claims.length >= 2, PATIENT)
     await pruning.close()
     expect(await opened.store.get('alive')).toMatchObject({ is: 'alive' })
   })
@@ -307,10 +308,10 @@ describeStores('pruning', (kind) => {
     const store = opened.another({ knex, pruneIntervalMs: 20, createTable: false, onError: (error) => errors.push(error) })
     await store.get('any')
     await opened.knex.schema.renameTable(opened.tableName, `${opened.tableName}_away`)
-    await vi.waitUntil(() => errors.length > 0, { timeout: 20_000 })
+    await vi.waitUntil(() => errors.length > 0, PATIENT)
     expect(errors[0]).toMatchObject({ code: 'ERR_SESSION_TABLE_MISSING' })
     await opened.knex.schema.renameTable(`${opened.tableName}_away`, opened.tableName)
-    await vi.waitUntil(async () => (await ids(opened)).length === 0, { timeout: 20_000 })
+    await vi.waitUntil(async () => (await ids(opened)).length === 0, PATIENT)
     await store.close()
   })
 

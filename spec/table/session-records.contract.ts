@@ -56,7 +56,7 @@ export function describeSessionRecords(title: string, open: () => Promise<Record
 
       it('gives the row as it was put', async () => {
         const { id, data, expiresAt, createdAt } = await putDraft({ data: `{"text":"'\\"?? :a $1 %s grüße 😀\\u0000"}`, ownerId: 'ada' })
-        expect(await records().load(id)).toEqual({ id, data, expiresAt, createdAt, revision: 1 })
+        expect(await records().load(id)).toEqual({ id, data, expiresAt, createdAt, revision: 1, ownerId: 'ada' })
       })
 
       it('gives rows that are dead too', async () => {
@@ -150,14 +150,14 @@ export function describeSessionRecords(title: string, open: () => Promise<Record
       })
     })
 
-    describe.each(['update', 'updateWithExpiry'] as const)('%s', (method) => {
+    describe.each(['update', 'updateWithLife'] as const)('%s', (method) => {
       const change = (id: string, revision: number, expiresAt = now() + HOUR) =>
-        records()[method]({ id, revision, data: '{"changed":1}', expiresAt, ownerId: 'ada' })
+        records()[method]({ id, revision, data: '{"changed":1}', expiresAt, ownerId: 'ada', isExpiryExact: true, createdAt: null })
 
       it('overwrites at the revision that was loaded', async () => {
         const { id, createdAt } = await putDraft()
         expect(await change(id, 1)).toBe(true)
-        expect(await records().load(id)).toMatchObject({ data: '{"changed":1}', revision: 2, createdAt })
+        expect(await records().load(id)).toMatchObject({ data: '{"changed":1}', revision: 2, createdAt, ownerId: 'ada' })
       })
 
       it('does not overwrite at another revision', async () => {
@@ -210,7 +210,7 @@ export function describeSessionRecords(title: string, open: () => Promise<Record
       it('renews the expiry and nothing else', async () => {
         const { id, data, createdAt } = await putDraft()
         expect(await records().touch({ id, expiresAt: now() + 2 * HOUR })).toBe(true)
-        expect(await records().load(id)).toEqual({ id, data, createdAt, expiresAt: now() + 2 * HOUR, revision: 1 })
+        expect(await records().load(id)).toEqual({ id, data, createdAt, expiresAt: now() + 2 * HOUR, revision: 1, ownerId: null })
       })
 
       it('never brings the expiry forward', async () => {
@@ -244,7 +244,7 @@ export function describeSessionRecords(title: string, open: () => Promise<Record
       it('blanks the row and ends its life, and the revision grows', async () => {
         const { id, createdAt } = await putDraft()
         await records().remove(id)
-        expect(await records().load(id)).toEqual({ id, data: '{}', expiresAt: 0, revision: 2, createdAt })
+        expect(await records().load(id)).toEqual({ id, data: '{}', expiresAt: 0, revision: 2, createdAt, ownerId: null })
       })
 
       it('of what is removed already changes nothing', async () => {

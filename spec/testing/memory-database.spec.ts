@@ -52,14 +52,14 @@ describe('memoryDatabase', () => {
         }
       })`)
     expect(refusal).toBe(
-      'MissingDriverError ERR_SESSION_MISSING_DRIVER memoryDatabase() needs better-sqlite3, which is not installed: npm install --save-dev better-sqlite3'
+      'MissingDriverError ERR_SESSION_MISSING_DRIVER memoryDatabase() needs better-sqlite3, which is not installed; run: npm install --save-dev better-sqlite3'
     )
   })
 
   it('refuses a better-sqlite3 that would end this version of Node.js with a segmentation fault', async () => {
     const refusal = await refusalAfter(`Object.defineProperty(process.versions, 'node', { value: '20.19.0' })`)
     expect(refusal).toBe(
-      'MissingDriverError ERR_SESSION_MISSING_DRIVER memoryDatabase() needs a better-sqlite3 for Node.js 20, the one that is installed needs 22: npm install --save-dev better-sqlite3@12'
+      'MissingDriverError ERR_SESSION_MISSING_DRIVER memoryDatabase() needs a better-sqlite3 that runs on Node.js 20, and the installed one needs Node.js 22 or newer; run: npm install --save-dev better-sqlite3@12'
     )
   })
 })

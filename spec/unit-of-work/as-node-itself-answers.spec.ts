@@ -6,6 +6,7 @@ import { expect, it, vi } from 'vitest'
 import { unitOfWork } from '../../lib/unit-of-work'
 import { describeDatabases } from '../support/databases'
 import { serve } from '../support/http'
+import { PATIENT } from '../support/patience'
 import { namesIn, openNames, usedConnections } from './names'
 
 type Act = (res: ServerResponse) => unknown
@@ -145,7 +146,7 @@ describeDatabases('a response is refused as Node refuses it', (database) => {
           })
         ])
         expect({ decision, ...inUnit }).toEqual({ decision, ...plain })
-        await vi.waitFor(() => expect(usedConnections(opened.knex)).toBe(0))
+        await vi.waitFor(() => expect(usedConnections(opened.knex)).toBe(0), PATIENT)
         expect({ decision, names: await namesIn(opened.knex) }).toEqual({ decision, names: plain.status < 400 ? ['ada'] : [] })
         await opened.knex('names').del()
       }
@@ -187,7 +188,7 @@ describeDatabases('a response is refused as Node refuses it', (database) => {
         })
       )
       expect({ act, ...inUnit }).toEqual({ act, ...plain })
-      await vi.waitFor(() => expect(usedConnections(opened.knex)).toBe(0))
+      await vi.waitFor(() => expect(usedConnections(opened.knex)).toBe(0), PATIENT)
       expect({ act, names: await namesIn(opened.knex) }).toEqual({ act, names: (plain?.status ?? 500) < 400 ? [act] : [] })
       await opened.knex('names').del()
     }

@@ -4,6 +4,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import { describe, expect, it, vi } from 'vitest'
 import { RollbackOnlyError, UnitEndedError, type UnitOfWorkOptions } from '../../lib/unit-of-work'
 import { describeDatabases } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { createPets, namesIn, usedConnections } from './names'
 import { EXPRESS, type Site, withSite } from './site'
 
@@ -62,7 +63,7 @@ describeDatabases('committed when the response is a success, rolled back otherwi
         const request = get(`${url}/slow`).on('error', () => undefined)
         await inserted
         request.destroy()
-        await vi.waitFor(() => expect(usedConnections(knex)).toBe(0))
+        await vi.waitFor(() => expect(usedConnections(knex)).toBe(0), PATIENT)
         const outcome = once(events, 'outcome')
         events.emit('gone')
         expect(await outcome).toEqual([{ status: 'rejected', reason: expect.any(UnitEndedError) }])

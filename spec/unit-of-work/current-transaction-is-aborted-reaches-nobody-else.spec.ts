@@ -3,6 +3,7 @@ import { expect, it, vi } from 'vitest'
 import { KnexSessionStore } from '../../lib'
 import { RollbackOnlyError, unitOfWork } from '../../lib/unit-of-work'
 import { describeDatabase, describeDatabases } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { namesIn, openNames, usedConnections } from './names'
 import { withSite } from './site'
 
@@ -46,7 +47,7 @@ describeDatabases('"current transaction is aborted" reaches nobody else', (datab
         .db('names')
         .insert({ name: 'ada' })
         .catch((error: unknown) => error)
-      await vi.waitUntil(() => unit.isRollbackOnly)
+      await vi.waitUntil(() => unit.isRollbackOnly, PATIENT)
       const error = await atomic.set('id', { cookie: { originalMaxAge: null } } as SessionData).catch((reason: unknown) => reason)
       expect(error).toMatchObject({ code: 'ERR_SESSION_ROLLBACK_ONLY', cause: await failed })
     })
@@ -102,7 +103,7 @@ describeDatabases('"current transaction is aborted" reaches nobody else', (datab
         await work.db('names').insert({ name: 'ben' })
       })
       await expect(failing).rejects.toThrow(RollbackOnlyError)
-      await expect.poll(() => usedConnections(opened.knex)).toBe(0)
+      await expect.poll(() => usedConnections(opened.knex), PATIENT).toBe(0)
       expect(await namesIn(opened.knex)).toEqual([])
     }
   )

@@ -305,4 +305,32 @@ describeDatabases('each test undoes what it did', (database) => {
     await supertest(app).get('/add/late').expect(500)
     expect(await namesIn(opened.knex)).toEqual([])
   })
+
+  it('a store that is called after its end is told so by every method, and sends nothing', async () => {
+    await using opened = await openNames(database)
+    if (database.name === 'mysql') await createSessionsTable(opened.knex)
+    const test = rolledBack(opened.knex)
+    const { store } = makeApp(test.knex)
+    await store.ready()
+    const handle = store.withTransaction(await test.knex.transaction())
+    await handle.length()
+    let inside: KnexSessionStore | undefined
+    const unfinished = test.knex.transaction(async (trx) => {
+      inside = store.withTransaction(trx)
+      await inside.length()
+      await test.rollBack()
+    })
+    // Its savepoint is gone, and not every database says so.
+    await unfinished.catch(() => undefined)
+    const { length } = opened.statements
+    const another = new KnexSessionStore({ knex: test.knex, pruneIntervalMs: false })
+    for (const late of [store, another, handle, inside as KnexSessionStore]) {
+      const calls = [late.ready(), late.get('a'), late.destroy('a'), late.ids(), late.length(), late.clear(), late.prune()]
+      for (const outcome of await Promise.allSettled(calls)) {
+        expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'ERR_SESSION_TEST_ENDED' } })
+      }
+      expect(await late.health()).toMatchObject({ ok: false, error: { code: 'ERR_SESSION_TEST_ENDED' } })
+    }
+    expect(opened.statements).toHaveLength(length)
+  })
 })

@@ -5,6 +5,7 @@ import { KnexSessionStore } from '../../lib'
 import { clientOf, type KnexClient, type KnexStatement } from '../../lib/knex/knex-client'
 import { RollbackOnlyError, UndoneByNestedError, UnitEndedError, unitOfWork } from '../../lib/unit-of-work'
 import { describeDatabases, type OpenDatabase } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { createNames, namesIn, usedConnections } from './names'
 
 const load = createRequire(__filename)
@@ -184,7 +185,7 @@ function seams(withKnex: WithKnex): void {
       const transaction = clientOf(knex).transaction((trx) => void seen.push(trx.isCompleted()), {})
       transaction.begin = (connection) => transaction.query(connection, 'NO SUCH STATEMENT')
       await expect(transaction).rejects.toThrow(/SUCH|syntax/i)
-      await vi.waitFor(() => expect(usedConnections(knex)).toBe(0))
+      await vi.waitFor(() => expect(usedConnections(knex)).toBe(0), PATIENT)
       expect(seen).toEqual([true])
     }))
 
@@ -246,25 +247,16 @@ function scenarios(withKnex: WithKnex, make: MakeKnex): void {
   it('nobody awaited, streamed, read only, and too late', () =>
     withKnex(async (knex) => {
       const work = unitOfWork(knex)
+      const ended = Promise.withResolvers<void>()
       let late: Promise<unknown> = Promise.resolve()
       await work.run(async (unit) => {
         void work.run(async () => {
           await work.db('names').insert({ name: 'ada' })
           await work.db('names').insert({ name: 'ben' })
         })
-        late = new Promise((resolve) =>
-          setTimeout(
-            () =>
-              resolve(
-                unit
-                  .db('names')
-                  .del()
-                  .then(undefined, (error: unknown) => error)
-              ),
-            100
-          )
-        )
+        late = ended.promise.then(() => unit.db('names').del()).then(undefined, (error: unknown) => error)
       })
+      ended.resolve()
       expect(await late).toBeInstanceOf(UnitEndedError)
       const seen: unknown[] = []
       await work.run(async () => {

@@ -8,6 +8,7 @@ import type * as Testing from '../../lib/testing'
 import type * as Work from '../../lib/unit-of-work'
 import { twoCopies } from '../support/copies'
 import { describeDatabases } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { namesIn, openNames, usedConnections } from './names'
 
 /** One installed copy of the package. */
@@ -105,7 +106,7 @@ describeDatabases('the package loaded twice', (database) => {
     })
     await expect(failing).rejects.toThrow('all of it')
     expect(await store.length()).toBe(0)
-    await vi.waitFor(() => expect(usedConnections(knex)).toBe(0))
+    await vi.waitFor(() => expect(usedConnections(knex)).toBe(0), PATIENT)
     await work.run(async () => {
       void inOther.set('four', session('dora'))
     })

@@ -6,6 +6,7 @@ import { KnexSessionStore } from '../../lib'
 import type { UnitOfWorkOptions } from '../../lib/unit-of-work'
 import { type DatabaseName, describeDatabases } from '../support/databases'
 import { Visitor } from '../support/http'
+import { PATIENT } from '../support/patience'
 import { namesIn, usedConnections } from './names'
 import { type Site, withSite } from './site'
 
@@ -131,7 +132,7 @@ describeDatabases('nobody waits in a circle', (database) => {
       )
       expect(errors).toEqual([])
       expect(statuses).toEqual(statuses.map(() => 200))
-      await vi.waitFor(() => expect(usedConnections(site.knex)).toBe(0))
+      await vi.waitFor(() => expect(usedConnections(site.knex)).toBe(0), PATIENT)
       expect(await namesIn(site.knex)).toHaveLength(AT_ONCE)
     })
     await store?.close()

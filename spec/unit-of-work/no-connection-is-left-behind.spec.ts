@@ -1,6 +1,7 @@
 import { get } from 'node:http'
 import { expect, it, vi } from 'vitest'
 import { describeDatabases } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { usedConnections } from './names'
 import { EXPRESS, withSite } from './site'
 
@@ -61,7 +62,7 @@ describeDatabases('no connection is left behind', (database) => {
         }
         await Promise.all(Array.from({ length: AT_ONCE }, client))
         server.closeAllConnections()
-        await vi.waitFor(() => expect(usedConnections(knex)).toBe(0), { timeout: 10_000 })
+        await vi.waitFor(() => expect(usedConnections(knex)).toBe(0), PATIENT)
         const { length } = ok
         expect(length).toBeGreaterThan(REQUESTS / 6)
         expect(await knex('names').where('name', 'like', 'ok %').orderBy('name').pluck('name')).toEqual(ok.sort())

@@ -2,6 +2,7 @@ import type { Knex } from 'knex'
 import { expect, it, vi } from 'vitest'
 import { unitOfWork } from '../../lib/unit-of-work'
 import { describeDatabase } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { namesIn, openNames, usedConnections } from './names'
 
 const turnOfTheLoop = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -79,7 +80,7 @@ describeDatabase('sqlite', 'units that write in one file at the same time', (dat
     await reader('names').select()
     await expect(work.run(() => work.db('names').insert({ name: 'ada' }))).rejects.toMatchObject({ code: 'SQLITE_BUSY' })
     await reader.commit()
-    await vi.waitUntil(() => usedConnections(opened.knex) === 0)
+    await vi.waitUntil(() => usedConnections(opened.knex) === 0, PATIENT)
     await work.run(() => work.db('names').insert({ name: 'ben' }))
     expect(await namesIn(opened.knex)).toEqual(['ben'])
   })

@@ -39,7 +39,7 @@ describe('the options of unitOfWork', () => {
     await expect(work.run(() => 1, { isolatoin: 'serializable' } as object)).rejects.toThrow('did you mean isolation?')
     await expect(work.job(() => 1, { commitOn: 'never' } as object)).rejects.toThrow("commitOn must be 'return' or 'always'")
     await expect(work.run(() => work.run(() => 1, { readOnly: true }))).rejects.toThrow(
-      'readOnly must be left to the outermost unit of work'
+      'readOnly must be given to the outermost unit of work'
     )
   })
 })

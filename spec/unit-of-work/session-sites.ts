@@ -9,6 +9,7 @@ import { vi } from 'vitest'
 import { KnexSessionStore } from '../../lib'
 import { type UnitOfWork, unitOfWork } from '../../lib/unit-of-work'
 import type { Database } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { openNames } from './names'
 import { EXPRESS, withSite } from './site'
 
@@ -75,7 +76,7 @@ function onExpress(version: string): WithSessionSite {
       })
       site.on('/whoami', (req, res) => res.json({ name: req.session.name ?? null }))
       const noneOpen = () =>
-        vi.waitFor(async () => expectNone(await new Promise((resolve) => server.getConnections((_e, n) => resolve(n)))))
+        vi.waitFor(async () => expectNone(await new Promise((resolve) => server.getConnections((_e, n) => resolve(n)))), PATIENT)
       await use({ url, knex, work, store: store as KnexSessionStore, on, delay: (path, wait) => void delays.set(path, wait), noneOpen })
       await store?.close()
     })
@@ -143,7 +144,7 @@ async function onFastify(database: Database, use: (site: SessionSite) => Promise
     await fastify.listen({ port: 0, host: '127.0.0.1' })
     const { port } = fastify.server.address() as AddressInfo
     const noneOpen = () =>
-      vi.waitFor(async () => expectNone(await new Promise((resolve) => fastify.server.getConnections((_e, n) => resolve(n)))))
+      vi.waitFor(async () => expectNone(await new Promise((resolve) => fastify.server.getConnections((_e, n) => resolve(n)))), PATIENT)
     await use({
       url: `http://127.0.0.1:${port}`,
       knex,

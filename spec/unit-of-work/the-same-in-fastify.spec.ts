@@ -16,6 +16,7 @@ import {
   unitOfWork
 } from '../../lib/unit-of-work'
 import { type Database, describeDatabases } from '../support/databases'
+import { PATIENT } from '../support/patience'
 import { createPets, namesIn, openNames, usedConnections } from './names'
 
 declare module 'fastify' {
@@ -46,7 +47,7 @@ async function withFastify(database: Database, options: UnitOfWorkOptions, use: 
   } finally {
     await fastify.close()
   }
-  await vi.waitFor(() => expect(usedConnections(knex)).toBe(0))
+  await vi.waitFor(() => expect(usedConnections(knex)).toBe(0), PATIENT)
 }
 
 const withSession = (database: Database, mode: SessionMode, use: (site: FastifySite & { store: KnexSessionStore }) => Promise<void>) =>
@@ -143,7 +144,7 @@ describeDatabases('the same in Fastify', (database) => {
       await fastify.listen({ port: 0, host: '127.0.0.1' })
       const [address] = fastify.addresses() as AddressInfo[]
       await expect(fetch(`http://127.0.0.1:${address?.port}/`, { signal: controller.signal })).rejects.toThrow(/abort/i)
-      await vi.waitFor(() => expect(usedConnections(knex)).toBe(0))
+      await vi.waitFor(() => expect(usedConnections(knex)).toBe(0), PATIENT)
       expect(await namesIn(knex)).toEqual([])
     }))
 

@@ -1,5 +1,7 @@
 import { EventEmitter, once } from 'node:events'
+import type { Knex } from 'knex'
 import { expect, it } from 'vitest'
+import { KnexSessionStore } from '../../lib'
 import { NoUnitError, UnitEndedError, unitOfWork } from '../../lib/unit-of-work'
 import { describeDatabases } from '../support/databases'
 import { namesIn, openNames } from './names'
@@ -111,6 +113,18 @@ describeDatabases('the transaction of this request, without passing it around', 
     expect(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason)).toEqual(Array(3).fill(expect.any(UnitEndedError)))
     expect(String((outcomes[0] as PromiseRejectedResult).reason)).toContain('this unit of work has ended: it was committed')
     expect(await namesIn(opened.knex)).toEqual(['in time'])
+  })
+
+  it('a store on its Knex is told so too, after its end', async () => {
+    await using opened = await openNames(database)
+    await using store = new KnexSessionStore({ knex: opened.knex, pruneIntervalMs: false })
+    await store.ready()
+    let inside: KnexSessionStore | undefined
+    await unitOfWork(opened.knex).run(async (unit) => {
+      inside = store.withTransaction(unit.db as Knex.Transaction)
+      expect(await inside.length()).toBe(0)
+    })
+    await expect(inside?.length()).rejects.toThrow(UnitEndedError)
   })
 
   it('an emitter shared by two of them is bound by hand', async () => {

@@ -4,6 +4,7 @@ import { expect, it, vi } from 'vitest'
 import { UnitEndedError } from '../../lib/unit-of-work'
 import { type DatabaseName, describeDatabases } from '../support/databases'
 import { Visitor } from '../support/http'
+import { PATIENT } from '../support/patience'
 import { namesIn, usedConnections } from './names'
 import { type Context, SESSION_SITES, type SessionSite } from './session-sites'
 
@@ -63,7 +64,7 @@ describeDatabases('what nobody awaited', (database) => {
             const old = visitor.clone()
             const status =
               ending === 'abort' ? await goAway(visitor, '/abort', once(hanging, 'hangs')) : await statusOf(visitor, `/${ending}`)
-            await vi.waitFor(() => expect(usedConnections(site.knex)).toBe(0))
+            await vi.waitFor(() => expect(usedConnections(site.knex)).toBe(0), PATIENT)
             const { name } = await old.json<{ name: string | null }>('/whoami')
             const seen = { ending, status, session: name, names: await namesIn(site.knex) }
             const expected = ending === 'success' ? KEPT[operation as keyof typeof KEPT] : SIGNED_IN
@@ -89,7 +90,7 @@ describeDatabases('what nobody awaited', (database) => {
         })
         const outcomes = await Promise.all(visits)
         expect(outcomes).toEqual(outcomes.map(([operation], index) => [operation, index % 2 ? 500 : 303]))
-        await vi.waitFor(() => expect(usedConnections(site.knex)).toBe(0))
+        await vi.waitFor(() => expect(usedConnections(site.knex)).toBe(0), PATIENT)
         expect(await idleInTransaction(database.name, site)).toBe(0)
         await Promise.all(Array.from({ length: 20 }, () => site.knex('names').select()))
       }))
@@ -111,8 +112,8 @@ describeDatabases('what nobody awaited', (database) => {
           return context.redirect('/')
         })
         expect(await statusOf(new Visitor(site.url), '/timers')).toBe(303)
-        await vi.waitFor(() => expect(outcomes).toHaveLength(40))
-        await vi.waitFor(() => expect(usedConnections(site.knex)).toBe(0))
+        await vi.waitFor(() => expect(outcomes).toHaveLength(40), PATIENT)
+        await vi.waitFor(() => expect(usedConnections(site.knex)).toBe(0), PATIENT)
         const kept = outcomes.filter(({ outcome }) => outcome.status === 'fulfilled').map(({ name }) => name)
         const refused = outcomes.flatMap(({ outcome }) => (outcome.status === 'rejected' ? [outcome.reason] : []))
         expect(refused).toEqual(refused.map(() => expect.any(UnitEndedError)))

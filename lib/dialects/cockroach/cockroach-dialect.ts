@@ -7,14 +7,14 @@ import type { SqlFlavour } from '../postgres/postgres-sql'
 import type { PostgresOptions } from '../postgres/postgres-statements'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 
-/** statement_completion_unknown: the node that was asked lost the others before it knew. Asking again tells. */
+/** statement_completion_unknown: the node lost contact with the others before it knew the outcome. Another try tells. */
 const AMBIGUOUS = '40003'
 
-/** CockroachDB: the statements and errors of PostgreSQL, except for the members here. Written from its documentation. */
+/** CockroachDB has the statements and errors of PostgreSQL, except for the members here. They were written from its documentation. */
 export class CockroachDialect extends PostgresDialect {
   override readonly name = 'cockroachdb'
   override readonly sizeLimit = 'the cluster setting sql.conn.max_read_buffer_message_size, 16 MiB by default'
-  /** Here `/` of whole numbers gives a fraction, and no setting is known to hold for one statement alone. */
+  /** Here `/` of two whole numbers gives a fraction. No setting is known that holds for one statement alone. */
   protected override readonly flavour: SqlFlavour = {
     boundsLockWaits: false,
     quotient: (dividend, divisor) => `div(${dividend}, ${divisor})`
@@ -43,13 +43,26 @@ export class CockroachDialect extends PostgresDialect {
     return { columns, hasUniqueId: undefined }
   }
 
+  /** It takes the word UNLOGGED, and logs the table all the same. */
+  override readonly supportsUnlogged = false
+
+  /** It has no function that tells it. */
+  override async size(): Promise<undefined> {
+    return undefined
+  }
+
+  /** Nor one that counts them. */
+  override async indexUses(): Promise<undefined> {
+    return undefined
+  }
+
   /** No savepoint: it could not be rolled back over a change of the schema. */
   override async create(db: Database, table: TableDefinition): Promise<void> {
-    for (const sql of this.createStatements(table)) await db.run(sql)
+    for (const sql of this.creation(table)) await db.run(sql)
   }
 
   /** One statement, which is all or nothing; several in one transaction need not be. Text is compared byte for byte without a collation. */
-  protected override createStatements(table: TableDefinition): string[] {
+  override creation(table: TableDefinition): string[] {
     const name = this.quote(table.schemaName, table.tableName)
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, this.quote)
     return [

@@ -1,11 +1,13 @@
 import type { FoundColumn, FoundTable, Holding } from '../found-table'
 
-/** A column of a result, as the drivers describe it. The newer driver's names are the second of each pair. */
+/**
+ * A column of a result, as the drivers describe it. Where a pair of properties means the same, the second has the name of the newer driver.
+ */
 export interface Field {
   readonly name: string
   readonly type?: number
   readonly columnType?: number
-  /** In bytes of the character set in which texts are given. */
+  /** The length in bytes, in the character set in which texts are returned. */
   readonly length?: number
   readonly columnLength?: number
   readonly charsetNr?: number
@@ -13,7 +15,7 @@ export interface Field {
   readonly flags: number
 }
 
-/** Selected last, after all columns: how many bytes the longest character takes in which texts are given. */
+/** Selected after all columns. It tells how many bytes the longest character takes in the character set in which texts are returned. */
 export const ONE_CHARACTER = "CAST('' AS CHAR(1))"
 
 // Of the protocol's flags: NOT_NULL, PRI_KEY, UNIQUE_KEY, UNSIGNED, ENUM, AUTO_INCREMENT, SET, NO_DEFAULT_VALUE
@@ -25,7 +27,7 @@ const AUTO_INCREMENT = 512
 const ENUM_OR_SET = 256 | 2048
 const NO_DEFAULT = 4096
 
-/** The character set of columns that are not text. */
+/** The character set of columns that hold no text. */
 const BINARY = 63
 
 const INTEGERS: Readonly<Record<number, readonly [name: string, bits: number]>> = {
@@ -52,7 +54,7 @@ const BLOB = 252
 const VARCHAR = 253
 const CHAR = 254
 
-/** The types of texts and of bytes without a length of their own, by the most characters. */
+/** The types of text and of bytes without a length of their own, by the most characters that they hold. */
 const LARGE: readonly (readonly [most: number, prefix: string])[] = [
   [255, 'tiny'],
   [65_535, ''],
@@ -60,7 +62,10 @@ const LARGE: readonly (readonly [most: number, prefix: string])[] = [
   [Number.POSITIVE_INFINITY, 'long']
 ]
 
-/** The table that a query shows whole, with {@link ONE_CHARACTER} behind its columns. A view looks like the table below it. */
+/**
+ * Describes the table from a query that selects all its columns, with {@link ONE_CHARACTER} behind them. A view looks like the table that
+ * it selects from.
+ */
 export function foundTable(fields: readonly Field[], id: string): FoundTable {
   const bytes = lengthOf(fields.at(-1) as Field)
   const shown = fields.slice(0, -1)

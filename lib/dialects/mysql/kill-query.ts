@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { Connection, KnexClient } from '../../knex/knex-client'
 import type { EndRequest, StatementEnding } from '../../knex/statement-ending'
 
-/** What both drivers offer of a connection, as far as it is used here. The older one keeps its socket under another name. */
+/** What both drivers offer of a connection, as far as it is used here. The older driver has another name for the socket. */
 interface KillableConnection extends Connection {
   readonly threadId?: number | null
   readonly stream?: Socket
@@ -17,7 +17,7 @@ interface Process {
   readonly Command: unknown
 }
 
-/** Ends statements by KILL QUERY on a short-lived connection, if that reaches the same server. */
+/** Ends statements by KILL QUERY on a short-lived connection, if this connection reaches the same server. */
 export const killQueries: Omit<StatementEnding, 'isLost'> = {
   hasServer: (connection) => socketOf(connection as KillableConnection) !== undefined,
   request: (client, connection) => kill(client, connection as KillableConnection),
@@ -38,7 +38,7 @@ function kill(client: KnexClient, victim: KillableConnection): EndRequest | unde
       if (!processes.some((process) => isOf(process, threadId, socket))) throw new OtherServerError()
       await ask(killer, `KILL QUERY ${threadId}`)
     } finally {
-      // Waits until the server has taken leave, or for nothing where the socket was destroyed.
+      // Waits until the server has said goodbye. If the socket was destroyed, there is nothing to wait for.
       await client.destroyRawConnection(killer)
     }
   }
@@ -52,16 +52,16 @@ function kill(client: KnexClient, victim: KillableConnection): EndRequest | unde
 }
 
 /**
- * Whether the process is that of the connection. A proxy may have led the second connection to another server, where the same number
- * belongs to another client. The server sees the port of this end of the connection, unless there is a proxy between. Then it is not
- * certain.
+ * Returns whether the process belongs to the connection. A proxy may have led the second connection to another server, where the same
+ * number belongs to another client. Without a proxy, the server sees the port of this end of the connection. With one, it sees another
+ * port, and then nothing is certain.
  */
 function isOf({ Id, Host, Command }: Process, threadId: number, { localPort }: Socket): boolean {
   const isFromHere = localPort === undefined ? !String(Host).includes(':') : String(Host).endsWith(`:${localPort}`)
   return Number(Id) === threadId && isFromHere && Command !== 'Sleep'
 }
 
-/** With the driver's own shape of rows, whatever the application has set. */
+/** Uses the driver's own form of rows, whatever the application has set. */
 function ask(connection: KillableConnection, sql: string): Promise<unknown> {
   return new Promise((resolve, reject) => {
     connection.query({ sql, rowsAsArray: false, nestTables: false, typeCast: true }, (error, rows) =>
@@ -74,5 +74,5 @@ function socketOf({ stream, _socket }: KillableConnection): Socket | undefined {
   return stream ?? _socket
 }
 
-/** It is not certain that the statement's server was reached. Never leaves the ending of a statement. */
+/** It is not certain that the second connection reached the same server. This error is handled in this file. */
 class OtherServerError extends Error {}

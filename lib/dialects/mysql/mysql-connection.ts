@@ -7,8 +7,9 @@ import { withLockWait } from './lock-wait'
 /** The server's response to a statement that returns no rows, as far as it is used here. */
 export interface Outcome {
   /**
-   * For an UPDATE, depending on the connection's flag FOUND_ROWS, the rows that matched or the rows that changed. For an INSERT … ON
-   * DUPLICATE KEY UPDATE, 1 for each inserted row, 2 for each changed row, and for each unchanged row 0 or, depending on the flag, 1.
+   * How many rows were affected. For an UPDATE, this is the rows that matched or the rows that changed, depending on the connection's flag
+   * FOUND_ROWS. For an INSERT … ON DUPLICATE KEY UPDATE, an inserted row counts 1, a changed row counts 2, and an unchanged row counts 0 or
+   * 1, depending on the same flag.
    */
   readonly affectedRows: number
   /** The value of LAST_INSERT_ID(…) in the statement, or 0. */
@@ -16,15 +17,15 @@ export interface Outcome {
 }
 
 /**
- * Given with each statement, so that the application's own settings of these do not apply. The older driver has no rows as arrays; its
- * objects keep the order of the columns, even where a column is called `1`, if the keys begin with the table.
+ * Given with each statement, so that the application's settings of these do not apply. The older driver cannot return rows as arrays. Its
+ * objects keep the order of the columns, even if a column is called `1`, because the keys begin with the table.
  */
 const ROWS: Readonly<Record<string, object>> = {
   mysql2: { rowsAsArray: true, nestTables: false, namedPlaceholders: false },
   mysql: { nestTables: '_' }
 }
 
-/** Values as the drivers convert them by default. The newer driver lets nothing but a function take the place of the application's. */
+/** Converts values as the drivers do by default. In the newer driver, only a function can replace the application's conversion. */
 const asByDefault = (_field: unknown, convert: () => unknown) => convert()
 
 /** A part of a statement, with its bindings. */
@@ -33,13 +34,13 @@ export interface Sql {
   readonly bindings: readonly unknown[]
 }
 
-/** Characters that no character set and no SQL mode takes for anything else. */
+/** Characters that mean themselves in every character set and every SQL mode. */
 const PLAIN = /^[A-Za-z0-9_-]+$/
 
 /**
- * How a short text is sent so that the server reads it as UTF-8, whatever the character set of the connection is. A text with other than
- * plain characters is sent as hexadecimal digits: the drivers escape with backslashes, which do not escape under NO_BACKSLASH_ESCAPES, and
- * they send question marks for characters that the connection's character set lacks.
+ * Returns how a short text is sent so that the server reads it as UTF-8, whatever the character set of the connection is. A text with other
+ * than plain characters is sent as hexadecimal digits, for two reasons. The drivers escape with backslashes, and backslashes do not escape
+ * under NO_BACKSLASH_ESCAPES. And the drivers send question marks for characters that the connection's character set lacks.
  */
 export const TEXT = '_utf8mb4 ?'
 
@@ -48,30 +49,30 @@ export function text(value: string): string | Buffer {
 }
 
 /**
- * How a long text travels: in hexadecimal digits, for the same reasons. Twice as long as it is, and yet cheaper than anything in quotes: there
- * the server asks of each byte whether a character of several begins with it. In base64, sets were a fifth fewer.
+ * Returns how a long text is sent: as hexadecimal digits, for the same reasons. This is twice as long, and yet cheaper than quotes: for
+ * each byte in quotes, the server checks whether it begins a character of several bytes. With base64, the store made a fifth fewer sets.
  */
 export function longText(value: string): Buffer {
   return Buffer.from(value)
 }
 
-/** A column of text in a select list, so that it comes whole, whatever the connection's character set is: see {@link textOf}. */
+/** Selects a column of text so that it arrives whole, whatever the connection's character set is. {@link textOf} reads it. */
 export function textColumn(column: string): string {
   return `CAST(${column} AS BINARY)`
 }
 
-/** A value of {@link textColumn}. */
+/** Reads a value of {@link textColumn}. */
 export function textOf(value: unknown): string {
   return Buffer.isBuffer(value) ? value.toString('utf8') : String(value ?? '')
 }
 
-/** Runs a query; the rows come as arrays, in the order of the select list. */
+/** Runs a query. The rows are arrays, in the order of the select list. */
 export async function select(db: Database, { sql, bindings }: Sql): Promise<unknown[][]> {
   const [rows] = (await run(db, sql, bindings)) as [(unknown[] | object)[]]
   return rows.map((row) => (Array.isArray(row) ? row : Object.values(row)))
 }
 
-/** The columns that a query would give, as the driver describes them. */
+/** Returns the columns of a query, as the driver describes them. */
 export async function fieldsOf(db: Database, sql: string): Promise<Field[]> {
   const [, fields] = (await run(db, sql, [])) as [unknown, Field[]]
   return fields
@@ -86,7 +87,7 @@ export function selectLocked(db: Database, { sql, bindings }: Sql): Promise<unkn
 export async function write(db: Database, { sql, bindings }: Sql): Promise<Outcome> {
   await refuseTooLarge(db, bindings)
   const [{ affectedRows, insertId }] = (await withLockWait(db, sql, (bounded) => run(db, bounded, bindings))) as [Outcome]
-  // With the driver's setting bigNumberStrings it is text.
+  // It is text if the driver has the setting bigNumberStrings.
   return { affectedRows, insertId: Number(insertId) }
 }
 
@@ -96,9 +97,9 @@ interface OwnConnection extends Connection {
 }
 
 /**
- * Runs a statement without bindings on a connection of its own, because it would commit the caller's transaction. It would also commit
- * Knex's lock of its migrations, and another process that migrates now would fail. If no connection is free, it runs in the transaction
- * after all.
+ * Runs a statement without bindings on a connection of its own, because it would commit the caller's transaction. It would also commit the
+ * lock that Knex holds for its migrations, and another process that migrates now would fail. If no connection is free, it runs in the
+ * transaction all the same.
  */
 export async function writeBeside(db: Database, sql: string): Promise<void> {
   const { client } = db
@@ -126,7 +127,7 @@ async function runBeside(db: Database, connection: OwnConnection, sql: string): 
   events?.succeeded(answer)
 }
 
-/** Runs a statement. It is committed when it returns, whatever the settings of the connection are. */
+/** Runs a statement. It is committed when this returns, whatever the settings of the connection are. */
 function run(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown> {
   const ordinary = hasOrdinarySettings(db)
   return ordinary === true ? db.run(sql, bindings, optionsOf(db)) : runUnlessOrdinary(db, sql, bindings, ordinary)
@@ -142,7 +143,7 @@ async function runUnlessOrdinary(
   if (await ordinary) return db.run(sql, bindings, options)
   return db.use(async (connection) => {
     const send = (text: string) => db.runOn(connection, text, [], options)
-    // Otherwise a read would begin a transaction too, and all later reads of this connection would see its snapshot.
+    // Otherwise a read would begin a transaction too, and all later reads of this connection would see the snapshot of that transaction.
     await send('START TRANSACTION')
     try {
       const answer = await db.runOn(connection, sql, bindings, options)
@@ -162,12 +163,15 @@ function optionsOf({ client }: Database): StatementOptions {
   return { driver: { ...ROWS[client.driverName], typeCast: typeof typeCast === 'function' ? asByDefault : true } }
 }
 
-/** Whether the connections of each pool are {@link hasOrdinarySettings ordinary}, or the question that is under way. */
+/**
+ * Whether the connections of each pool are {@link hasOrdinarySettings ordinary}. While the server is being asked, the promise of the
+ * result.
+ */
 const ordinaryPools = new WeakMap<object, boolean | Promise<boolean>>()
 
 /**
- * False if a statement is not committed by itself (autocommit = 0), if COMMIT does more than commit (completion_type), and if BEGIN begins
- * a block of a program (sql_mode ORACLE), so that Knex can begin no transaction. It is read once for each pool, because an application
+ * False in three cases: a statement is not committed by itself (autocommit = 0); COMMIT does more than commit (completion_type); BEGIN
+ * begins a block of a program (sql_mode ORACLE), so Knex can begin no transaction. It is read once for each pool, because an application
  * makes such settings on each connection. Inside a transaction of the application it does not matter.
  */
 export function hasOrdinarySettings(db: Database): boolean | Promise<boolean> {
@@ -190,34 +194,40 @@ async function askForSettings(db: Database): Promise<boolean> {
   return Number(Object.values(row ?? {})[0]) === 1
 }
 
-/** A statement longer than the server's `max_allowed_packet`. Looks like the server's own error, which mostly arrives as a cut connection. */
+/**
+ * A statement longer than the server's `max_allowed_packet`. It looks like the server's own error, which mostly arrives as a connection
+ * that was cut.
+ */
 class PacketTooLargeError extends Error {
   readonly code = 'ER_NET_PACKET_TOO_LARGE'
   readonly errno = 1153
 }
 
-/** A server with a smaller limit than this is not worth asking for. */
+/** The server is not asked for its limit before statements that are shorter than this, in bytes. */
 const SMALL_BYTES = 65_536
-/** For the text of the statement itself. */
+/** The bytes that the text of the statement itself may take. */
 const MARGIN_BYTES = 16_384
 
-/** The limit of each database, as it was last seen. */
+/** The limit of each database, when it was last read. */
 const limits = new WeakMap<object, number>()
 
-/** Asks before it sends much: a server that gets more than it takes cuts the connection, often before it has said why. */
+/**
+ * Asks for the limit before it sends a long statement. A server that gets more than it takes cuts the connection, often before it has said
+ * why.
+ */
 async function refuseTooLarge(db: Database, bindings: readonly unknown[]): Promise<void> {
   let bytes = MARGIN_BYTES
   for (const value of bindings) bytes += sizeOf(value)
   if (bytes <= SMALL_BYTES) return
   const key = db.client.connectionSettings ?? db.client.pool ?? db.client
   if (bytes <= (limits.get(key) ?? 0)) return
-  // Also where the limit is known: it may have been raised.
+  // The limit is read again even if it is known, because it may have been raised.
   const [[limit] = []] = await select(db, { sql: 'SELECT @@max_allowed_packet LIMIT 1', bindings: [] })
   limits.set(key, Number(limit))
   if (bytes > Number(limit)) throw new PacketTooLargeError()
 }
 
-/** Bytes in the statement. */
+/** The number of bytes in the statement. */
 function sizeOf(value: unknown): number {
   if (Buffer.isBuffer(value)) return value.length * 2
   return typeof value === 'string' ? value.length : 0

@@ -1,9 +1,19 @@
-import { DISK_FULL, type Explanations, MISSING_DATABASE, NETWORK, NO_SSL, TOO_MANY_CONNECTIONS } from '../explanations'
+import {
+  CERTIFICATE_EXPIRED,
+  DISK_FULL,
+  type Explanations,
+  MISSING_DATABASE,
+  NETWORK,
+  NO_SSL,
+  NOT_TRUSTED,
+  OTHER_HOST_NAME,
+  TOO_MANY_CONNECTIONS
+} from '../explanations'
 
 export const NO_INNODB =
-  'the server makes no table of the engine InnoDB (its settings enforce_storage_engine and disabled_storage_engines), which the sessions table needs; allow it, or have the table made by a user who may'
+  'the sessions table needs the engine InnoDB, and the server makes no table of it (settings enforce_storage_engine and disabled_storage_engines); allow InnoDB there, or let another user create the table'
 const WRONG_PASSWORD =
-  'the password is wrong or missing (if the driver says "using password: NO", none was given), there is no such user for this host, or the user is required to use SSL (REQUIRE SSL; set ssl). Correct user, password and ssl in the connection of the Knex configuration, or the account: ALTER USER … IDENTIFIED BY …'
+  'the password is wrong or missing (if the driver says "using password: NO", none was given), there is no such user for this host, or the user must use SSL (REQUIRE SSL; set ssl). Correct user, password and ssl in the connection of the Knex configuration, or the account: ALTER USER … IDENTIFIED BY …'
 
 export const MYSQL_EXPLANATIONS: Explanations = {
   statement: {
@@ -17,9 +27,10 @@ export const MYSQL_EXPLANATIONS: Explanations = {
       // ER_NO_DB_ERROR
       1046: 'no database is chosen; set database in the connection of the Knex configuration',
       // ER_TOO_BIG_SELECT
-      1104: 'the connection allows a statement too few rows (max_join_size, sql_big_selects); set sql_big_selects = 1 on it'
+      1104: 'the connection lets a statement read too few rows (max_join_size, sql_big_selects); set sql_big_selects = 1 on it'
     },
-    byText: []
+    // EE_WRITE and the like, of the binary log: ENOSPC is 28 everywhere, and only the text has it.
+    byText: [[/errno: 28\b/, DISK_FULL]]
   },
   connection: {
     byCode: {
@@ -38,14 +49,19 @@ export const MYSQL_EXPLANATIONS: Explanations = {
       // ER_HOST_IS_BLOCKED
       1129: 'the server has blocked this host after many failed connections; run there: FLUSH HOSTS',
       // ER_HOST_NOT_PRIVILEGED
-      1130: 'no user of the server may connect from this host; make an account for it: CREATE USER …@this_host',
+      1130: 'the server has no user that may connect from this host; create one: CREATE USER …@this_host',
       // ER_NOT_SUPPORTED_AUTH_MODE
-      1251: 'the driver does not know how this user signs in; use the client mysql2 for Knex',
+      1251: 'the driver does not support the way in which this user signs in; use the client mysql2 for Knex',
       // ER_SECURE_TRANSPORT_REQUIRED
       3159: 'the server requires SSL; set ssl in the connection of the Knex configuration',
       HANDSHAKE_NO_SSL_SUPPORT: NO_SSL
     },
-    byText: []
+    // mysql2 gives whatever fails in TLS the code HANDSHAKE_SSL_ERROR, and Node's own words.
+    byText: [
+      [/self-signed certificate|unable to (verify the first certificate|get (local )?issuer certificate)/, NOT_TRUSTED],
+      [/certificate has expired/, CERTIFICATE_EXPIRED],
+      [/does not match certificate's altnames/, OTHER_HOST_NAME]
+    ]
   },
   readOnly:
     'it is a replica, the server is set to read-only, or the statement was in a read-only transaction; give the store a Knex of the primary'

@@ -1,29 +1,36 @@
 import { DESTROYED, HOUR_MS, hourOf, NEVER_PRUNED } from '../../record/expiry-columns'
-import type { RecordToPut, RecordToTouch, RecordToUpdate } from '../../record/session-record'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife } from '../../record/session-record'
 import type { Dialect } from '../dialect'
 import { type ColumnNames, quotedColumns, type TableDefinition } from '../table-definition'
+import { byFrequency, limit, list } from './lists'
 import { longText, type Sql, TEXT, text, textColumn } from './mysql-connection'
 
-/** So many numbers are not told apart one by one any more. */
+/** From so many different numbers on, the numbers are picked by the place of the row. */
 const MANY_NUMBERS = 8
 
-/** Milliseconds since the epoch. Seconds and fraction apart, because a local time, which NOW() is, comes twice when the clocks go back. */
+/**
+ * Milliseconds since the epoch. Seconds and fraction are read apart, because NOW() is a local time, and a local time comes twice when the
+ * clocks go back.
+ */
 const NOW = '(UNIX_TIMESTAMP() * 1000 + MICROSECOND(NOW(3)) DIV 1000)'
 
-/** What becomes of a column, given the column and the new value. */
+/** Returns the SQL of a column's next value, given the column and the new value. */
 export type ExpiryBound = (column: string, value: string) => string
 
 /** The later expiry stays. */
 export const later: ExpiryBound = (column, value) => `GREATEST(${column}, ${value})`
 
-/** Exactly the expiry given. */
+/** The given expiry replaces the old one. */
 export const exactly: ExpiryBound = (_, value) => value
 
 type Row = { readonly id: string }
 
+/** An update of either kind. */
+export type RowUpdate = RecordToUpdate & Partial<Pick<RecordToUpdateWithLife, 'createdAt'>>
+
 /**
  * Lets a statement have as many rows as it needs, even if the application's settings limit it (sql_safe_updates, max_join_size). MariaDB
- * reads the text before the statement, MySQL the hint in it; each is a comment for the other.
+ * reads the text before the statement, and MySQL reads the hint in it. Each server takes the other one for a comment.
  */
 const OF_MANY_ROWS = {
   statement: '/*M! SET STATEMENT sql_safe_updates = 0, sql_big_selects = 1 FOR */',
@@ -31,11 +38,11 @@ const OF_MANY_ROWS = {
 }
 
 /**
- * The statements on the sessions table, in the SQL that both servers have.
+ * The statements on the sessions table, in SQL that both servers have.
  *
- * Assignments mean the same whether the server makes them one after the other, each seeing the ones before it, or all at once (MariaDB's
- * SIMULTANEOUS_ASSIGNMENT): no column is read after it was assigned. FORCE INDEX: the server prefers a scan in a small table, and a scan
- * would lock every row that it passes.
+ * A server may make assignments one after the other, each seeing the ones before it, or all at once (MariaDB's SIMULTANEOUS_ASSIGNMENT).
+ * They mean the same in both cases, because no column is read after it was assigned. FORCE INDEX is there because the server prefers a scan
+ * in a small table, and a scan would lock every row that it passes.
  */
 export class MysqlSql {
   private readonly name: string
@@ -47,9 +54,10 @@ export class MysqlSql {
   }
 
   load(ids: readonly string[], lock: boolean): Sql {
-    const { id, data, expiresAt, revision, createdAt } = this.columns
+    const { id, data, expiresAt, revision, createdAt, ownerId } = this.columns
+    const selected = `${textColumn(id)}, ${textColumn(data)}, ${expiresAt}, ${revision}, ${createdAt}, ${textColumn(ownerId)}`
     return {
-      sql: `SELECT ${textColumn(id)}, ${textColumn(data)}, ${expiresAt}, ${revision}, ${createdAt} FROM ${this.name} WHERE ${this.among(ids)} ${limit(ids)}${lock ? ' FOR UPDATE' : ''}`,
+      sql: `SELECT ${selected} FROM ${this.name} WHERE ${this.among(ids)} ${limit(ids)}${lock ? ' FOR UPDATE' : ''}`,
       bindings: ids.map(text)
     }
   }
@@ -63,7 +71,7 @@ export class MysqlSql {
     }
   }
 
-  /** Id and revision of the live rows, locked until the transaction ends. */
+  /** Selects id and revision of the live rows, and locks these rows until the transaction ends. */
   lock(rows: readonly Row[], now: number): Sql {
     const { id, revision, expiresAt } = this.columns
     return {
@@ -78,7 +86,7 @@ WHERE ${this.among(rows)} AND ${expiresAt} > ? ${limit(rows)} FOR UPDATE`,
     return this.insertion(records, now, { sql: `${id} = ${this.name}.${id}`, bindings: [] })
   }
 
-  /** `tellRevision` makes the new revision of the row, if it existed, the insertId of the response. */
+  /** With `tellRevision`, the response has the new revision as its insertId, if the row existed. */
   put(records: readonly RecordToPut[], now: number, tellRevision: boolean): Sql {
     const { data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = this.columns
     const next = `${revision} + 1`
@@ -90,7 +98,7 @@ WHERE ${this.among(rows)} AND ${expiresAt} > ? ${limit(rows)} FOR UPDATE`,
     })
   }
 
-  /** The same for live rows; `tellRevision` tells the revision of a dead one too. */
+  /** The same for live rows. With `tellRevision`, the response also has the revision of a dead row. */
   putUnlessDead(records: readonly RecordToPut[], now: number, tellRevision: boolean): Sql {
     const { data, expiresAt, expiresHour, revision, ownerId, lastSeenAt } = this.columns
     const ifAlive = (column: string, value = `VALUES(${column})`) => `IF(${expiresAt} > ?, ${value}, ${column})`
@@ -102,19 +110,21 @@ WHERE ${this.among(rows)} AND ${expiresAt} > ? ${limit(rows)} FOR UPDATE`,
     })
   }
 
-  /** The ids alone too: by pairs MariaDB finds no row through the index, but reads, and locks, them all. */
-  update(records: readonly RecordToUpdate[], now: number, bound: ExpiryBound): Sql {
+  /** The condition also has the ids alone. With pairs only, MariaDB does not use the index: it reads all rows, and locks them all. */
+  update(records: readonly RowUpdate[], now: number, bound: ExpiryBound): Sql {
     const { data, expiresAt, revision, ownerId, id } = this.columns
     const expiry = this.renewal(records, now, bound)
     const newData = this.pick(records, (record) => longText(record.data))
     const owner = this.owners(records)
+    const beginning = this.beginnings(records)
     return {
       sql: `UPDATE ${this.name} FORCE INDEX (PRIMARY)
-SET ${data} = ${newData.sql}, ${ownerId} = ${owner.sql}, ${revision} = ${revision} + 1, ${expiry.sql}
+SET ${data} = ${newData.sql}, ${ownerId} = ${owner.sql}, ${revision} = ${revision} + 1, ${beginning.sql}${expiry.sql}
 WHERE ${this.among(records)} AND (${id}, ${revision}) IN (${list(records.length, `(${TEXT}, ?)`)}) AND ${expiresAt} > ?`,
       bindings: [
         ...newData.bindings,
         ...owner.bindings,
+        ...beginning.bindings,
         ...expiry.bindings,
         ...records.map(idText),
         ...records.flatMap((record) => [idText(record), record.revision]),
@@ -141,11 +151,13 @@ WHERE ${this.among(ids)} AND ${expiresAt} <> 0`,
     }
   }
 
-  /** The hour finds candidates through the index, the exact expiry decides. What another process has locked is left to it. */
+  /**
+   * The hour finds candidates by the index, and the exact expiry decides. A row that another process has locked is left to that process.
+   */
   prune(graceMs: number, limit: number, now: number): Sql {
     const { id, expiresAt, expiresHour } = this.columns
     const ended = `LEAST(${NOW} - ?, ?)`
-    // A clock in 1970 would give a negative number, which an unsigned one cannot be compared with.
+    // A clock in 1970 would give a negative number, and an unsigned number cannot be compared with it.
     const endedBindings = [graceMs, Math.max(0, now - graceMs)]
     return {
       sql: `${OF_MANY_ROWS.statement} DELETE ${OF_MANY_ROWS.hint} s FROM (
@@ -163,7 +175,7 @@ WHERE ${this.among(ids)} AND ${expiresAt} <> 0`,
     }
   }
 
-  /** IGNORE: of all statements that may find the row there, this alone counts 0 for it with every setting of the connection. */
+  /** IGNORE: of all statements that may find the row, only this one counts 0 for it under every setting of the connection. */
   takeLease(lease: string, leaseMs: number): Sql {
     const { id, data, expiresAt, expiresHour, revision, createdAt, lastSeenAt } = this.columns
     return {
@@ -173,10 +185,25 @@ VALUES (${TEXT}, '{}', ${DESTROYED}, ${NEVER_PRUNED}, 1, ${NOW} + ?, 0)`,
     }
   }
 
+  /** The hour is as exact as its column is, so one more is added. */
+  putMark(mark: string, json: string, graceMs: number): Sql {
+    const { id, data, expiresAt, expiresHour, revision, createdAt, lastSeenAt } = this.columns
+    const sql = `INSERT INTO ${this.name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt})
+VALUES (${TEXT}, ?, ${DESTROYED}, (${NOW} + ? + ${HOUR_MS - 1}) DIV ${HOUR_MS} + 1, 1, ${NOW}, 0)
+ON DUPLICATE KEY UPDATE ${data} = VALUES(${data}), ${expiresHour} = GREATEST(${expiresHour}, VALUES(${expiresHour})), ${createdAt} = VALUES(${createdAt})`
+    return { sql, bindings: [text(mark), longText(json), graceMs] }
+  }
+
+  loadMark(mark: string): Sql {
+    const { id, data, createdAt } = this.columns
+    const sql = `SELECT ${textColumn(data)}, CAST(${NOW} AS SIGNED) - ${createdAt} FROM ${this.name} WHERE ${id} = ${TEXT} LIMIT 1`
+    return { sql, bindings: [text(mark)] }
+  }
+
   private insertion(records: readonly RecordToPut[], now: number, onDuplicate: Sql): Sql {
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = this.columns
     const rows = records.map(({ ownerId: owner }) => `(${TEXT}, ?, ?, ?, 1, ${owner === null ? 'NULL' : TEXT}, ?, ?)`)
-    // VALUES() and not the newer alias of the row, which MariaDB does not know.
+    // Uses VALUES(), because MariaDB does not know the newer alias of the row.
     return {
       sql: `INSERT INTO ${this.name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}, ${lastSeenAt})
 VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
@@ -195,7 +222,7 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
     }
   }
 
-  /** The assignments of each row's new expiry and its hour, and of when it was seen. */
+  /** Assigns the new expiry of each row, the hour of the expiry, and when the session was seen. */
   private renewal(records: readonly RecordToTouch[], now: number, bound: ExpiryBound): Sql {
     const { expiresAt, expiresHour, lastSeenAt } = this.columns
     const hour = this.pickNumber(records, (record) => hourOf(record.expiresAt))
@@ -206,6 +233,13 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
     }
   }
 
+  private beginnings(records: readonly RowUpdate[]): Sql {
+    const { createdAt } = this.columns
+    if (records.every((record) => (record.createdAt ?? null) === null)) return { sql: '', bindings: [] }
+    const picked = this.pick(records, (record) => record.createdAt ?? null)
+    return { sql: `${createdAt} = IFNULL(${picked.sql}, ${createdAt}), `, bindings: picked.bindings }
+  }
+
   private owners(records: readonly RecordToUpdate[]): Sql {
     const given = records.flatMap(({ ownerId }) => (ownerId === null ? [] : [text(ownerId)]))
     if (given.length === 0) return { sql: 'NULL', bindings: [] }
@@ -214,7 +248,9 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
     return { sql: `ELT(${this.position(records)}, ${owners.join(', ')})`, bindings: [...records.map(idText), ...given] }
   }
 
-  /** The value for the row at hand, by its id. Measured against joining a derived table, of any making, this takes half the time. */
+  /**
+   * Picks the value of the current row by its id. This takes half the time of a join with a derived table, whatever the form of that table.
+   */
   private pick<T extends Row>(records: readonly T[], value: (record: T) => unknown): Sql {
     if (records.length === 1) return { sql: '?', bindings: records.map(value) }
     return {
@@ -224,15 +260,16 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
   }
 
   /**
-   * The same for a number. Sessions of one batch mostly end at one of a few moments; then all numbers but the most frequent name their rows,
-   * which the server looks up in order, while it compares a row with one id after the other to find its place.
+   * The same for a number. The sessions of one batch mostly end at one of a few moments. So each number except the most frequent one names
+   * its rows. The server finds a row among these names by a search in order. To find the place of a row, it would compare the row with one
+   * id after the other.
    */
   private pickNumber<T extends Row>(records: readonly T[], value: (record: T) => number): Sql {
     const [[frequent], ...others] = byFrequency(records, value) as [[number, T[]], ...[number, T[]][]]
     if (others.length === 0) return { sql: '?', bindings: [frequent] }
     if (others.length >= MANY_NUMBERS) {
       const picked = this.pick(records, value)
-      // ELT gives text, and the greater of two texts is another than that of two numbers.
+      // ELT gives text, and GREATEST of two texts is not GREATEST of two numbers.
       return { ...picked, sql: `CAST(${picked.sql} AS SIGNED)` }
     }
     const cases = others.map(([, rows]) => `WHEN ${this.among(rows)} THEN ?`)
@@ -253,25 +290,4 @@ VALUES ${rows.join(', ')} ON DUPLICATE KEY UPDATE ${onDuplicate.sql}`,
 
 function idText({ id }: Row): string | Buffer {
   return text(id)
-}
-
-/** The records by their number, beginning with that of the most records. */
-function byFrequency<T>(records: readonly T[], numberOf: (record: T) => number): [number, T[]][] {
-  const groups = new Map<number, T[]>()
-  for (const record of records) {
-    const number = numberOf(record)
-    const group = groups.get(number)
-    if (group === undefined) groups.set(number, [record])
-    else group.push(record)
-  }
-  return [...groups].sort(([, a], [, b]) => b.length - a.length)
-}
-
-/** Without it, the application's sql_select_limit would hold, and rows be missing. */
-function limit(rows: readonly unknown[]): string {
-  return `LIMIT ${rows.length}`
-}
-
-function list(length: number, item: string): string {
-  return length === 1 ? item : `${`${item}, `.repeat(length - 1)}${item}`
 }

@@ -4,7 +4,7 @@ import type { Beginning, Preparation, PreparedTransaction, TwoPhase, Wording, Wo
 /** Error numbers of MySQL and MariaDB. */
 const XAER_NOTA = 1397
 const XAER_DUPID = 1440
-/** MariaDB's error for the commit of a prepared transaction that has written nothing. */
+/** MariaDB's error for the commit of a prepared transaction that wrote nothing. */
 const XA_RBROLLBACK = 1402
 
 const LOCK_WAIT_SECONDS = 5
@@ -54,7 +54,7 @@ export const mysqlWork: WorkDialect = {
   },
   async dropAll(knex) {
     await knex.transaction(async (trx) => {
-      // Of the connection, and set back below: the pool gives it to others afterwards.
+      // The setting applies to the whole connection. It is set back below, because the pool gives the connection to others afterwards.
       await trx.raw('SET SESSION foreign_key_checks = 0, lock_wait_timeout = ?', [LOCK_WAIT_SECONDS])
       try {
         const [rows] = await trx.raw<{ kind: string; name: string }[][]>(
@@ -70,8 +70,8 @@ export const mysqlWork: WorkDialect = {
 }
 
 /**
- * As long as a connection is open, MariaDB, and MySQL before 8.0.29, let no other connection finish a transaction that it has prepared.
- * They notice late that it has closed. The server waits between two looks.
+ * While a connection is open, no other connection can finish a transaction that it has prepared, on MariaDB and on MySQL before 8.0.29. The
+ * server notices late that the connection has closed. Between two looks, the wait is a SLEEP on the server.
  */
 async function detach(trx: Knex.Transaction, knex: Knex): Promise<() => Promise<void>> {
   const [rows] = await trx.raw<{ id: number }[][]>('SELECT CONNECTION_ID() AS id')

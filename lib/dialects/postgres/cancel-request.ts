@@ -17,19 +17,19 @@ interface CancellableConnection extends Connection {
   }
 }
 
-/** Codes of the protocol: the second word of a message without a type says what the message is. */
+/** Codes of the protocol. Some messages have no type, and their second word says what they are. */
 const CANCEL = 80_877_102
 const ASK_FOR_TLS = 80_877_103
 const TLS_ACCEPTED = 'S'.charCodeAt(0)
 
-/** Ends statements by a CancelRequest, which the server takes on a connection of its own, and ends by closing that. */
+/** Ends statements by a CancelRequest. The server takes it on a connection of its own, and closes that connection at the end. */
 export const cancelRequests: Omit<StatementEnding, 'isLost'> = {
   hasServer: (connection) => (connection as CancellableConnection).connection?.stream !== undefined,
   request: (_client: KnexClient, connection: Connection) => cancel(connection),
   cut: (connection) => void (connection as CancellableConnection).connection?.stream?.destroy?.()
 }
 
-/** Undefined for a connection that has more than one statement in flight, or whose server cannot be told. */
+/** Returns undefined if the connection has more than one statement in flight, or if its server cannot be told. */
 function cancel(given: Connection): EndRequest | undefined {
   const connection = given as CancellableConnection
   const { processID, secretKey, pipeline } = connection
@@ -41,12 +41,12 @@ function cancel(given: Connection): EndRequest | undefined {
     let isSent = false
     const send = (socket: Socket) => {
       isSent = true
-      // The server sends nothing, but what came unread would hold back the end.
+      // The server sends nothing here. But data that nothing reads would hold back the event of the end.
       socket.resume()
       socket.write(message(CANCEL, processID, secretKey))
     }
     plain.once('error', reject)
-    // The server closes it when it has passed the request on.
+    // The server closes this connection when it has passed the request on.
     plain.once('close', () => (isSent ? resolve() : reject(new CancelRefusedError())))
     plain.once('connect', () => {
       if (connection.connection?.stream?.encrypted !== true) send(plain)
@@ -61,7 +61,9 @@ function cancel(given: Connection): EndRequest | undefined {
   }
 }
 
-/** The connection is encrypted, so the request is: its key would end any statement of that connection. */
+/**
+ * Encrypts the request, as the connection is encrypted. Anyone who reads the key in the request could end any statement of that connection.
+ */
 function askForTls(
   connection: CancellableConnection,
   plain: Socket,
@@ -91,7 +93,7 @@ function askForTls(
   plain.write(message(ASK_FOR_TLS))
 }
 
-/** The address of this very connection. Its host name may stand for another server by now. */
+/** The address of this very connection, because its host name may mean another server by now. */
 function addressOf({ connection, host, port }: CancellableConnection): { host: string; port: number } | { path: string } | undefined {
   const { remoteAddress, remotePort } = connection?.stream ?? {}
   if (remoteAddress !== undefined && remotePort !== undefined) return { host: remoteAddress, port: remotePort }
@@ -105,5 +107,5 @@ function message(...words: readonly number[]): Buffer {
   return bytes
 }
 
-/** The server closed the connection, or did not take TLS on it, before the request was sent. Never leaves the ending of a statement. */
+/** The server closed the connection before the request was sent, or it did not take TLS. This error is handled in this file. */
 class CancelRefusedError extends Error {}

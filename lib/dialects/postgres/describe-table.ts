@@ -3,8 +3,8 @@ import type { TableDefinition } from '../table-definition'
 
 /**
  * Selects the connection's encoding, then whatever has the name, then one row for each of its columns. to_regclass follows the search_path
- * as the statements do, and is null for a name that does not exist. A domain counts as its base type. All values come as text. Types are
- * quoted if quote_all_identifiers is on.
+ * as the statements do, and is null for a name that does not exist. A domain counts as its base type. All values are returned as text.
+ * Types are quoted if quote_all_identifiers is on.
  */
 export const DESCRIBE = `SELECT current_setting('client_encoding'), c.relkind::text,
     CASE WHEN n.nspname <> current_schema() AND pg_catalog.pg_my_temp_schema() <> n.oid THEN n.nspname::text END,
@@ -24,7 +24,7 @@ export const DESCRIBE = `SELECT current_setting('client_encoding'), c.relkind::t
   LEFT JOIN pg_catalog.pg_type AS y ON y.oid = a.atttypid
   ORDER BY a.attnum`
 
-/** Any other kind is a table, or a partitioned table. */
+/** Any other kind is a table or a partitioned table. */
 const INSTEAD: Readonly<Record<string, string>> = {
   v: 'a view',
   m: 'a materialized view',
@@ -35,7 +35,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   I: 'an index'
 }
 
-/** What {@link DESCRIBE} found, from its rows. */
+/** Returns what {@link DESCRIBE} found, from its rows. */
 export function foundTable(rows: readonly (readonly unknown[])[], { schemaName }: TableDefinition): FoundTable | null {
   const [[, kind, schema, , , , , , hasUniqueId] = []] = rows
   if (kind === null || kind === undefined) return null
@@ -55,7 +55,10 @@ export function foundTable(rows: readonly (readonly unknown[])[], { schemaName }
 
 const BITS: Readonly<Record<string, number>> = { smallint: 16, integer: 32, bigint: 64 }
 
-/** Of a type as format_type writes it. Not character(n), which gives texts back filled up with spaces. */
+/**
+ * What a type holds, by its name as format_type writes it. character(n) holds nothing for us, because it returns texts filled up with
+ * spaces.
+ */
 export function holdingOf(type: string): Holding {
   if (type === 'text' || type === 'character varying') return { characters: Number.POSITIVE_INFINITY }
   const [, length] = /^character varying\((\d+)\)$/.exec(type) ?? []

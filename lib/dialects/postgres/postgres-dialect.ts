@@ -6,10 +6,13 @@ import {
   type Dialect,
   doubleQuoted,
   driverCode,
+  type ForeignOrder,
+  type IndexUse,
   NETWORK_CODES,
   type Privileges,
   type SessionStatements,
-  type TableStorage
+  type TableStorage,
+  toIndexUses
 } from '../dialect'
 import type { FoundTable } from '../found-table'
 import { quotedColumns, type TableDefinition } from '../table-definition'
@@ -20,13 +23,15 @@ import type { SqlFlavour } from './postgres-sql'
 import { type PostgresOptions, PostgresStatements } from './postgres-statements'
 import { AS_TEXT } from './run-prepared'
 
-/** Longer names are cut silently by the server: NAMEDATALEN - 1. */
+/** The longest name, in bytes: NAMEDATALEN - 1. The server cuts longer names silently. */
 const MAX_NAME_BYTES = 63
 
 const MISSING = new Set(['42P01', '3F000'])
+/** undefined_column: the table was changed, or another one has its name now. */
+const COLUMN_MISSING = new Set(['42703'])
 /** serialization_failure, deadlock_detected. */
 const TRANSIENT = new Set(['40001', '40P01'])
-/** lock_not_available: lock_timeout, which is ours, or that of a role. */
+/** lock_not_available: the lock_timeout that we set, or the one of a role. */
 const LOCKED = new Set(['55P03'])
 /** query_canceled: a CancelRequest, statement_timeout, pg_cancel_backend. */
 const ENDED = new Set(['57014'])
@@ -35,25 +40,32 @@ const READ_ONLY = new Set(['25006'])
 /** feature_not_supported, syntax_error. */
 const NO_COMPRESSION = new Set(['0A000', '42601'])
 const DENIED = new Set(['42501'])
-/** too_many_connections, invalid_catalog_name (dropped, perhaps being recreated), the time-outs that end a session within a transaction. */
+/**
+ * too_many_connections, invalid_catalog_name (the database was dropped, and perhaps is being made again), and the time-outs that end a
+ * connection within a transaction.
+ */
 const UNREACHABLE = new Set(['53300', '3D000', '25P03', '25P04'])
-/** Classes of errors of the connection: connection_exception, and those of operator_intervention that end a session. */
+/**
+ * Classes of errors that end the connection: connection_exception, and those errors of operator_intervention that end a session of the
+ * server.
+ */
 const UNREACHABLE_CLASS = /^(08|57P)/
-/** After either the server ends the connection. In other languages the words differ, and the class of the code has to tell. */
+/** After either of them the server ends the connection. The words differ in other languages, and then the class of the code has to tell. */
 const ENDING = new Set(['FATAL', 'PANIC'])
-/** Classes that are fatal when a session begins. Then the user or the settings of the connection are wrong. */
+/** Classes that are fatal when a connection begins. Then the user or the settings of the connection are wrong. */
 const REFUSED_CLASS = /^(22|28|42)/
 const TOO_LARGE = new Set(['54000', '53200'])
-/** invalid_sql_statement_name, duplicate_prepared_statement: the next statement came to another connection of the server. */
+/** invalid_sql_statement_name, duplicate_prepared_statement: the next statement reached another connection of the server. */
 const UNPREPARED = new Set(['26000', '42P05'])
 
-/** Under SQL_ASCII the server converts nothing. */
+/** Encodings in which UTF-8 is stored as it is. Under SQL_ASCII the server converts nothing. */
 const TRUE_TO_UTF8 = new Set(['UTF8', 'SQL_ASCII'])
-const WRONG_ENCODING = "client_encoding of the connection must be UTF8, which the driver speaks; run SET client_encoding = 'UTF8' on it"
+const WRONG_ENCODING =
+  "client_encoding of the connection must be UTF8, because the driver sends UTF8; run SET client_encoding = 'UTF8' on it"
 
 export class PostgresDialect implements Dialect {
   readonly name: string = 'postgresql'
-  /** More rows make a statement no cheaper, fewer lose a third of the speed. */
+  /** The most rows of a statement. More rows do not make a statement cheaper, and fewer rows lose a third of the speed. */
   readonly isInProcess = false
   readonly maxBatch = 256
   readonly inFlight = { reads: 4, writes: 2, spare: 2 }
@@ -84,15 +96,47 @@ export class PostgresDialect implements Dialect {
     return column
   }
 
+  epochMs(column: string, zone: Parameters<Dialect['epochMs']>[1]): string {
+    const moment = zone === 'of the connection' ? `${column}::timestamptz` : inZoneOfNewConnection(column)
+    // As text: the end of time is no number of the database.
+    return `(extract(epoch FROM ${moment}) * 1000)::text`
+  }
+
+  foreignText(column: string): string {
+    return `${column}::text`
+  }
+
+  async foreignOrder(_db: Database, _table: string, column: string): Promise<ForeignOrder> {
+    return { place: [`${column}::text`], after: (place) => ({ sql: `${column} > ?`, bindings: place }) }
+  }
+
   async select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {
     const result = (await db.run(sql, bindings, { driver: { rowMode: 'array', types: AS_TEXT } })) as { rows: unknown[][] }
     return result.rows
   }
 
+  async change(db: Database, sql: string, bindings: readonly unknown[]): Promise<number> {
+    return (await this.select(db, `${sql} RETURNING 1`, bindings)).length
+  }
+
+  async size(db: Database, table: TableDefinition): Promise<number | undefined> {
+    const name = this.quote(table.schemaName, table.tableName)
+    const [[bytes] = []] = await this.select(db, 'SELECT pg_total_relation_size(to_regclass(?)::oid)', [name])
+    return Number(bytes)
+  }
+
+  /** Searches. */
+  async indexUses(db: Database, table: TableDefinition): Promise<readonly IndexUse[] | undefined> {
+    const sql = `SELECT indexrelname::text, idx_scan::text FROM pg_stat_all_indexes
+      WHERE relid = to_regclass(?)::oid AND current_setting('track_counts') = 'on' ORDER BY 1`
+    const rows = await this.select(db, sql, [this.quote(table.schemaName, table.tableName)])
+    return rows.length === 0 ? undefined : toIndexUses(rows)
+  }
+
   async describe(db: Database, table: TableDefinition): Promise<FoundTable | null> {
     const rows = await this.select(db, DESCRIBE, [table.columns.id, this.quote(table.schemaName, table.tableName)])
     const [[encoding] = []] = rows
-    // The driver sends and reads UTF-8. A server that takes it for something else stores other characters, and says nothing.
+    // The driver sends and reads UTF-8. A server that takes it for another encoding stores other characters, and reports no error.
     if (!TRUE_TO_UTF8.has(String(encoding))) throw new DatabaseError('table check', this.name, undefined, WRONG_ENCODING)
     return foundTable(rows, table)
   }
@@ -101,19 +145,19 @@ export class PostgresDialect implements Dialect {
     return name === other
   }
 
-  async create(db: Database, table: TableDefinition, storage: TableStorage): Promise<void> {
+  async create(db: Database, table: TableDefinition, { unlogged }: Pick<TableStorage, 'unlogged'>): Promise<void> {
     try {
-      await this.runAtOnce(db, this.createStatements(table, storage, ' COMPRESSION lz4'))
+      await this.runAtOnce(db, this.creation(table, { unlogged, lz4: true }))
     } catch (error) {
-      // A server before 14, or built without it, compresses as it always did, which costs a third more to write.
+      // A server before 14, or one that was built without this compression, compresses in the old way. That costs a third more for a write.
       if (!NO_COMPRESSION.has(driverCode(error) ?? '')) throw error
-      await this.runAtOnce(db, this.createStatements(table, storage, ''))
+      await this.runAtOnce(db, this.creation(table, { unlogged, lz4: false }))
     }
   }
 
   /**
-   * One after the other, because not every driver takes several in one text. All or nothing: inside the caller's transaction by a savepoint,
-   * so that a failure does not abort all of it.
+   * Runs the statements one after the other, because not every driver takes several in one text. They are all or nothing. Inside the
+   * caller's transaction they run in a savepoint, so that a failure does not abort the transaction.
    */
   private async runAtOnce(db: Database, statements: readonly string[]): Promise<void> {
     await db.transaction(async (trx) => {
@@ -121,13 +165,14 @@ export class PostgresDialect implements Dialect {
     })
   }
 
-  protected createStatements(table: TableDefinition, { unlogged }: TableStorage, compression: string): string[] {
+  creation(table: TableDefinition, { unlogged, lz4 }: TableStorage): string[] {
+    const compression = lz4 ? ' COMPRESSION lz4' : ''
     const name = this.quote(table.schemaName, table.tableName)
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, this.quote)
     // COLLATE "C": ids are compared byte for byte, at half the cost of a language's collation.
-    // No names for the indexes: the server finds free ones, also where a table put aside by renaming has kept the names of its own.
-    // fillfactor: room in each page lets an update of a row stay in its page and leave the indexes alone (HOT).
-    // Rows are found by the index of hashes, at a sixth less cost than by the primary key, which compares texts. Only inserts pay for it.
+    // The indexes get no names: the server finds free ones, even if a table that was put aside by renaming still has the names of its own.
+    // fillfactor: with room in each page, an update of a row stays in its page and leaves the indexes alone (HOT).
+    // The index of hashes finds rows at a sixth less cost than the primary key, which compares texts. Only inserts pay for it.
     return [
       `CREATE${unlogged ? ' UNLOGGED' : ''} TABLE ${name} (
   ${id} varchar(255) COLLATE "C" NOT NULL PRIMARY KEY,
@@ -182,11 +227,12 @@ export class PostgresDialect implements Dialect {
   diagnose(error: unknown): Diagnosis {
     const code = driverCode(error)
     if (code === undefined) {
-      // The driver itself gives no code when the connection ends under a statement, when a proxy cuts it, or when the pool is gone.
+      // The driver gives no code if the connection ends during a statement, if a proxy cuts it, or if the pool is gone.
       return 'unreachable'
     }
     if (endsConnection(error, code) || NETWORK_CODES.has(code)) return 'unreachable'
     if (MISSING.has(code)) return 'table-missing'
+    if (COLUMN_MISSING.has(code)) return 'table-perhaps-missing'
     if (TRANSIENT.has(code)) return 'transient'
     if (LOCKED.has(code)) return 'locked'
     if (ENDED.has(code)) return 'ended'
@@ -195,6 +241,15 @@ export class PostgresDialect implements Dialect {
     if (TOO_LARGE.has(code)) return 'too-large'
     return UNPREPARED.has(code) ? 'unprepared' : 'other'
   }
+}
+
+/**
+ * The zone is the one that RESET would set. A column with a time zone needs none, and would be moved by one.
+ */
+function inZoneOfNewConnection(column: string): string {
+  const zone = "(SELECT reset_val FROM pg_settings WHERE lower(name) = 'timezone')"
+  return `CASE pg_typeof(${column})::text WHEN 'timestamp with time zone' THEN ${column}::timestamptz
+    ELSE ${column}::timestamp AT TIME ZONE ${zone} END`
 }
 
 function endsConnection(error: unknown, code: string): boolean {

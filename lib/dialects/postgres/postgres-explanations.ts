@@ -1,10 +1,10 @@
 import { DISK_FULL, type Explanations, MISSING_DATABASE, NETWORK, NO_PASSWORD, NO_SSL, TOO_MANY_CONNECTIONS } from '../explanations'
 
 const LACKS_CHARACTER =
-  'the encoding of the database lacks a character of the session (SHOW server_encoding), or client_encoding of the connection is not UTF8; use a database of the encoding UTF8'
+  'the session has a character that the encoding of the database lacks (SHOW server_encoding), or client_encoding of the connection is not UTF8; use a database with the encoding UTF8'
 const NOT_THIS_SERVER =
-  'the server there is no PostgreSQL, or ended the connection at once; correct host and port in the connection of the Knex configuration'
-const STARTS = 'the server is starting, recovering or shutting down; try again when that is over'
+  'the server at this host and port is not PostgreSQL, or it closed the connection at once; correct host and port in the connection of the Knex configuration'
+const STARTS = 'the server is starting, recovering or shutting down; try again when it is running'
 
 export const POSTGRES_EXPLANATIONS: Explanations = {
   statement: {

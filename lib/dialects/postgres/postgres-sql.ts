@@ -4,7 +4,7 @@ import type { Dialect, Durability } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import type { Statement } from './prepared-query'
 
-/** The same statement for one row and for many: one row needs no list, and costs the server less. */
+/** A statement in two forms: for one row, and for many. One row needs no list, and costs the server less. */
 export interface RowStatement {
   readonly one: Statement
   readonly many: Statement
@@ -13,7 +13,10 @@ export interface RowStatement {
 /** How a statement is run. */
 export interface RunSettings {
   readonly durability: Durability
-  /** Whether writes take, as their last binding but for the moments of {@link SessionSql.putRows}, how long they wait for a locked row. */
+  /**
+   * Whether writes have a binding for how long they wait for a locked row. It is the last one, except for the moments of {@link
+   * SessionSql.putRows}.
+   */
   readonly boundsLockWaits: boolean
 }
 
@@ -24,16 +27,18 @@ export interface SessionSql {
   readonly putRows: RowStatement
   readonly putLiveRows: RowStatement
   readonly updateRows: RowStatement
-  readonly updateRowsWithExpiry: RowStatement
+  readonly updateRowsWithLife: RowStatement
   readonly touchRows: RowStatement
   readonly removeRows: RowStatement
   readonly pruneRows: Statement
   readonly claimLease: Statement
+  readonly putMark: Statement
+  readonly loadMark: Statement
 }
 
 /**
- * The columns of the rows `w` that a statement is given, with their types in the database. The large column is last: the driver's buffer
- * grows by copying its content.
+ * The columns of the given rows `w`, with their types in the database. The large column is last, because the driver's buffer copies its
+ * content when it grows.
  */
 type GivenColumns = readonly (readonly [name: string, type: string])[]
 
@@ -51,6 +56,10 @@ const UPDATE_COLUMNS: GivenColumns = [
   ['owner_id', 'text'],
   ['data', 'text']
 ]
+const UPDATE_WITH_LIFE_COLUMNS: GivenColumns = [['created_at', 'bigint'], ['is_exact', 'integer'], ...UPDATE_COLUMNS]
+/** Stands for the moment of the row in a list of moments. */
+export const UNCHANGED = -1
+
 const TOUCH_COLUMNS: GivenColumns = [
   ['id', 'text'],
   ['expires_at', 'bigint']
@@ -58,8 +67,8 @@ const TOUCH_COLUMNS: GivenColumns = [
 
 const NOW = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint'
 /**
- * Settings that end with the statement. Inside a transaction of the caller they would end with that, so there they must not be used. As a
- * sub-query they are made before the first row is found, at half the cost of a common table expression.
+ * Settings that end with the statement. Inside a transaction of the caller they would end with the transaction, so they must not be used
+ * there. In a sub-query they are made before the first row is found, at half the cost of a common table expression.
  */
 const NO_WAITING_FOR_THE_DISK = "set_config('synchronous_commit', 'off', true)"
 /** Milliseconds. 0 means no limit. */
@@ -69,7 +78,7 @@ const LOCK_WAIT = "set_config('lock_timeout', ?, true)"
 export interface SqlFlavour {
   /** Whether a statement can say how long it waits for a locked row. */
   readonly boundsLockWaits: boolean
-  /** The whole number of times that `divisor` is in a whole number. */
+  /** Returns the SQL of a division of whole numbers, without a remainder. */
   quotient(dividend: string, divisor: number): string
 }
 
@@ -87,7 +96,7 @@ export function sessionSql(
   const lockWait = boundsLockWaits ? [LOCK_WAIT] : []
   const settingUp = (keyword: 'WHERE' | 'AND', settings: readonly string[]) =>
     settings.length === 0 ? '' : ` ${keyword} (SELECT ${settings.join(' || ')}) IS NOT NULL`
-  // The last touch before a server crashed is needed by nobody, and waiting for the disk is most of the cost of a touch.
+  // If a server crashes, nobody needs the last touch before that. And waiting for the disk is most of the cost of a touch.
   const ofTouch = durability === 'all' ? lockWait : [NO_WAITING_FOR_THE_DISK, ...lockWait]
   const ofSet = durability === 'none' ? [NO_WAITING_FOR_THE_DISK, ...lockWait] : lockWait
   const rowStatement = (columns: GivenColumns, sql: (rows: string) => string): RowStatement => ({
@@ -99,10 +108,10 @@ export function sessionSql(
     many: statement(sql('= ANY(?::text[])'))
   })
 
-  const selected = [id, data, expiresAt, revision, createdAt]
+  const selected = [id, data, expiresAt, revision, createdAt, ownerId]
   const loadRows: RowStatement = {
     one: statement(`SELECT ${selected.join(', ')} FROM ${name} WHERE ${id} = ?`),
-    // A join, not = ANY, for which the server first makes a map of the pages.
+    // A join is used, because for = ANY the server first makes a map of the pages.
     many: statement(
       `SELECT ${selected.map((column) => `s.${column}`).join(', ')} FROM ${manyRows([['id', 'text']])} JOIN ${name} AS s ON s.${id} = w.id`
     )
@@ -126,20 +135,26 @@ export function sessionSql(
   const putRows = rowStatement(PUT_COLUMNS, (rows) => overwrite(rows))
   const putLiveRows = rowStatement(PUT_COLUMNS, (rows) => overwrite(rows, `WHERE s.${expiresAt} > ?`))
 
-  const update = (rows: string, expiry: string) => `
+  const update = (rows: string, expiry: string, more = '') => `
     UPDATE ${name} AS s SET
       ${data} = w.data,
       ${expiresAt} = ${expiry},
       ${expiresHour} = ${hourAt(expiry)},
       ${revision} = s.${revision} + 1,
       ${ownerId} = w.owner_id,
-      ${lastSeenAt} = ?::bigint
+      ${lastSeenAt} = ?::bigint${more}
       FROM ${rows}
      WHERE s.${id} = w.id AND s.${revision} = w.revision AND s.${expiresAt} > ?${settingUp('AND', ofSet)}
     RETURNING s.${id}`
   const later = `GREATEST(s.${expiresAt}, w.expires_at)`
   const updateRows = rowStatement(UPDATE_COLUMNS, (rows) => update(rows, later))
-  const updateRowsWithExpiry = rowStatement(UPDATE_COLUMNS, (rows) => update(rows, 'w.expires_at'))
+  const updateRowsWithLife = rowStatement(UPDATE_WITH_LIFE_COLUMNS, (rows) =>
+    update(
+      rows,
+      `CASE WHEN w.is_exact = 1 THEN w.expires_at ELSE ${later} END`,
+      `, ${createdAt} = COALESCE(NULLIF(w.created_at, ${UNCHANGED}), s.${createdAt})`
+    )
+  )
 
   const touch = (rows: string) => `
     UPDATE ${name} AS s SET ${expiresAt} = ${later}, ${expiresHour} = ${hourAt(later)}, ${lastSeenAt} = ?::bigint FROM ${rows}
@@ -152,7 +167,7 @@ export function sessionSql(
      WHERE ${id} ${matching} AND ${expiresAt} <> 0${settingUp('AND', lockWait)}`
   )
 
-  // The hour finds candidates through the index, the exact expiry decides. What another process has locked is left to it.
+  // The hour finds candidates by the index, and the exact expiry decides. A row that another process has locked is left to that process.
   const ended = `LEAST(${NOW} - ?::bigint, ?::bigint)`
   const pruneRows = statement(`
     DELETE FROM ${name} WHERE ${id} IN (
@@ -165,7 +180,28 @@ export function sessionSql(
     VALUES (?, '{}', ${DESTROYED}, ${NEVER_PRUNED}, 1, ${NOW} + ?::bigint, 0)
     ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE s.${createdAt} <= ${NOW}`)
 
-  return { loadRows, insertRows, putRows, putLiveRows, updateRows, updateRowsWithExpiry, touchRows, removeRows, pruneRows, claimLease }
+  // The hour is as exact as its column is, so one more is added.
+  const putMark = statement(`
+    INSERT INTO ${name} AS s (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt})
+    VALUES (?, ?, ${DESTROYED}, ${hourAt(`${NOW} + ?::bigint`)} + 1, 1, ${NOW}, 0)
+    ON CONFLICT (${id}) DO UPDATE SET
+      ${data} = excluded.${data}, ${expiresHour} = GREATEST(s.${expiresHour}, excluded.${expiresHour}), ${createdAt} = excluded.${createdAt}`)
+  const loadMark = statement(`SELECT ${data}, ${NOW} - ${createdAt} FROM ${name} WHERE ${id} = ?`)
+
+  return {
+    loadRows,
+    insertRows,
+    putRows,
+    putLiveRows,
+    updateRows,
+    updateRowsWithLife,
+    touchRows,
+    removeRows,
+    pruneRows,
+    claimLease,
+    putMark,
+    loadMark
+  }
 }
 
 function toStatement(sql: string, prepare: boolean): Statement {
@@ -181,7 +217,10 @@ function oneRow(columns: GivenColumns): string {
   return `(SELECT ${columns.map(([name, type]) => `?::${type} AS ${name}`).join(', ')}) AS w`
 }
 
-/** Many rows, from one array a column. In the select list, where they come row by row; FROM unnest(…) would be put by first. */
+/**
+ * Many rows, from one array for each column. unnest is in the select list, where it returns one row after the other. FROM unnest(…) would
+ * store all rows first.
+ */
 function manyRows(columns: GivenColumns): string {
   return `(SELECT ${columns.map(([name, type]) => `unnest(?::${type}[]) AS ${name}`).join(', ')}) AS w`
 }

@@ -1,20 +1,20 @@
 import type { Database } from '../../knex/database'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../../record/session-record'
-import { type Dialect, type Durability, type SessionStatements, toRecord } from '../dialect'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../../record/session-record'
+import { type Dialect, type Durability, type MarkData, type OwnerMark, type SessionStatements, toMark, toRecord } from '../dialect'
 import type { TableDefinition } from '../table-definition'
 import { int4Array, int8Array, textArray } from './binary-array'
-import { type RowStatement, type SessionSql, type SqlFlavour, sessionSql } from './postgres-sql'
+import { type RowStatement, type SessionSql, type SqlFlavour, sessionSql, UNCHANGED } from './postgres-sql'
 import type { Binding, Statement } from './prepared-query'
 import { runPrepared } from './run-prepared'
 
 /** How statements are sent and committed. */
 export interface PostgresOptions {
-  /** False where named prepared statements cannot be used: behind pgbouncer before 1.21 in transaction mode. */
+  /** False if named prepared statements cannot be used: behind pgbouncer before 1.21 in transaction mode. */
   readonly prepare: boolean
   readonly durability: Durability
 }
 
-/** Each statement in two forms: for one row, from plain parameters, and for many, from one array a column. */
+/** Each statement has two forms: for one row, from plain parameters, and for many rows, from one array for each column. */
 export class PostgresStatements implements SessionStatements {
   private readonly autocommit: SessionSql
   private readonly inTransaction: SessionSql
@@ -55,11 +55,15 @@ export class PostgresStatements implements SessionStatements {
   }
 
   update(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updated(db, pick(this.sql(db).updateRows, records), records, now, this.lockWait(db))
+    const bindings = [String(now), ...updateBindings(records), String(now), ...this.lockWait(db)]
+    return updated(db, pick(this.sql(db).updateRows, records), records, bindings)
   }
 
-  updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Promise<boolean[]> {
-    return updated(db, pick(this.sql(db).updateRowsWithExpiry, records), records, now, this.lockWait(db))
+  updateWithLife(db: Database, records: readonly RecordToUpdateWithLife[], now: number): Promise<boolean[]> {
+    const beginnings = numbers(records, ({ createdAt }) => createdAt ?? UNCHANGED, int8Array)
+    const areExact = numbers(records, ({ isExpiryExact }) => Number(isExpiryExact), int4Array)
+    const bindings = [String(now), beginnings, areExact, ...updateBindings(records), String(now), ...this.lockWait(db)]
+    return updated(db, pick(this.sql(db).updateRowsWithLife, records), records, bindings)
   }
 
   async touch(db: Database, records: readonly RecordToTouch[], now: number): Promise<number> {
@@ -79,6 +83,14 @@ export class PostgresStatements implements SessionStatements {
 
   async claim(db: Database, id: string, leaseMs: number): Promise<boolean> {
     return (await runPrepared(db, this.sql(db).claimLease, [id, String(leaseMs)])).rowCount > 0
+  }
+
+  async mark(db: Database, id: string, mark: MarkData, graceMs: number): Promise<void> {
+    await runPrepared(db, this.sql(db).putMark, [id, JSON.stringify(mark), String(graceMs)])
+  }
+
+  async markOf(db: Database, id: string): Promise<OwnerMark | undefined> {
+    return toMark((await runPrepared(db, this.sql(db).loadMark, [id], true)).rows[0])
   }
 
   /** How long a write waits for a locked row, where it takes that. */
@@ -113,23 +125,23 @@ function putBindings(records: readonly RecordToPut[]): Binding[] {
   ]
 }
 
-async function updated(
-  db: Database,
-  statement: Statement,
-  records: readonly RecordToUpdate[],
-  now: number,
-  lockWait: readonly Binding[]
-): Promise<boolean[]> {
-  const { rows } = await runPrepared(db, statement, [
-    String(now),
+function updateBindings(records: readonly RecordToUpdate[]): Binding[] {
+  return [
     texts(records, idOf),
     numbers(records, ({ revision }) => revision, int4Array),
     numbers(records, expiresAtOf, int8Array),
     texts(records, ownerIdOf),
-    texts(records, dataOf),
-    String(now),
-    ...lockWait
-  ])
+    texts(records, dataOf)
+  ]
+}
+
+async function updated(
+  db: Database,
+  statement: Statement,
+  records: readonly RecordToUpdate[],
+  bindings: readonly Binding[]
+): Promise<boolean[]> {
+  const { rows } = await runPrepared(db, statement, bindings)
   const hit = new Set(rows.map(([id]) => id))
   return records.map(({ id }) => hit.has(id))
 }

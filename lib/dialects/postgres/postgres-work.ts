@@ -44,7 +44,7 @@ export const postgresWork: WorkDialect = {
   },
   dropAll: (knex) =>
     knex.transaction(async (trx) => {
-      // Without it, a transaction that was never ended would make this wait for ever.
+      // Without this, a transaction that nobody ends would make the statement wait for ever.
       await trx.raw(`SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`)
       const { rows } = await trx.raw<{ rows: { kind: string; name: string }[] }>(
         `SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, relname AS name

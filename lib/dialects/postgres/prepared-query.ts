@@ -3,11 +3,11 @@ import type { Connection } from '../../knex/knex-client'
 /** A statement as it is sent: `$1` marks a binding. */
 export interface Statement {
   readonly sql: string
-  /** The name under which each connection prepares it once, or undefined if it is not to be kept. */
+  /** The name under which each connection prepares the statement once. Undefined if the statement is not to stay prepared. */
   readonly name: string | undefined
 }
 
-/** A value of a statement: a text, or bytes in the server's binary form. */
+/** A value for a binding: a text, or bytes in the server's binary form. */
 export type Binding = string | Buffer | null
 
 /** The response to a statement: the columns of each row as texts, and how many rows it changed. */
@@ -19,12 +19,12 @@ export interface Answer {
 /** Called with the outcome. */
 export type Answered = (error: unknown, answer?: Answer) => void
 
-/** The driver's connection to the server, as far as it is used here: what pg-cursor and pg-query-stream build on as well. */
+/** The driver's connection to the server, as far as it is used here. pg-cursor and pg-query-stream use the same parts. */
 interface Wire {
   readonly stream: { cork?(): void; uncork?(): void }
   /** Names and texts of the statements that the server has prepared. */
   readonly parsedStatements: Record<string, string | undefined>
-  /** The statements that were sent and have no response yet. Older versions have none. */
+  /** The statements that were sent and have no response yet. Older versions of the driver do not have this. */
   readonly submittedNamedStatements?: Record<string, string | undefined>
   parse(statement: { name: string; text: string }): void
   bind(statement: { statement: string; values: readonly Binding[] }): void
@@ -35,24 +35,24 @@ interface Wire {
 /** The driver's client, which Knex calls a connection. */
 export interface PgConnection extends Connection {
   readonly connection: Wire
-  /** The process of the server, or the number that a pooler gives in its place. */
+  /** The number of the server's process, or the number that a pooler gives in its place. */
   readonly processID?: number | null
   query(query: PreparedQuery, callback: Answered): unknown
   query(query: { text: string }, answered: (error: unknown, answer?: { rows: Record<string, string>[] }) => void): unknown
 }
 
 /**
- * One run of a statement, which the driver calls a submittable. The driver calls `submit` when the connection is free, and the `handle…`
+ * One run of a statement; the driver calls it a submittable. The driver calls `submit` when the connection is free, and the `handle…`
  * methods when the server responds.
  *
- * Its own properties are a query config of the driver, with two that the driver does not know. So a copy, which a tracing tool may pass on
- * instead, is the same statement, and the driver runs it by a query of its own.
+ * Its own properties are those of a query config of the driver, and two more that the driver does not know. A tracing tool may pass on a
+ * copy instead. The copy is the same statement, and the driver runs it with a query of its own.
  */
 export class PreparedQuery {
   readonly text: string
   readonly name: string | undefined
   readonly rowMode = 'array'
-  /** Set by the driver. The driver, if it bounds each query in time, and tools that trace the driver put theirs around it. */
+  /** Set by the driver. The driver wraps it if it limits the time of each query. Tools that trace the driver wrap it too. */
   callback: Answered | undefined = undefined
   private readonly found: (string | null)[][] = []
   private hits = 0
@@ -89,7 +89,7 @@ export class PreparedQuery {
     this.found.push(fields)
   }
 
-  /** Ends with how many rows it was: `UPDATE 5`, `INSERT 0 5`. */
+  /** The tag ends with the number of rows: `UPDATE 5`, `INSERT 0 5`. */
   handleCommandComplete({ text }: { text: string }): void {
     this.hits = Number(text.slice(text.lastIndexOf(' ') + 1)) || 0
   }
@@ -103,22 +103,22 @@ export class PreparedQuery {
   }
 
   handleRowDescription(): void {
-    // Not asked for.
+    // Never called, because no description is asked for.
   }
 
   handlePortalSuspended(): void {
-    // All rows are asked for at once.
+    // Never called, because all rows are asked for at once.
   }
 
   handleEmptyQuery(): void {
-    // None of ours is empty.
+    // Never called, because none of our statements is empty.
   }
 
   handleCopyInResponse(): void {
-    // None of ours copies.
+    // Never called, because none of our statements copies.
   }
 
   handleCopyData(): void {
-    // None of ours copies.
+    // Never called, because none of our statements copies.
   }
 }

@@ -2,12 +2,12 @@ import { getOrMake } from '../../runtime/get-or-make'
 import { monotonicNow } from '../../runtime/natives'
 import { type DirectConnection, type DirectStatement, prepared } from './direct-connection'
 
-/** How long a journal mode is taken for known, in milliseconds. Only the application itself can leave WAL mode while the file is open. */
+/** How many milliseconds a journal mode counts as known. Only the application itself can leave WAL mode while the file is open. */
 const KNOWN_FOR_MS = 1000
 
 /**
- * Keeps the driver from waiting for a lock that another connection holds: it would wait in this very thread, for as long as the application's
- * busy timeout, and the process would stand still. Without a busy timeout the driver fails at once, and the wait is up to the caller.
+ * Keeps the driver from waiting for a lock that another connection holds. The driver would wait in this very thread for as long as the
+ * application's busy timeout, and the process would stand still. Without a busy timeout the driver fails at once, and the caller waits.
  */
 export class BusyTimeout {
   private readonly read: DirectStatement
@@ -21,11 +21,14 @@ export class BusyTimeout {
     return getOrMake(ofConnection, connection, () => new BusyTimeout(connection))
   }
 
-  /** Does `work` without a busy timeout, and puts back the one that the application has set. Asked each time, for it may have changed. */
+  /**
+   * Does `work` without a busy timeout, and then sets the application's busy timeout again. It is read each time, because it may have
+   * changed.
+   */
   without<T>(work: () => T): T {
     const ms = this.read.get() as unknown as number
     if (ms === 0) return work()
-    // Not prepared: to fetch the row that the statement returns costs more than to prepare it each time.
+    // This statement is not kept prepared: to fetch the row that it returns costs more than to prepare it each time.
     this.connection.exec('PRAGMA busy_timeout=0')
     try {
       return work()
@@ -35,7 +38,7 @@ export class BusyTimeout {
   }
 
   /**
-   * The same until the promise of `work` is settled, on a connection that no other code uses. `work` is given the timeout, in milliseconds.
+   * The same until the promise of `work` has settled, on a connection that no other code uses. `work` gets the timeout, in milliseconds.
    */
   async withoutUntil<T>(work: (ms: number) => Promise<T>): Promise<T> {
     const ms = this.read.get() as unknown as number
@@ -47,7 +50,7 @@ export class BusyTimeout {
     }
   }
 
-  /** The same for work that only reads: in WAL mode no lock keeps it from that, and the busy timeout need not be touched. */
+  /** The same for work that only reads. In WAL mode no lock stops a read, so the busy timeout stays as it is. */
   withoutForReading<T>(work: () => T): T {
     const now = monotonicNow()
     if (now < this.readsWithoutLockUntil) return work()

@@ -1,8 +1,8 @@
 import type { FoundTable, Holding } from '../found-table'
 
 /**
- * Selects one row for each column of whatever has the name: in the given schema, or where a statement would find it without one: among the
- * temporary tables, then in the main database, then in the attached ones.
+ * Selects one row for each column of whatever has the name. With a schema, it looks there. Without one, it looks where a statement would
+ * look: among the temporary tables, then in the main database, then in the attached ones.
  */
 export const DESCRIBE = `WITH given AS (SELECT ? AS id, ? AS name),
   t AS (SELECT l.schema, l.name, CASE WHEN l.wr AND l.type = 'table' THEN 'without rowid' ELSE l.type END AS type FROM given, pragma_table_list(given.name) AS l
@@ -23,7 +23,7 @@ const INSTEAD: Readonly<Record<string, string>> = {
   'without rowid': 'WITHOUT ROWID, but ended sessions are removed by their rowid'
 }
 
-/** What {@link DESCRIBE} found, from its rows. */
+/** Returns what {@link DESCRIBE} found, from its rows. */
 export function foundTable(rows: readonly (readonly unknown[])[]): FoundTable | null {
   const [[kind, , , , , hasUniqueId] = []] = rows
   if (kind === undefined) return null
@@ -40,7 +40,7 @@ export function foundTable(rows: readonly (readonly unknown[])[]): FoundTable | 
   return { columns, hasUniqueId: Number(hasUniqueId) === 1, instead: INSTEAD[String(kind)] }
 }
 
-/** By the rules of affinity, in their order. SQLite enforces no length, and a column without a type keeps any value. */
+/** Follows the rules of affinity, in their order. SQLite enforces no length, and a column without a type holds any value. */
 function holdingOf(type: string): Holding {
   const bits = 64
   const characters = Number.POSITIVE_INFINITY

@@ -1,7 +1,7 @@
 import type { Connection } from '../../knex/knex-client'
 import { getOrMake } from '../../runtime/get-or-make'
 
-/** What better-sqlite3 offers, as far as it is used here. */
+/** The parts of better-sqlite3 that are used here. */
 export interface DirectConnection extends Connection {
   readonly inTransaction: boolean
   readonly open: boolean
@@ -11,7 +11,7 @@ export interface DirectConnection extends Connection {
 
 export interface DirectStatement {
   raw(on: true): DirectStatement
-  /** Gives the first column alone. */
+  /** Makes the statement return only its first column. */
   pluck(on: true): DirectStatement
   columns(): { readonly name: string }[]
   all(...bindings: unknown[]): unknown[][]
@@ -23,7 +23,7 @@ export interface DirectStatement {
 
 const statementsOf = new WeakMap<DirectConnection, Map<string, DirectStatement>>()
 
-/** The statement, prepared once for each connection. */
+/** Returns the statement. It is prepared once for each connection. */
 export function prepared(connection: DirectConnection, sql: string): DirectStatement {
   const statements = getOrMake(statementsOf, connection, () => new Map<string, DirectStatement>())
   let statement = statements.get(sql)

@@ -2,7 +2,10 @@ import type { Database } from '../../knex/database'
 import { StatementEvents, tellOfControl } from '../../knex/statement-events'
 import type { DirectConnection } from './direct-connection'
 
-/** Runs a statement in the form that Knex gives it, for listeners of Knex's events. Its rows have the same form as elsewhere here. */
+/**
+ * Runs a statement in the form that Knex gives it, for listeners of Knex's events. Its rows have the same form as those of other statements
+ * here.
+ */
 export function runHeard(db: Database, connection: DirectConnection, sql: string, bindings: readonly unknown[]): unknown[][] {
   const events = new StatementEvents(db.client, connection, { sql, bindings })
   let columns: string[] | undefined
@@ -20,13 +23,13 @@ export function runHeard(db: Database, connection: DirectConnection, sql: string
     events.succeeded(response, { context: { lastID, changes } })
     return []
   }
-  // Before a listener can change them.
+  // Read before a listener can change them.
   const rows = (response as Record<string, unknown>[]).map((row) => columns.map((name) => asNumber(row[name])))
   events.succeeded(response)
   return rows
 }
 
-/** The application may have its driver give every integer as a BigInt. */
+/** The application may have set its driver to return every integer as a BigInt. */
 function asNumber(value: unknown): unknown {
   return typeof value === 'bigint' ? Number(value) : value
 }
@@ -37,7 +40,7 @@ export function control(db: Database, connection: DirectConnection, sql: string)
   else connection.exec(sql)
 }
 
-/** Runs a statement that has to be run, also where a listener throws on hearing of it. */
+/** Runs a statement that must run even if a listener throws an error. */
 export function takeBack(db: Database, connection: DirectConnection, sql: string): void {
   let hasRun = false
   const work = () => {

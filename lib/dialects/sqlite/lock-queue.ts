@@ -4,7 +4,7 @@ import { Waits } from '../../knex/waits'
 import { monotonicNow, startAwaitedTimer } from '../../runtime/natives'
 import { driverCode } from '../dialect'
 
-/** Milliseconds between two tries. Most locks are held for a moment only; after the last pause it stays at that. */
+/** Milliseconds between two tries. Most locks are held for a moment only. The last pause is used again for all further tries. */
 const PAUSES_MS = [1, 2, 5, 10, 15, 20]
 
 /** True for an error that the lock of another connection caused. */
@@ -12,18 +12,18 @@ export function isLockError(error: unknown): boolean {
   return /^SQLITE_(BUSY|LOCKED)/.test(driverCode(error) ?? '')
 }
 
-/** Resolves after a pause that is longer with each try. Jitter: processes that collided must not meet again. */
+/** Resolves after a pause that is longer after each try. The pause is random, so that processes that collided do not collide again. */
 export function pauseAfter(tries: number): Promise<void> {
   const ms = PAUSES_MS[Math.min(tries, PAUSES_MS.length) - 1] as number
   return new Promise((resolve) => startAwaitedTimer(resolve, ms * (0.5 + Math.random())))
 }
 
 /**
- * The statements of one Knex that wait for a lock. Only the first of them tries again and again, while the event loop goes on; the others
- * follow in the order in which they came, each as soon as the one before is over.
+ * The statements of one Knex that wait for a lock. Only the first of them tries again and again, while the event loop goes on. The others
+ * follow in the order of their arrival, each as soon as the one before is over.
  */
 export class LockQueue {
-  /** How each of them is told that it is the first one. */
+  /** The functions that tell each waiting statement that it is the first one now. */
   private readonly waiting: (() => void)[] = []
 
   get isEmpty(): boolean {
@@ -31,9 +31,9 @@ export class LockQueue {
   }
 
   /**
-   * Tries until it succeeds, fails for another reason, or the time of a statement is over.
+   * Tries until the attempt succeeds, until it fails for another reason, or until the time of a statement is over.
    *
-   * @param attempt is given the moment at which its time is over, by `monotonicNow()`
+   * @param attempt gets the moment at which its time is over, by `monotonicNow()`
    * @param firstFailure the error of a first try, if there was one
    */
   async run<T>(db: Database, attempt: (until: number) => Promise<T>, firstFailure?: unknown): Promise<T> {
@@ -51,7 +51,7 @@ export class LockQueue {
         try {
           return await attempt(until)
         } catch (error) {
-          // Nothing waits for it any more, and the lock is the reason.
+          // Nothing waits for this statement any more, and the lock is the reason.
           if (error instanceof TimeoutError) throw tooLate('statement')
           if (!isLockError(error)) throw error
           failure = error

@@ -1,20 +1,21 @@
 import type { Database } from '../../knex/database'
-import { afterPoll, monotonicNow } from '../../runtime/natives'
+import { monotonicNow } from '../../runtime/natives'
 import { Pace } from '../../runtime/pace'
 import { isPromiseLike, type Soon } from '../../runtime/soon'
+import { takeTurns } from '../../runtime/take-turns'
 import type { Dialect } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { read, writeEach } from './sqlite-connection'
 import { GIVEN, hourAt, NOW } from './sqlite-time'
 
-/** A search that was left for longer than this, in milliseconds, begins anew: rows that it passed over may have ended since. */
+/** A search that rested for longer than this, in milliseconds, begins again. Rows that it passed over may have ended since then. */
 const LEFT_MS = 1000
 
 /**
  * Deletes the rows of sessions that have ended, by statements that take little time each. Other calls run between them.
  *
- * All rows of the hours that are over have ended, and the index finds them. Of the rows that end within this hour, some have ended. They
- * are searched in parts, because a statement that looks for them among all rows of the hour could take seconds.
+ * All rows of hours that are over have ended, and the index finds them. Of the rows that end within this hour, some have ended. These are
+ * searched in parts: one statement that looks for them among all rows of the hour could take seconds.
  */
 export class PacedPruning {
   private readonly deleteOfPastHours: string
@@ -22,7 +23,7 @@ export class PacedPruning {
   private readonly deleteInPart: string
   private readonly pace = new Pace()
   private readonly searchPace = new Pace()
-  /** The row up to which this hour was searched, and when. */
+  /** The row up to which this hour was searched, and when that was. */
   private searched = { to: 0, at: 0 }
 
   constructor(quote: Dialect['quote'], table: TableDefinition) {
@@ -40,7 +41,7 @@ SELECT ${row} FROM ${name} WHERE ${expiresHour} = ${hourAt(ended)} AND ${row} > 
 DELETE FROM ${name} WHERE ${expiresHour} = ${hourAt(ended)} AND ${row} > ? AND ${row} <= ? AND ${expiresAt} <= ${ended} RETURNING 1`
   }
 
-  /** @param ended the grace in milliseconds, and the moment before which a row has ended by the clock of the store */
+  /** @param ended the grace in milliseconds, and the moment by the store's clock before which a row has ended */
   async prune(db: Database, ended: readonly number[], limit: number): Promise<number> {
     let total = 0
     for (;;) {
@@ -48,7 +49,7 @@ DELETE FROM ${name} WHERE ${expiresHour} = ${hourAt(ended)} AND ${row} > ? AND $
       const pruned = await timed(this.pace, rows, () => writeEach(db, this.deleteOfPastHours, [[...ended, ...ended, rows]]))
       total += pruned[0]?.rows.length ?? 0
       if (total === limit) return total
-      await new Promise<void>(afterPoll)
+      await takeTurns()
       if ((pruned[0]?.rows.length ?? 0) < rows) return total + (await this.pruneThisHour(db, ended, limit - total))
     }
   }
@@ -66,12 +67,15 @@ DELETE FROM ${name} WHERE ${expiresHour} = ${hourAt(ended)} AND ${row} > ? AND $
       after = isOver ? 0 : end
       this.searched = { to: after, at: monotonicNow() }
       if (isOver || total >= limit) return total
-      await new Promise<void>(afterPoll)
+      await takeTurns()
     }
   }
 }
 
-/** The outcome of the work, after its pace learned what that took. Work that had to wait before it ran teaches nothing. */
+/**
+ * Returns the result of the work. The pace learns from the time that the work took. It learns nothing from work that had to wait before it
+ * ran.
+ */
 async function timed<T>(pace: Pace, rows: number, work: () => Soon<T>): Promise<T> {
   const begin = monotonicNow()
   const outcome = work()
@@ -80,7 +84,7 @@ async function timed<T>(pace: Pace, rows: number, work: () => Soon<T>): Promise<
   return outcome
 }
 
-/** The number that every row has, by a name that no column of the table has. */
+/** The number that SQLite gives every row, under a name that no column of the table has. */
 function rowNumberOf({ columns }: TableDefinition): string {
   const taken = Object.values(columns).map((name: string) => name.toLowerCase())
   return ['rowid', 'oid'].find((name) => !taken.includes(name)) ?? '_rowid_'

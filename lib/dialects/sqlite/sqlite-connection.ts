@@ -25,8 +25,8 @@ export interface Step {
 /**
  * Runs the same writing statement once for each set of bindings, all or nothing, in one turn of the connection.
  *
- * On better-sqlite3, where Knex's own path costs more than the query, this takes the connection from Knex's pool and runs statements
- * prepared once, synchronously, and gives it back at once. Elsewhere each goes through the driver's own queue.
+ * On better-sqlite3, Knex's own path costs more than the query. So this takes the connection from Knex's pool, runs prepared statements
+ * synchronously, and gives the connection back at once. With other drivers, each statement goes through the driver's own queue.
  */
 export function writeEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Soon<Outcome[]> {
   return writeFirstThatHits(
@@ -35,13 +35,16 @@ export function writeEach(db: Database, sql: string, sets: readonly (readonly un
   )
 }
 
-/** For each row, runs its steps until one returns something; that is the row's outcome, or that of the last step. */
+/**
+ * Runs the steps of each row until one of them returns something. That is the outcome of the row. If no step returns anything, the outcome
+ * is that of the last step.
+ */
 export function writeFirstThatHits(db: Database, rows: readonly (readonly Step[])[]): Soon<Outcome[]> {
   if (!isDirect(db)) {
     const alone = rows.length === 1 || db.isTransaction
     return alone ? stepThroughKnex(db, rows) : db.transaction((trx) => stepThroughKnex(trx, rows))
   }
-  // A step that hit nothing has changed nothing, so for one row no transaction is needed.
+  // A step that found no row has changed nothing. So one row needs no transaction.
   return onConnection(db, {
     intent: 'write',
     isAtomic: rows.length > 1,
@@ -56,8 +59,8 @@ export function read(db: Database, step: Step): Soon<unknown[][]> {
 }
 
 /**
- * The row that a reading statement finds by each key. Many are read in one transaction, because each of its own would lock the file, look
- * whether it has changed, and unlock it, which costs two fifths of the reading.
+ * Returns the row that a reading statement finds by each key. Many rows are read in one transaction. In a transaction of its own, each read
+ * would lock the file, look whether it has changed, and unlock it. That costs two fifths of the reading.
  */
 export function readByKey(db: Database, sql: string, keys: readonly unknown[]): Soon<(unknown[] | undefined)[]> {
   if (!isDirect(db)) return readThroughKnex(db, sql, keys)
@@ -100,33 +103,35 @@ export async function runScript(db: Database, statements: readonly string[]): Pr
 /** The synchronous work on a connection. */
 interface Work<T> {
   readonly intent: 'read' | 'write'
-  /** True if all of it has to be done or nothing, or if one transaction is cheaper than many. */
+  /** True if the work must be done completely or not at all, or if one transaction is cheaper than many. */
   readonly isAtomic: boolean
   readonly run: (connection: DirectConnection) => T
-  /** The same inside a transaction of the application, if that is done otherwise. */
+  /** The same inside a transaction of the application, if it is done in another way there. */
   readonly runInside?: (connection: DirectConnection) => T
 }
 
 const BEGIN = {
   read: 'BEGIN',
-  /** Two processes that both read first and then write would refuse each other at once, instead of waiting their turn. */
+  /**
+   * With a plain BEGIN, two processes that both read first and then write would refuse each other at once. With this, they wait their turn.
+   */
   write: 'BEGIN IMMEDIATE'
 }
-/** Takes the lock that reading needs. To begin a transaction is not enough for it. */
+/** Takes the lock for reading. BEGIN alone does not take it. */
 const TAKE_READ_LOCK = 'SELECT 1 FROM sqlite_master LIMIT 1'
 
-/** The connection that each pool gave last. */
+/** The connection that each pool gave out last. */
 const lastOf = new WeakMap<ConnectionPool, DirectConnection>()
 
-/** The work that waits for locks, for each pool. Reads and writes need different locks, and do not wait for each other. */
+/** The work of each pool that waits for locks. Reads and writes need different locks, and do not wait for each other. */
 const queuesOf = new WeakMap<ConnectionPool, { readonly read: LockQueue; readonly write: LockQueue }>()
 
 /**
- * Does the work on the connection of Knex's pool. If the connection is idle, the work is done at once: it is over before other code could
- * take the connection, and waiting for the pool would cost several times as much as a statement.
+ * Does the work on the connection of Knex's pool. If the connection is idle, the work is done at once. It is over before other code can
+ * take the connection, and to wait for the pool would cost several times as much as a statement.
  *
- * If another connection holds a lock, the work is tried again until the time of a statement is over. The connection goes back to the pool
- * between two tries. In a transaction of the application, the work is not tried again, and waits as long as the application has set.
+ * If another connection holds a lock, the work is tried again until the time of a statement is over. Between two tries the connection goes
+ * back to the pool. In a transaction of the application, the work is not tried again, and waits as long as the application has set.
  */
 function onConnection<T>(db: Database, work: Work<T>): Soon<T> {
   const { pool } = db.client
@@ -172,8 +177,8 @@ function perform<T>(db: Database, connection: DirectConnection, { intent, isAtom
 }
 
 /**
- * The same in a transaction that takes the lock first, on a connection that no other code uses. Outside WAL mode, readers may keep it from
- * committing. It waits with the lock in hand, so that no new readers come and it is not passed over again and again.
+ * The same in a transaction that takes the lock first, on a connection that no other code uses. Outside of WAL mode, readers may stop the
+ * commit. Then it keeps the lock while it waits, so no new readers come. Without the lock, others could overtake it again and again.
  */
 async function performHolding<T>(db: Database, connection: DirectConnection, work: Work<T>, until: number): Promise<T> {
   if (connection.inTransaction) return perform(db, connection, work)
@@ -237,9 +242,9 @@ function inTransaction<T>(db: Database, connection: DirectConnection, begin: str
   return result
 }
 
-/** Begins a transaction and does the work in it. What fails is rolled back. */
+/** Begins a transaction and does the work in it. If the work fails, the transaction is rolled back. */
 function begun<T>(db: Database, connection: DirectConnection, begin: string, work: () => T): T {
-  // As Knex notes it, so that its events name the transaction.
+  // Noted as Knex notes it, so that Knex's events name the transaction.
   if (db.isListenedTo) connection.__knexTxId = uniqueId(db.client)
   try {
     control(db, connection, begin)
@@ -255,7 +260,7 @@ function endTransaction(connection: DirectConnection): void {
   if (connection.__knexTxId !== undefined) delete connection.__knexTxId
 }
 
-/** A failure inside the caller's transaction takes back our statements and leaves his. */
+/** After a failure inside the caller's transaction, takes back our statements and keeps the caller's. */
 function inSavepoint(db: Database, connection: DirectConnection, work: () => void): void {
   control(db, connection, 'SAVEPOINT sessions_schema')
   try {

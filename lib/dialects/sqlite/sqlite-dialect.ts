@@ -1,9 +1,19 @@
 import type { Database } from '../../knex/database'
-import { type Diagnosis, type Dialect, doubleQuoted, driverCode, isSameFolded, type Privileges, type SessionStatements } from '../dialect'
+import {
+  type Diagnosis,
+  type Dialect,
+  doubleQuoted,
+  driverCode,
+  type ForeignOrder,
+  isSameFolded,
+  type Privileges,
+  type SessionStatements
+} from '../dialect'
 import type { FoundTable } from '../found-table'
 import { DEFAULT_COLUMNS, quotedColumns, type TableDefinition } from '../table-definition'
 import { DESCRIBE, foundTable } from './describe-table'
-import { read, runScript } from './sqlite-connection'
+import { orderBy } from './foreign-order'
+import { read, runScript, writeEach } from './sqlite-connection'
 import { SQLITE_EXPLANATIONS } from './sqlite-explanations'
 import { SqliteStatements } from './sqlite-statements'
 
@@ -14,7 +24,7 @@ export class SqliteDialect implements Dialect {
   readonly name = 'sqlite'
   readonly maxBatch = 256
   readonly isInProcess = true
-  /** The driver is synchronous or has one connection: more at once would only queue. */
+  /** The driver is synchronous or has one connection. More statements at once would only wait in a queue. */
   readonly inFlight = { reads: 1, writes: 1, spare: 0 }
   readonly supportsUnlogged = false
   readonly createsInTransaction = true
@@ -35,8 +45,43 @@ export class SqliteDialect implements Dialect {
     return column
   }
 
+  epochMs(column: string): string {
+    return `CAST(unixepoch(${column}, 'subsec') * 1000 AS INTEGER)`
+  }
+
+  foreignText(column: string): string {
+    return `CAST(${column} AS TEXT)`
+  }
+
+  async foreignOrder(_db: Database, _table: string, column: string): Promise<ForeignOrder> {
+    return orderBy(column)
+  }
+
   async select(db: Database, sql: string, bindings: readonly unknown[]): Promise<unknown[][]> {
     return read(db, { sql, bindings })
+  }
+
+  async change(db: Database, sql: string, bindings: readonly unknown[]): Promise<number> {
+    const [outcome] = await writeEach(db, `${sql} RETURNING 1`, [bindings])
+    return outcome?.rows.length ?? 0
+  }
+
+  async size(db: Database, { tableName, schemaName }: TableDefinition): Promise<number | undefined> {
+    const master = this.quote(schemaName, 'sqlite_master')
+    const sql = `SELECT sum(pgsize) FROM dbstat
+      WHERE schema = ? AND name IN (SELECT name FROM ${master} WHERE lower(tbl_name) = lower(?))`
+    try {
+      const [[bytes] = []] = await this.select(db, sql, [schemaName ?? 'main', tableName])
+      return Number(bytes)
+    } catch (error) {
+      // The driver's SQLite may be built without that table.
+      if (this.diagnose(error) === 'table-perhaps-missing') return undefined
+      throw error
+    }
+  }
+
+  async indexUses(): Promise<undefined> {
+    return undefined
   }
 
   async describe(db: Database, { tableName, schemaName, columns }: TableDefinition): Promise<FoundTable | null> {
@@ -45,11 +90,15 @@ export class SqliteDialect implements Dialect {
 
   readonly isSameColumn = isSameFolded
 
+  creation(table: TableDefinition): string[] {
+    return this.createStatements(table, new Set())
+  }
+
   async create(db: Database, table: TableDefinition): Promise<void> {
     try {
-      await runScript(db, this.createStatements(table, new Set()))
+      await runScript(db, this.creation(table))
     } catch (error) {
-      // An index keeps its name when its table is renamed: that of a table which was put aside must not be in the way of the new one.
+      // An index keeps its name when its table is renamed. The index of a table that was put aside must not stop the new one.
       const takenNames = await this.namesIn(db, table.schemaName)
       const isIndexNameTaken = INDEXED.some((key) => takenNames.has(indexName(table, key).toLowerCase()))
       if (!isIndexNameTaken || takenNames.has(table.tableName.toLowerCase())) throw error
@@ -59,7 +108,7 @@ export class SqliteDialect implements Dialect {
 
   private createStatements(table: TableDefinition, takenNames: ReadonlySet<string>): string[] {
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, this.quote)
-    // Here the schema qualifies the index, and the table it is on is named without it.
+    // Here the schema stands before the name of the index, and the table is named without it.
     const index = (key: IndexedColumn, condition = '') =>
       `CREATE INDEX ${this.quote(table.schemaName, freeIndexName(table, key, takenNames))} ON ${this.quote(table.tableName)} (${this.quote(table.columns[key])})${condition}`
     return [
@@ -95,7 +144,7 @@ export class SqliteDialect implements Dialect {
     return 'allow it in the authorizer of the application'
   }
 
-  /** SQLite has no users: an authorizer of the application has refused. */
+  /** SQLite has no users. An authorizer of the application has refused the statement. */
   async privileges(): Promise<Privileges> {
     return { user: '', lacking: [] }
   }
@@ -103,9 +152,9 @@ export class SqliteDialect implements Dialect {
   diagnose(error: unknown): Diagnosis {
     const code = driverCode(error)
     if (code === undefined) return 'unreachable'
-    // The driver has one code for a missing table, a syntax error and more.
+    // The driver has the same code for a missing table, a syntax error and more.
     if (code === 'SQLITE_ERROR') return 'table-perhaps-missing'
-    // A table made anew, or a file replaced, under a statement prepared before.
+    // A prepared statement whose table was made again, or whose file was replaced.
     if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED') || code === 'SQLITE_SCHEMA') return 'transient'
     if (code.startsWith('SQLITE_READONLY')) return 'read-only'
     if (code === 'SQLITE_TOOBIG') return 'too-large'
@@ -115,7 +164,7 @@ export class SqliteDialect implements Dialect {
   }
 }
 
-/** Named after the meaning of the column, not after its name: then two tables never want the same index name. */
+/** The name contains the meaning of the column, and not the name of the column. So two tables never want the same name for an index. */
 function indexName({ tableName }: TableDefinition, key: IndexedColumn): string {
   return `${tableName}_${DEFAULT_COLUMNS[key]}_index`
 }

@@ -1,25 +1,25 @@
 import { DISK_FULL, type Explanations } from '../explanations'
 
 const NO_FOLDER =
-  'the folder of the database file does not exist; create it, or correct filename in the connection of the Knex configuration (a relative one begins at the working directory of the process)'
+  'the folder of the database file does not exist; create it, or correct filename in the connection of the Knex configuration (a relative path starts at the working directory of the process)'
 const NOT_ATTACHED =
-  'no database is attached under the name given as option schemaName; leave schemaName out, or attach one for each connection (pool.afterCreate of the Knex configuration: ATTACH DATABASE … AS …)'
+  'no database is attached under the name that the option schemaName gives; leave schemaName out, or attach a database of that name to each connection (pool.afterCreate of the Knex configuration: ATTACH DATABASE … AS …)'
 const REBUILD =
-  'the driver is not made for this Node or this system; install it anew with the Node that runs the application: npm rebuild better-sqlite3'
+  'the driver was built for another Node or another system, or was not built; build it with the Node that runs the application: npm rebuild better-sqlite3'
 const NOT_OPENED =
   'the file, or one that SQLite keeps beside it (-wal, -shm, -journal), cannot be opened: filename is a folder or does not exist, or this process may not read and write there; correct filename in the connection of the Knex configuration, or the permissions of file and folder'
 const NOT_A_DATABASE =
-  'the file is no SQLite database, or an encrypted one; correct filename in the connection of the Knex configuration, or move the file away, and a new one is made'
+  'the file is not an SQLite database, or it is encrypted; correct filename in the connection of the Knex configuration, or move the file away, and the driver makes a new one'
 const DAMAGED = 'the database file is damaged; restore it from a backup, or move it away (PRAGMA integrity_check tells more)'
 const DISK_FAILS =
-  'the disk of the database file fails or is full, or the file was moved or removed under the process; see to the disk and restart the process'
+  'the disk of the database file fails or is full, or the file was moved or deleted while the process used it; check the disk, then restart the process'
 
 export const SQLITE_EXPLANATIONS: Explanations = {
   statement: {
     byCode: {
       SQLITE_NOTADB: NOT_A_DATABASE,
       SQLITE_CORRUPT: DAMAGED,
-      SQLITE_FULL: `${DISK_FULL}; or PRAGMA max_page_count bounds the file`,
+      SQLITE_FULL: `${DISK_FULL}. If the disk is not full, PRAGMA max_page_count limits the size of the file: raise it`,
       SQLITE_CANTOPEN: NOT_OPENED,
       SQLITE_IOERR: DISK_FAILS
     },
@@ -39,5 +39,5 @@ export const SQLITE_EXPLANATIONS: Explanations = {
     ]
   },
   readOnly:
-    'the file or its folder may not be written by this process, or Knex opens it so (the options readonly and mode=ro); change the permissions of both (SQLite writes -wal or -journal beside the file), or the connection of the Knex configuration'
+    'this process may not write the file or its folder, or Knex opens the file for reading alone (the options readonly and mode=ro); change the permissions of both (SQLite writes -wal or -journal beside the file), or the connection of the Knex configuration'
 }

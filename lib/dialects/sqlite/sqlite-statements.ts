@@ -1,18 +1,19 @@
 import type { Database } from '../../knex/database'
 import { DESTROYED, hourOf, NEVER_PRUNED } from '../../record/expiry-columns'
-import type { RecordToPut, RecordToTouch, RecordToUpdate, SessionRecord } from '../../record/session-record'
+import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../../record/session-record'
 import { passOn, type Soon } from '../../runtime/soon'
-import { type Dialect, type SessionStatements, toRecord } from '../dialect'
+import { type Dialect, type MarkData, type OwnerMark, type SessionStatements, toMark, toRecord } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { PacedPruning } from './paced-pruning'
-import { type Outcome, readByKey, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
+import { type Outcome, read, readByKey, type Step, writeEach, writeFirstThatHits } from './sqlite-connection'
 import { GIVEN, hourAt, NOW } from './sqlite-time'
 
 /**
- * One row a statement, many statements a transaction: here the database is in the process, and a statement costs no journey.
+ * One row in each statement, and many statements in a transaction. The database is in this process, so a statement has no way over a
+ * network.
  *
- * An update writes the index of every column that it sets, changed or not. So each kind of update is tried first without the indexed
- * columns, on the condition that they stay the same, which within one hour they do: that halves the cost of a touch.
+ * An update writes the index of every column that it sets, even if the value is the same. So each kind of update is tried first without the
+ * indexed columns, on the condition that they stay the same. Within one hour they do. This halves the cost of a touch.
  */
 export class SqliteStatements implements SessionStatements {
   private readonly loadRow: string
@@ -22,11 +23,13 @@ export class SqliteStatements implements SessionStatements {
   private readonly putLiveRow: string
   private readonly updateRow: string
   private readonly updateSameHour: string
-  private readonly updateRowWithExpiry: string
+  private readonly updateRowWithLife: Readonly<Record<'exactly' | 'later', string>>
   private readonly touchRow: string
   private readonly touchSameHour: string
   private readonly removeRow: string
   private readonly claimLease: string
+  private readonly putMark: string
+  private readonly loadMark: string
   private readonly pruning: PacedPruning
 
   constructor(quote: Dialect['quote'], table: TableDefinition) {
@@ -35,7 +38,7 @@ export class SqliteStatements implements SessionStatements {
     const { id, data, expiresAt, expiresHour, revision, ownerId, createdAt, lastSeenAt } = quotedColumns(table, quote)
     const hour = hourAt
 
-    this.loadRow = `SELECT ${data}, ${expiresAt}, ${revision}, ${createdAt} FROM ${name} WHERE ${id} = ?`
+    this.loadRow = `SELECT ${data}, ${expiresAt}, ${revision}, ${createdAt}, ${ownerId} FROM ${name} WHERE ${id} = ?`
 
     const insert = `
 INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${ownerId}, ${createdAt}, ${lastSeenAt}) VALUES (?, ?, ?, ?, 1, ?, ?, ?)
@@ -56,18 +59,20 @@ ${condition} RETURNING ${revision}`
 UPDATE ${name} SET ${data} = ?, ${expiresAt} = ?, ${lastSeenAt} = ?, ${revision} = ${revision} + 1
 WHERE ${id} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? AND ${ownerId} IS ? RETURNING ${revision}`
 
-    const update = (expiry: string) => `
+    const update = (expiry: string, more = '') => `
 UPDATE ${name} SET
   ${data} = ?,
   ${expiresAt} = ${expiry},
   ${expiresHour} = ${hour(expiry)},
   ${revision} = ${revision} + 1,
   ${ownerId} = ?,
-  ${lastSeenAt} = ?
+  ${lastSeenAt} = ?${more}
 WHERE ${id} = ? AND ${revision} = ? AND ${expiresAt} > ? RETURNING 1`
     const later = `max(${expiresAt}, ${GIVEN})`
     this.updateRow = update(later)
-    this.updateRowWithExpiry = update(GIVEN)
+    const beginning = `,
+  ${createdAt} = ifnull(?, ${createdAt})`
+    this.updateRowWithLife = { exactly: update(GIVEN, beginning), later: update(later, beginning) }
     this.updateSameHour = `
 UPDATE ${name} SET ${data} = ?, ${expiresAt} = ${later}, ${lastSeenAt} = ?, ${revision} = ${revision} + 1
 WHERE ${id} = ? AND ${revision} = ? AND ${expiresAt} > ? AND ${expiresHour} = ? AND ${ownerId} IS ? RETURNING 1`
@@ -85,6 +90,12 @@ WHERE ${id} = ? AND ${expiresAt} <> 0`
     this.claimLease = `
 INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt}) VALUES (?, '{}', ${DESTROYED}, ${NEVER_PRUNED}, 1, ${NOW} + ?, 0)
 ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${createdAt} <= ${NOW} RETURNING 1`
+
+    this.putMark = `
+INSERT INTO ${name} (${id}, ${data}, ${expiresAt}, ${expiresHour}, ${revision}, ${createdAt}, ${lastSeenAt})
+VALUES (?, ?, ${DESTROYED}, ${hour(`${NOW} + ${GIVEN}`)} + 1, 1, ${NOW}, 0)
+ON CONFLICT (${id}) DO UPDATE SET ${data} = excluded.${data}, ${expiresHour} = max(${expiresHour}, excluded.${expiresHour}), ${createdAt} = excluded.${createdAt}`
+    this.loadMark = `SELECT ${data}, ${NOW} - ${createdAt} FROM ${name} WHERE ${id} = ?`
   }
 
   load(db: Database, ids: readonly string[]): Soon<SessionRecord[]> {
@@ -128,9 +139,13 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
     return passOn(outcomes, (each) => each.map(isHit))
   }
 
-  updateWithExpiry(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]> {
-    const sets = records.map((record) => updateBindings(record, now))
-    return passOn(writeEach(db, this.updateRowWithExpiry, sets), (each) => each.map(isHit))
+  updateWithLife(db: Database, records: readonly RecordToUpdateWithLife[], now: number): Soon<boolean[]> {
+    const { exactly, later } = this.updateRowWithLife
+    const outcomes = writeFirstThatHits(
+      db,
+      records.map((record) => [{ sql: record.isExpiryExact ? exactly : later, bindings: updateBindings(record, now, [record.createdAt]) }])
+    )
+    return passOn(outcomes, (each) => each.map(isHit))
   }
 
   touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number> {
@@ -161,6 +176,14 @@ ON CONFLICT (${id}) DO UPDATE SET ${createdAt} = excluded.${createdAt} WHERE ${c
     return (await writeEach(db, this.claimLease, [[id, leaseMs]])).some(isHit)
   }
 
+  async mark(db: Database, id: string, mark: MarkData, graceMs: number): Promise<void> {
+    await writeEach(db, this.putMark, [[id, JSON.stringify(mark), graceMs]])
+  }
+
+  async markOf(db: Database, id: string): Promise<OwnerMark | undefined> {
+    return toMark((await read(db, { sql: this.loadMark, bindings: [id] }))[0])
+  }
+
   private sameHourPut({ id, data, expiresAt, ownerId }: RecordToPut, now: number): Step {
     return { sql: this.putSameHour, bindings: [data, expiresAt, now, id, now, hourOf(expiresAt), ownerId] }
   }
@@ -174,11 +197,11 @@ function putBindings(record: RecordToPut, now: number): unknown[] {
   return [...insertBindings(record, now), now]
 }
 
-function updateBindings({ id, revision, data, expiresAt, ownerId }: RecordToUpdate, now: number): unknown[] {
-  return [data, expiresAt, expiresAt, ownerId, now, id, revision, now]
+function updateBindings({ id, revision, data, expiresAt, ownerId }: RecordToUpdate, now: number, more: readonly unknown[] = []): unknown[] {
+  return [data, expiresAt, expiresAt, ownerId, now, ...more, id, revision, now]
 }
 
-/** Each conditional statement returns a row where it hit one: a count of changes is not to be had on every path. */
+/** Each conditional statement returns a row if it found one, because not every path returns the number of changes. */
 function isHit({ rows }: Outcome): boolean {
   return rows.length > 0
 }

@@ -3,7 +3,7 @@ import { HOUR_MS } from '../../record/expiry-columns'
 /** The clock of the database, in milliseconds since the epoch. */
 export const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
 
-/** A binding that is a whole number. The driver binds every number as a real, and a real is divided into a fraction. */
+/** Makes a binding a whole number. The driver binds every number as a real number, and the division of a real number gives a fraction. */
 export const GIVEN = 'CAST(? AS INTEGER)'
 
 /** The hour of a moment, rounded up. */

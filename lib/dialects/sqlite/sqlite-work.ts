@@ -6,12 +6,12 @@ import type { DirectConnection } from './direct-connection'
 import { isLockError, pauseAfter } from './lock-queue'
 
 /**
- * SQLite. Its transactions are serializable, so every isolation level is satisfied.
+ * SQLite. Its transactions are serializable, so they satisfy every isolation level.
  *
  * A unit whose first statement writes takes the lock with BEGIN, and waits for it there without stopping the process. A driver that waits
  * in a statement would stop the very thread that gives the lock back. A unit that reads first takes the lock with its first write, as plain
- * Knex does, so that it does not keep other units from writing until then. COMMIT waits in the same way, for readers of a file that is not in WAL
- * mode.
+ * Knex does. So it does not stop other units from writing until then. COMMIT waits in the same way, for readers of a file that is not in
+ * WAL mode.
  */
 export const sqliteWork: WorkDialect = {
   name: 'SQLite',
@@ -36,13 +36,16 @@ export const sqliteWork: WorkDialect = {
           .whereRaw("name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
         for (const { type, name } of rows) await trx.raw(`DROP ${type === 'view' ? 'VIEW' : 'TABLE'} IF EXISTS ??`, [name])
       },
-      // Dropping a table deletes its rows, which other rows may refer to.
+      // To drop a table deletes its rows, and other rows may refer to them.
       { enforceForeignCheck: false }
     )
   }
 }
 
-/** Sends again and again while another connection holds the lock, for as long as the application lets a statement wait for one. */
+/**
+ * Sends the statement again and again while another connection holds the lock, for as long as the application lets a statement wait for a
+ * lock.
+ */
 async function withoutStopping(connection: Connection, send: () => Promise<unknown>): Promise<unknown> {
   // Other drivers wait in a thread of their own.
   if (!isDirect(connection)) return send()

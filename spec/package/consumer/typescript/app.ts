@@ -55,6 +55,9 @@ new KnexSessionStore({ knex, ttlSeconds: '1 day' })
 // @ts-expect-error a visitor who is not signed in has no userId
 new KnexSessionStore({ knex, owner: (data) => data.userId.toString() })
 new KnexSessionStore({ knex, owner: (data) => data.userId?.toString(), maxSessionsPerOwner: 5 })
+new KnexSessionStore({ knex, owner: (data) => data.userId?.toString(), details: (_data, req) => ({ agent: req?.get('user-agent') }) })
+// @ts-expect-error only express-session shows the request
+new KnexSessionStore({ knex, owner: (data) => data.userId?.toString(), details: (_data, req) => ({ address: req.ip }) })
 // @ts-expect-error an option that there is none of
 new KnexSessionStore({ knex, ttl: 5 })
 // @ts-expect-error a Knex is not opened by surprise

@@ -1,0 +1,66 @@
+import { join } from 'node:path'
+import { find } from '../../spec/support/find-program.ts'
+import { freePort } from '../../spec/support/local-server.ts'
+import { Daemon, type Workplace } from './daemon.mts'
+import { tryPlainConnection } from './server.mts'
+
+export const MYSQL_ACCOUNTS = ['mysql', 'node', 'nobody']
+
+/** A MariaDB that can be killed, frozen and restarted. */
+export class MariadbServer implements AsyncDisposable {
+  readonly port: number
+  readonly daemon: Daemon
+
+  private constructor(program: string, folder: string, port: number, workplace: Workplace, settings: readonly string[]) {
+    this.port = port
+    this.daemon = new Daemon(
+      'mariadb',
+      [
+        program,
+        '--no-defaults',
+        `--datadir=${folder}`,
+        `--socket=${folder}/socket`,
+        `--pid-file=${folder}/pid`,
+        '--bind-address=127.0.0.1',
+        `--port=${port}`,
+        '--max-connections=200',
+        '--innodb-flush-log-at-trx-commit=1',
+        '--innodb-flush-method=nosync',
+        '--skip-log-bin',
+        ...settings
+      ],
+      workplace
+    )
+  }
+
+  static async start(workplace: Workplace, name: string, settings: readonly string[] = []): Promise<MariadbServer> {
+    const [program, install] = await Promise.all([find('mariadbd'), find('mariadb-install-db')])
+    if (program === undefined || install === undefined) throw new Error('no MariaDB binaries: apt-get install mariadb-server')
+    const folder = join(workplace.folder, name)
+    await workplace.run(install, ['--no-defaults', `--datadir=${folder}`, '--auth-root-authentication-method=normal', '--skip-test-db'])
+    const server = new MariadbServer(program, folder, await freePort(), workplace, settings)
+    await server.start()
+    return server
+  }
+
+  get url(): string {
+    return `mysql://root@127.0.0.1:${this.port}/mysql`
+  }
+
+  async start(): Promise<void> {
+    await this.daemon.start(() => tryPlainConnection('mysql', this.url))
+  }
+
+  async restart(): Promise<void> {
+    await this.daemon.stop('SIGTERM')
+    await this.start()
+  }
+
+  async crash(): Promise<void> {
+    await this.daemon.kill()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.daemon[Symbol.asyncDispose]()
+  }
+}
