@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type Browser, chromium, type Locator, type Page } from 'playwright-core'
 import { find } from '../support/find-program'
 
+const READY = ':not([aria-busy=true])'
 const PROGRAMS = ['chromium', 'chromium-browser', 'google-chrome']
 export const NO_CHROMIUM = `skipped: the specs of the demo's page. There is none of ${PROGRAMS.join(', ')} here: apt-get install chromium`
 
@@ -56,7 +57,17 @@ export class DemoPage implements AsyncDisposable {
   }
 
   button(name: string | RegExp, within: Locator | Page = this.page): Locator {
-    return within.getByRole('button', typeof name === 'string' ? { name, exact: true } : { name })
+    return this.ready(within.getByRole('button', typeof name === 'string' ? { name, exact: true } : { name }))
+  }
+
+  /** The button once its last press is dealt with: the page takes no second press before. */
+  ready(button: Locator): Locator {
+    return button.and(this.page.locator(READY))
+  }
+
+  /** Presses a key where the focus is, once the button there takes it. */
+  press(key: string): Promise<void> {
+    return this.page.locator(`:focus${READY}`).press(key)
   }
 
   async signIn(number: number, name = 'ada', password = 'lovelace'): Promise<void> {

@@ -1,5 +1,5 @@
 // Panel 1. Each device of the page has a session cookie for paths of its own, so they are signed in and out independently.
-import { act, element, get, post, time } from './dom.mjs'
+import { act, element, newest, post, time } from './dom.mjs'
 
 const ORDINALS = ['first', 'second', 'third']
 const template = document.querySelector('#device')
@@ -33,11 +33,12 @@ class DeviceCard {
   #note = ''
   /** While it signs itself out. */
   #isLeaving = false
-  #looks = 0
+  #look
   #shown = ''
 
   constructor(number) {
     this.#path = `/device/${number}`
+    this.#look = newest(`${this.#path}/devices`)
     this.root.setAttribute('aria-label', `Device ${number}`)
     this.#find('h3').textContent = `Device ${number}`
     this.#find('form').addEventListener('submit', (event) => this.#signIn(event))
@@ -51,10 +52,9 @@ class DeviceCard {
   }
 
   async refresh() {
-    const look = ++this.#looks
-    const { user, devices } = await get(`${this.#path}/devices`).catch(() => ({ user: undefined }))
-    // Without a response, or with one that is older than the next look.
-    if (user === undefined || look !== this.#looks) return
+    const newestDevices = await this.#look().catch(() => undefined)
+    if (newestDevices === undefined) return
+    const { user, devices } = newestDevices
     const isSignedIn = user !== null
     if (isSignedIn) this.#note = ''
     else if (this.#isSignedIn) this.#note = this.#isLeaving ? 'Signed out.' : `Ended from another device at ${time(Date.now())}.`

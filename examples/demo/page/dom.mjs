@@ -33,6 +33,16 @@ async function respond(request) {
   return body
 }
 
+/** A `get` that returns undefined if another one of it began before its response came, so what is older is never shown last. */
+export function newest(path) {
+  let looks = 0
+  return async () => {
+    const look = ++looks
+    const body = await get(path)
+    return look === looks ? body : undefined
+  }
+}
+
 /**
  * Does what a button is for. The button stays focusable meanwhile, and takes no second click. What goes wrong is said in the problem line of the
  * panel.

@@ -1,8 +1,9 @@
 // Panel 6: what the two tables hold, before and after.
-import { act, element, get, post } from './dom.mjs'
+import { act, element, newest, post } from './dom.mjs'
 
 const panel = document.querySelector('#orders')
 const outcome = panel.querySelector('.outcome')
+const look = newest('/device/1/orders')
 let shown = new Set()
 let content = ''
 
@@ -26,7 +27,9 @@ function say(kind, text) {
 }
 
 export async function refreshOrders() {
-  const { user, orders, session } = await get('/device/1/orders')
+  const newestOrders = await look()
+  if (newestOrders === undefined) return
+  const { user, orders, session } = newestOrders
   panel.querySelector('.empty').hidden = user !== null
   panel.querySelector('.pair').hidden = user === null
   const isAsBefore = content === JSON.stringify([orders, session])

@@ -1,8 +1,9 @@
 // Panel 4: the cookie of device 1, and its row.
-import { act, element, get, moment, post } from './dom.mjs'
+import { act, element, moment, newest, post } from './dom.mjs'
 
 const panel = document.querySelector('#row')
 const toggle = panel.querySelector('[role=switch]')
+const look = newest('/device/1/row')
 
 export function startRow() {
   toggle.addEventListener('click', () =>
@@ -14,7 +15,9 @@ export function startRow() {
 }
 
 export async function refreshRow() {
-  const { cookie, row, isEncrypted } = await get('/device/1/row')
+  const newestRow = await look()
+  if (newestRow === undefined) return
+  const { cookie, row, isEncrypted } = newestRow
   toggle.setAttribute('aria-checked', isEncrypted)
   panel.querySelector('.empty').hidden = row !== null
   panel.querySelector('.stored').hidden = row === null
