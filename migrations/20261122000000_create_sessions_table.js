@@ -2,7 +2,7 @@
 
 // Makes the sessions table of knex-session-store, layout 1. Released, and so never changed: knex remembers it by its name, and it has to
 // mean the same in ten years. That is why it needs nothing but the Knex it is given. It may run before the store, after it or beside it:
-// whoever is first makes the table, and either way it is the same table.
+// the first one makes the table, and either way it is the same table.
 //
 // Its options come from the knexfile: userParams: { sessionsTable: { tableName, schemaName, columns } }
 
@@ -99,7 +99,9 @@ function faultsOf({ instead, found, hasUniqueId, isSame }, { columns }) {
     if (!hasUniqueId) faults.push(`its column ${columns.id} has no primary key or unique key of its own`)
     if (!columnOf(columns.ownerId).isNullable)
       faults.push(`its column ${columns.ownerId} is NOT NULL, but sessions without an owner are stored too`)
-    for (const { name, isRequired } of found) {
+    for (const { name, isRequired, isInOtherKey } of found) {
+      if (isInOtherKey && names.some((ours) => isSame(name, ours)))
+        faults.push(`its column ${name} is in a unique key without ${columns.id}, so two sessions could not have the same value`)
       if (isRequired && !names.some((ours) => isSame(name, ours))) faults.push(`its column ${name} is NOT NULL and has no default`)
     }
   }
@@ -177,13 +179,15 @@ function postgres(knex, names) {
   return {
     look: async () => {
       // What has the name is found as statements find it. A domain is what it is a domain of.
-      const { rows } = await raw(knex, LOOK_ON_POSTGRES, [names.columns.id, table])
+      const { rows } = await raw(knex, LOOK_ON_POSTGRES, [names.columns.id, names.columns.id, table])
       if (rows.length === 0) return null
-      const found = rows.flatMap(({ name, type, is_generated, is_nullable, has_default }) => {
+      const found = rows.flatMap(({ name, type, is_generated, is_nullable, has_default, is_in_other_key }) => {
         if (name === null) return []
         const shown = is_generated === 'yes' ? `${type} generated always` : type
         const isNullable = is_nullable === 'yes'
-        return [{ name, type: shown, ...holdsOnPostgres(shown), isNullable, isRequired: !isNullable && has_default === 'no' }]
+        const isRequired = !isNullable && has_default === 'no'
+        const isInOtherKey = is_in_other_key === 'yes'
+        return [{ name, type: shown, ...holdsOnPostgres(shown), isNullable, isRequired, isInOtherKey }]
       })
       const [{ kind, has_unique_id }] = rows
       const instead =
@@ -214,7 +218,9 @@ const LOOK_ON_POSTGRES = `SELECT c.relkind::text AS kind, a.attname::text AS nam
     ${yes("a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL")} AS has_default,
     ${yes(`EXISTS (SELECT 1 FROM pg_index i
       WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indnkeyatts = 1
-        AND i.indkey[0] = (SELECT attnum FROM pg_attribute WHERE attrelid = c.oid AND attname = ?::text))`)} AS has_unique_id
+        AND i.indkey[0] = (SELECT attnum FROM pg_attribute WHERE attrelid = c.oid AND attname = ?::text))`)} AS has_unique_id,
+    ${yes(`EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum = ANY (i.indkey)
+      AND NOT (SELECT attnum FROM pg_attribute WHERE attrelid = c.oid AND attname = ?::text) = ANY (i.indkey))`)} AS is_in_other_key
   FROM pg_class c
     LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_type y ON y.oid = a.atttypid
@@ -278,10 +284,11 @@ function sqlite(knex, names) {
   return {
     look: async () => {
       const rows = await raw(knex, LOOK_ON_SQLITE, [names.columns.id, tableName, schemaName ?? null, schemaName ?? null])
-      const found = rows.map(({ name, type, is_nullable, is_required }) => {
+      const found = rows.map(({ name, type, is_nullable, is_required, is_in_other_key }) => {
         const declared = (type ?? '').toLowerCase()
         const shown = declared === '' ? 'without a type' : declared
-        return { name, type: shown, ...holdsOnSqlite(declared), isNullable: is_nullable === 1, isRequired: is_required === 1 }
+        const [isNullable, isRequired, isInOtherKey] = [is_nullable, is_required, is_in_other_key].map((flag) => flag === 1)
+        return { name, type: shown, ...holdsOnSqlite(declared), isNullable, isRequired, isInOtherKey }
       })
       const [{ kind, is_without_rowid, has_unique_id } = {}] = rows
       const instead = kind !== 'table' ? `a ${kind}` : is_without_rowid === 1 ? 'WITHOUT ROWID' : undefined
@@ -316,7 +323,11 @@ const LOOK_ON_SQLITE = `WITH given AS (SELECT ? AS id, ? AS name),
     c."notnull" <> 0 AND c.dflt_value IS NULL AND NOT (c.pk <> 0 AND lower(c.type) = 'integer') AS is_required,
     EXISTS (SELECT 1 FROM given, pragma_index_list(t.name, t.schema) AS i
       WHERE i."unique" AND NOT i.partial
-        AND (SELECT group_concat(k.name, x'00') FROM pragma_index_info(i.name, t.schema) AS k) = given.id COLLATE NOCASE) AS has_unique_id
+        AND (SELECT group_concat(k.name, x'00') FROM pragma_index_info(i.name, t.schema) AS k) = given.id COLLATE NOCASE) AS has_unique_id,
+    EXISTS (SELECT 1 FROM pragma_index_list(t.name, t.schema) AS i
+      WHERE i."unique"
+        AND EXISTS (SELECT 1 FROM pragma_index_info(i.name, t.schema) AS k WHERE k.name = c.name COLLATE NOCASE)
+        AND NOT EXISTS (SELECT 1 FROM given, pragma_index_info(i.name, t.schema) AS k WHERE k.name = given.id COLLATE NOCASE)) AS is_in_other_key
   FROM t, pragma_table_info(t.name, t.schema) AS c`
 
 /** By the rules of affinity, in their order. No length is ever enforced, and a column without a type keeps what it is given. */
@@ -385,7 +396,9 @@ function foundOnMysql(fields, id) {
     const isText = !isBytes && code >= 252 && code <= 254 && !(flags & (256 | 2048))
     const holds = isText ? { characters: length } : { bits: BITS_ON_MYSQL[code] }
     const type = typeOnMysql(code, flags, isBytes, length)
-    return { name, type, ...holds, isNullable: !(flags & 1), isRequired: (flags & 4096) !== 0 && !(flags & 512) }
+    const isRequired = (flags & 4096) !== 0 && !(flags & 512)
+    const isInOtherKey = (flags & 4) !== 0 && !isSameFolded(name, id)
+    return { name, type, ...holds, isNullable: !(flags & 1), isRequired, isInOtherKey }
   })
   const hasUniqueId = shown.some(({ name, flags }) => isSameFolded(name, id) && (flags & 4 || (flags & 2 && hasOnePrimary)))
   return { found, hasUniqueId, isSame: isSameFolded }

@@ -146,13 +146,14 @@ export default (async ({ config, marker }) => {
   await attempt(() => store.set(`${marker}2`, session()))
   await attempt(() => Promise.all(['3', '4', '5'].map((suffix) => store.set(marker + suffix, session()))))
   await attempt(() => knex.transaction((trx) => store.withTransaction(trx).set(`${marker}6`, session())))
-  if (knex.client.dialect !== 'sqlite3') {
-    // The server names the row that it refuses. SQLite adds no such column.
-    await knex('sessions').del()
-    await knex.schema.alterTable('sessions', (table) => table.integer('required').notNullable())
-    await attempt(() => store.set(marker, session()))
-    await knex.schema.alterTable('sessions', (table) => table.dropColumn('required'))
-  }
+  await knex.schema.alterTable('sessions', (table) => table.dropUnique(['owner_id'], 'one_each'))
+  // The server names the row that it refuses.
+  await knex('sessions').del()
+  const isSqlite = knex.client.dialect === 'sqlite3'
+  await knex.raw(`ALTER TABLE sessions ADD ${isSqlite ? 'COLUMN' : 'CONSTRAINT'} refusal ${isSqlite ? 'integer' : ''} CHECK (revision < 0)`)
+  await attempt(() => store.set(marker, session()))
+  await attempt(() => knex.transaction((trx) => store.withTransaction(trx).set(`${marker}7`, session())))
+  await knex.raw(`ALTER TABLE sessions DROP ${isSqlite ? 'COLUMN' : 'CONSTRAINT'} refusal`)
   await knex.schema.alterTable('sessions', (table) => table.renameColumn('data', 'no_data'))
   await everything(store)
   await attempt(() => createSessionsTable(knex))

@@ -24,6 +24,8 @@ export type Diagnosis =
   /** The connection is lost or cannot be made. */
   | 'unreachable'
   | 'read-only'
+  /** A constraint or a unique index refuses the row. The table as this package makes it has none that does. */
+  | 'constraint'
   /** The user may not do this. */
   | 'denied'
   /** Larger than the server accepts. */

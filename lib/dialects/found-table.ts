@@ -15,6 +15,8 @@ export interface FoundColumn {
   readonly isNullable: boolean
   /** True if an INSERT has to name the column, because it takes no NULL and has no default. */
   readonly isRequired: boolean
+  /** True if the column is part of a unique key that does not contain the id. */
+  readonly isInOtherKey: boolean
 }
 
 /** A table as it is in the database, or whatever else has its name. */

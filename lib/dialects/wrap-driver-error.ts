@@ -22,6 +22,8 @@ const NOT_CONFIGURED = 'the Knex was made without a connection; give its configu
 const FAILED = 'the connection could not be made'
 const SEE_KNEX =
   "check whether the Knex itself connects: await knex.raw('SELECT 1'). If not, its error says more (the text is left out here because a function of the Knex configuration may have thrown it)"
+const CONSTRAINT =
+  'a constraint, a unique index or a trigger that was added to the sessions table refuses the row; remove it, or let it accept every session'
 const NOT_PREPARED =
   'the server does not keep prepared statements for this connection, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
 const NEEDED = 'SELECT, INSERT, UPDATE, DELETE'
@@ -58,6 +60,8 @@ export function wrapDriverError(dialect: Dialect, error: unknown, operation: str
       return new ReadOnlyDatabaseError(operation, dialect.name, code, dialect.explanations.readOnly)
     case 'too-large':
       return new RecordTooLargeError(operation, dialect.name, code, dialect.sizeLimit)
+    case 'constraint':
+      return new DatabaseError(operation, dialect.name, code, CONSTRAINT)
     case 'denied':
       return new DatabaseError(
         operation,

@@ -31,7 +31,7 @@ export async function makeIfMissing(db: Database, dialect: Dialect, table: Table
     } catch (error) {
       // An error of this package: the statement has waited as long as it may.
       if (isOurs(error)) throw error
-      const mayPass = ['transient', 'locked', 'ended', 'other'].includes(dialect.diagnose(error))
+      const mayPass = ['transient', 'locked', 'ended', 'constraint', 'other'].includes(dialect.diagnose(error))
       if ((tries === MAX_CREATIONS || !mayPass) && !(await isOwnTableThere(db, dialect, table))) throw creationError(dialect, error, table)
     }
   }

@@ -33,6 +33,11 @@ function refuseForeign(found: FoundTable, dialect: Dialect, table: TableDefiniti
     if (found.hasUniqueId === false) faults.push(`its column ${id} has no primary key or unique key of its own`)
     const owner = found.columns.find(isColumn(ownerId))
     if (owner?.isNullable === false) faults.push(`its column ${ownerId} is NOT NULL, but sessions without an owner are stored too`)
+    for (const { name } of found.columns.filter((column) => column.isInOtherKey && needed.some(({ name }) => isColumn(name)(column)))) {
+      faults.push(
+        `its column ${name} is in a unique key without ${id}, so two sessions could not have the same value: drop that key or index`
+      )
+    }
     for (const { name } of found.columns.filter((column) => column.isRequired && !needed.some(({ name }) => isColumn(name)(column)))) {
       faults.push(`its column ${name} is NOT NULL and has no default, and the store does not fill it: let it be NULL, or give it a default`)
     }

@@ -266,7 +266,9 @@ export class SessionTable {
   /** Called after a statement failed. Sends it once more if the table was missing and has been made, or if the connection broke. */
   private async again<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean, error: unknown): Promise<T> {
     const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
-    const isMissing = diagnosis === 'table-missing' || diagnosis === 'table-perhaps-missing'
+    // In a transaction that has failed, the database cannot be asked about the table.
+    const isChanged = diagnosis === 'table-perhaps-missing' || (diagnosis === 'constraint' && !this.db.isTransaction)
+    const isMissing = diagnosis === 'table-missing' || isChanged
     const mayRepeat = diagnosis === 'unreachable' && isRepeatable && !this.db.isTransaction
     if (!isMissing && !mayRepeat) throw await this.explain(error, operation)
     if (isMissing) await this.keeper.makeAgain()

@@ -65,6 +65,17 @@ const OWNER_NEEDED: Refused = [
   { types: { ownerId: 'varchar(255) NOT NULL' } },
   'its column owner_id is NOT NULL'
 ]
+const inOtherKey = (column: string) => `its column ${column} is in a unique key without id`
+const ONE_FOR_EACH_OWNER: Refused = [
+  'with a unique index of its owners',
+  { after: ['CREATE UNIQUE INDEX one_session_each ON ?? (owner_id)'] },
+  inOtherKey('owner_id')
+]
+const KEY_BY_TENANT: Refused = [
+  'with a unique index of its owners and a column of the application',
+  { extra: ['tenant_id integer NOT NULL DEFAULT 1'], after: ['CREATE UNIQUE INDEX one_for_each_tenant ON ?? (tenant_id, owner_id)'] },
+  inOtherKey('owner_id')
+]
 
 const REFUSED: Partial<Record<DatabaseName, Refused[]>> = {
   postgres: [
@@ -100,6 +111,13 @@ const REFUSED: Partial<Record<DatabaseName, Refused[]>> = {
       { primaryKey: '', after: ['CREATE UNIQUE INDEX ON ?? (id) WHERE revision > 1'] },
       'its column id has no primary key or unique key of its own'
     ],
+    [
+      'with a partial unique index of its owners',
+      { after: ['CREATE UNIQUE INDEX ON ?? (owner_id) WHERE expires_at > 0'] },
+      inOtherKey('owner_id')
+    ],
+    ONE_FOR_EACH_OWNER,
+    KEY_BY_TENANT,
     REQUIRED_CASE,
     NO_KEY,
     KEY_OF_TWO,
@@ -118,6 +136,7 @@ const REFUSED: Partial<Record<DatabaseName, Refused[]>> = {
     wrong('id', 'varbinary(255)', 'varbinary(255)', NAME),
     ['whose owner_id is int', { types: { ownerId: 'int NULL' } }, column('owner_id', 'int', NAME)],
     ['whose owner_id is char(36)', { types: { ownerId: 'char(36) NULL' } }, column('owner_id', 'char(36)', NAME)],
+    ONE_FOR_EACH_OWNER,
     REQUIRED_CASE,
     NO_KEY,
     KEY_OF_TWO,
@@ -137,6 +156,8 @@ const REFUSED: Partial<Record<DatabaseName, Refused[]>> = {
       { primaryKey: '', after: ['CREATE UNIQUE INDEX partial_unique ON ?? (id) WHERE revision > 1'] },
       'its column id has no primary key or unique key of its own'
     ],
+    ONE_FOR_EACH_OWNER,
+    KEY_BY_TENANT,
     REQUIRED_CASE,
     ['without rowid', { end: 'WITHOUT ROWID' }, 'it is WITHOUT ROWID'],
     NO_KEY,
@@ -150,9 +171,15 @@ const EXTRA: Accepted = [
   { extra: ['note varchar(20) NULL', 'tenant_id integer NOT NULL DEFAULT 1'] }
 ]
 
+const KEY_WITH_ID: Accepted = [
+  'with a further unique index that contains the id',
+  { after: ['CREATE UNIQUE INDEX id_and_owner ON ?? (owner_id, id)'] }
+]
+
 const ACCEPTED: Partial<Record<DatabaseName, Accepted[]>> = {
   postgres: [
     EXTRA,
+    KEY_WITH_ID,
     ['of wider columns', { types: { id: 'text NOT NULL', data: 'varchar NOT NULL', expiresHour: 'bigint NOT NULL', ownerId: 'text' } }],
     [
       'of a domain',
@@ -168,6 +195,7 @@ const ACCEPTED: Partial<Record<DatabaseName, Accepted[]>> = {
   ],
   mysql: [
     EXTRA,
+    KEY_WITH_ID,
     [
       'of wider columns',
       { types: { id: 'varchar(300) NOT NULL', data: 'mediumtext NOT NULL', expiresHour: 'bigint NOT NULL', ownerId: 'text' } }
@@ -187,6 +215,7 @@ const ACCEPTED: Partial<Record<DatabaseName, Accepted[]>> = {
   ],
   sqlite: [
     EXTRA,
+    KEY_WITH_ID,
     ['of columns without types', { types: Object.fromEntries(Object.keys(DEFAULT_COLUMNS).map((key) => [key, ''])) }],
     ['of columns in capitals', { types: {}, after: ['ALTER TABLE ?? RENAME COLUMN id TO ID'] }],
     ['with a number of each row', { primaryKey: 'number', extra: ['number integer NOT NULL', 'UNIQUE (id)'] }]
@@ -359,6 +388,43 @@ describeDatabases('a table of that name that is not ours', (database) => {
       expect(await store.get('a')).toMatchObject({ user: call === 'set' ? 'grace' : 'ada' })
     }
   )
+
+  // Each database has one of these that it tells of; on MariaDB and MySQL an INSERT takes the row of the other key for its own.
+  const added: Record<string, [sql: string, undo: string, message: string]> = {
+    'a required column': [
+      'ALTER TABLE ?? ADD COLUMN tenant_id integer NOT NULL',
+      'ALTER TABLE ?? DROP COLUMN tenant_id',
+      'its column tenant_id is NOT NULL and has no default'
+    ],
+    'a unique index': ['CREATE UNIQUE INDEX one_each ON ?? (owner_id)', 'DROP INDEX one_each', inOtherKey('owner_id')]
+  }
+  it.each(database.name === 'sqlite' ? ['a unique index'] : database.name === 'mysql' ? ['a required column'] : Object.keys(added))(
+    'that got %s while the store was in use is refused once it refuses a row, and used again without it',
+    async (what) => {
+      const [sql, undo, message] = added[what] as [string, string, string]
+      const tableName = await make({})
+      const { knex } = opened
+      await using store = closing(new KnexSessionStore({ knex, tableName, pruneIntervalMs: false, owner: () => 'ada' }))
+      if (what === 'a unique index') await store.set('a', handMade({ user: 'ada' }))
+      await knex.raw(sql.replace('??', tableName))
+      await expect(store.set('b', handMade({ user: 'ada' }))).rejects.toThrow(message)
+      await expect(store.set('b', handMade({ user: 'ada' }))).rejects.toBeInstanceOf(ForeignTableError)
+      await knex.raw(undo.replace('??', tableName))
+      await store.set('b', handMade({ user: 'ada' }))
+      expect(await store.get('b')).toMatchObject({ user: 'ada' })
+    }
+  )
+
+  it('whose own constraint refuses some sessions says so, and goes on with the others', async () => {
+    const tableName = await make({ extra: ["CHECK (data NOT LIKE '%grace%')"] })
+    const { knex } = opened
+    await using store = closing(new KnexSessionStore({ knex, tableName, pruneIntervalMs: false }))
+    const [refused] = await Promise.allSettled([store.set('a', handMade({ user: 'grace' })), store.set('b', handMade({ user: 'ada' }))])
+    expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'ERR_SESSION_DATABASE' } })
+    expect(String((refused as PromiseRejectedResult).reason.message)).toContain('a constraint, a unique index or a trigger that was added')
+    expect(await store.get('a')).toBeNull()
+    expect(await store.get('b')).toMatchObject({ user: 'ada' })
+  })
 
   it('that took the name of a table in use is refused and stays whole', async () => {
     const tableName = name()

@@ -38,7 +38,7 @@ export class CockroachDialect extends PostgresDialect {
       const type = length === null ? String(dataType) : `${dataType}(${length})`
       const isNullable = nullable === 'YES'
       const isRequired = !isNullable && byDefault === null
-      return { name: String(name), type, holds: holdingOf(type), isNullable, isRequired }
+      return { name: String(name), type, holds: holdingOf(type), isNullable, isRequired, isInOtherKey: false }
     })
     return { columns, hasUniqueId: undefined }
   }

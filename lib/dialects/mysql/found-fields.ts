@@ -64,7 +64,7 @@ const LARGE: readonly (readonly [most: number, prefix: string])[] = [
 
 /**
  * Describes the table from a query that selects all its columns, with {@link ONE_CHARACTER} behind them. A view looks like the table that
- * it selects from.
+ * it selects from. The server tells of a unique key only if it has one column.
  */
 export function foundTable(fields: readonly Field[], id: string): FoundTable {
   const bytes = lengthOf(fields.at(-1) as Field)
@@ -72,12 +72,12 @@ export function foundTable(fields: readonly Field[], id: string): FoundTable {
   const primary = shown.filter(({ flags }) => flags & PRIMARY)
   const isId = ({ name }: Field) => name.toLowerCase() === id.toLowerCase()
   return {
-    columns: shown.map((field) => foundColumn(field, bytes)),
+    columns: shown.map((field) => ({ ...foundColumn(field, bytes), isInOtherKey: !isId(field) && (field.flags & UNIQUE) !== 0 })),
     hasUniqueId: shown.some((field) => isId(field) && ((field.flags & PRIMARY && primary.length === 1) || field.flags & UNIQUE))
   }
 }
 
-function foundColumn(field: Field, bytes: number): FoundColumn {
+function foundColumn(field: Field, bytes: number): Omit<FoundColumn, 'isInOtherKey'> {
   const { name, flags } = field
   const isNullable = !(flags & NOT_NULL)
   return { name, ...typeOf(field, bytes), isNullable, isRequired: (flags & NO_DEFAULT) !== 0 && !(flags & AUTO_INCREMENT) }

@@ -16,7 +16,10 @@ export const DESCRIBE = `SELECT current_setting('client_encoding'), c.relkind::t
     (a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL)::text,
     EXISTS (SELECT 1 FROM pg_catalog.pg_index AS i
       WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
-        AND i.indnkeyatts = 1 AND i.indkey[0] = (SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = t.oid AND attname = t.id))::text
+        AND i.indnkeyatts = 1 AND i.indkey[0] = (SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = t.oid AND attname = t.id))::text,
+    EXISTS (SELECT 1 FROM pg_catalog.pg_index AS i
+      WHERE i.indrelid = t.oid AND i.indisunique AND a.attnum = ANY (i.indkey)
+        AND NOT (SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = t.oid AND attname = t.id) = ANY (i.indkey))::text
   FROM (SELECT ?::text AS id, to_regclass(?)::oid AS oid) AS t
   LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.oid
   LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -39,11 +42,12 @@ const INSTEAD: Readonly<Record<string, string>> = {
 export function foundTable(rows: readonly (readonly unknown[])[], { schemaName }: TableDefinition): FoundTable | null {
   const [[, kind, schema, , , , , , hasUniqueId] = []] = rows
   if (kind === null || kind === undefined) return null
-  const columns = rows.flatMap(([, , , name, type, isGenerated, isNotNull, hasDefault]) => {
+  const columns = rows.flatMap(([, , , name, type, isGenerated, isNotNull, hasDefault, , isInOtherKey]) => {
     if (name === null) return []
     const shown = isGenerated === 'true' ? `${type} generated always` : String(type)
     const isNullable = isNotNull === 'false'
-    return [{ name: String(name), type: shown, holds: holdingOf(shown), isNullable, isRequired: !isNullable && hasDefault === 'false' }]
+    const isRequired = !isNullable && hasDefault === 'false'
+    return [{ name: String(name), type: shown, holds: holdingOf(shown), isNullable, isRequired, isInOtherKey: isInOtherKey === 'true' }]
   })
   return {
     columns,

@@ -29,6 +29,8 @@ const MAX_NAME_BYTES = 63
 const MISSING = new Set(['42P01', '3F000'])
 /** undefined_column: the table was changed, or another one has its name now. */
 const COLUMN_MISSING = new Set(['42703'])
+/** integrity_constraint_violation: not_null, foreign_key, unique, check, exclusion. */
+const CONSTRAINT_CLASS = /^23/
 /** serialization_failure, deadlock_detected. */
 const TRANSIENT = new Set(['40001', '40P01'])
 /** lock_not_available: the lock_timeout that we set, or the one of a role. */
@@ -233,6 +235,7 @@ export class PostgresDialect implements Dialect {
     if (endsConnection(error, code) || NETWORK_CODES.has(code)) return 'unreachable'
     if (MISSING.has(code)) return 'table-missing'
     if (COLUMN_MISSING.has(code)) return 'table-perhaps-missing'
+    if (CONSTRAINT_CLASS.test(code)) return 'constraint'
     if (TRANSIENT.has(code)) return 'transient'
     if (LOCKED.has(code)) return 'locked'
     if (ENDED.has(code)) return 'ended'

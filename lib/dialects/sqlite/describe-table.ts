@@ -12,7 +12,11 @@ export const DESCRIBE = `WITH given AS (SELECT ? AS id, ? AS name),
     c."notnull" <> 0 AND c.dflt_value IS NULL AND NOT (c.pk <> 0 AND lower(c.type) = 'integer') AS is_required,
     EXISTS (SELECT 1 FROM given, pragma_index_list(t.name, t.schema) AS i
       WHERE i."unique" AND NOT i.partial
-        AND (SELECT group_concat(k.name, x'00') FROM pragma_index_info(i.name, t.schema) AS k) = given.id COLLATE NOCASE) AS has_unique_id
+        AND (SELECT group_concat(k.name, x'00') FROM pragma_index_info(i.name, t.schema) AS k) = given.id COLLATE NOCASE) AS has_unique_id,
+    EXISTS (SELECT 1 FROM pragma_index_list(t.name, t.schema) AS i
+      WHERE i."unique"
+        AND EXISTS (SELECT 1 FROM pragma_index_info(i.name, t.schema) AS k WHERE k.name = c.name COLLATE NOCASE)
+        AND NOT EXISTS (SELECT 1 FROM given, pragma_index_info(i.name, t.schema) AS k WHERE k.name = given.id COLLATE NOCASE)) AS is_in_other_key
   FROM t, pragma_table_info(t.name, t.schema) AS c`
 
 /** Any other kind is a table. */
@@ -27,14 +31,15 @@ const INSTEAD: Readonly<Record<string, string>> = {
 export function foundTable(rows: readonly (readonly unknown[])[]): FoundTable | null {
   const [[kind, , , , , hasUniqueId] = []] = rows
   if (kind === undefined) return null
-  const columns = rows.map(([, name, declared, isNullable, isRequired]) => {
+  const columns = rows.map(([, name, declared, isNullable, isRequired, , isInOtherKey]) => {
     const type = String(declared ?? '').toLowerCase()
     return {
       name: String(name),
       type: type === '' ? 'without a type' : type,
       holds: holdingOf(type),
       isNullable: Number(isNullable) === 1,
-      isRequired: Number(isRequired) === 1
+      isRequired: Number(isRequired) === 1,
+      isInOtherKey: Number(isInOtherKey) === 1
     }
   })
   return { columns, hasUniqueId: Number(hasUniqueId) === 1, instead: INSTEAD[String(kind)] }

@@ -156,6 +156,7 @@ export class SqliteDialect implements Dialect {
     if (code === 'SQLITE_ERROR') return 'table-perhaps-missing'
     // A prepared statement whose table was made again, or whose file was replaced.
     if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED') || code === 'SQLITE_SCHEMA') return 'transient'
+    if (code.startsWith('SQLITE_CONSTRAINT')) return 'constraint'
     if (code.startsWith('SQLITE_READONLY')) return 'read-only'
     if (code === 'SQLITE_TOOBIG') return 'too-large'
     if (code === 'SQLITE_AUTH' || code === 'SQLITE_PERM') return 'denied'
