@@ -37,8 +37,11 @@ describeStores('a process that stands still for longer than timeoutMs', (kind: D
   it('gets the answers of calls that had no statement yet when it stopped', async () => {
     await using opened = await openStore(database(), { timeoutMs: TIMEOUT_MS })
     const { store } = opened
-    await opened.another().set('a', handMade({ user: 'ada' }))
+    const patient = opened.another()
+    await patient.set('a', handMade({ user: 'ada' }))
     await store.ready()
+    // The connections are made: to make one takes more than a moment on a busy machine.
+    await Promise.all(Array.from({ length: 100 }, (_, index) => patient.get(`${index}`)))
     const gets = Array.from({ length: 2000 }, (_, index) => store.get(index % 2 === 0 ? 'a' : `${index}`))
     await sent()
     standStill(5 * TIMEOUT_MS)

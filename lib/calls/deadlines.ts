@@ -42,11 +42,17 @@ const TOGETHER_MS = 2
 const SPARED_MS = 1000
 
 /**
+ * When this process last stood still, and by how much all that waited meanwhile is put off: by the time that it stood still, and as much
+ * again. It holds for all lists. One list may end a little before another so that its error reaches the caller, and this order stays.
+ */
+let lastStop = { endedAt: Number.NEGATIVE_INFINITY, delayMs: 0 }
+
+/**
  * The deadlines of many calls that all have the same time, in the order of their beginning. All of them share one timer, because a timer
  * for each call costs as much as everything else here. The timer never keeps the process alive, and ends a moment after the last result.
  *
  * A slow process must not look like a slow database. Before anything expires, the event loop reads what has arrived. After the process
- * stood still, everything that became due meanwhile gets a little more time, once.
+ * stood still, everything that waited meanwhile gets a little more time, once.
  */
 export class Deadlines {
   private first: Bounded | undefined
@@ -100,8 +106,11 @@ export class Deadlines {
   /** Sets the timer for the first one. If that has its result in time, the timer comes too early for the next, and is set again. */
   private arm(due: number, ms: number): void {
     const timer = startTimer(() => {
-      const lateMs = monotonicNow() - due
-      if (lateMs > STOOD_STILL_MS) this.spare(Math.min(lateMs, SPARED_MS))
+      const now = monotonicNow()
+      const lateMs = now - due
+      // Another list may have seen the same stop.
+      if (lateMs > STOOD_STILL_MS && lastStop.endedAt < due) lastStop = { endedAt: now, delayMs: lateMs + Math.min(lateMs, SPARED_MS) }
+      this.spare()
       // Two rounds of the event loop: if a result is read in the first, its driver may need the second to pass it on.
       afterPoll(() =>
         afterPoll(() => {
@@ -114,13 +123,13 @@ export class Deadlines {
     this.timer = timer
   }
 
-  /** Gives each that was not spared before at least so many milliseconds from now. */
-  private spare(ms: number): void {
-    const due = monotonicNow() + ms
+  /** Puts off what waited while the process stood still, and was not put off before. */
+  private spare(): void {
+    const { endedAt, delayMs } = lastStop
     for (let bounded = this.first; bounded !== undefined; bounded = bounded.next) {
-      if (bounded.spared || bounded.due >= due) continue
+      if (bounded.spared || bounded.due - this.timeoutMs >= endedAt) continue
       bounded.spared = true
-      bounded.due = due
+      bounded.due += delayMs
     }
   }
 

@@ -23,7 +23,7 @@ const FAILED = 'the connection could not be made'
 const SEE_KNEX =
   "check whether the Knex itself connects: await knex.raw('SELECT 1'). If not, its error says more (the text is left out here because a function of the Knex configuration may have thrown it)"
 const CONSTRAINT =
-  'a constraint, a unique index or a trigger that was added to the sessions table refuses the row; remove it, or let it accept every session'
+  'a constraint, a unique index or a trigger that was added to the sessions table, or a foreign key that refers to it, refuses this; remove it, or let it accept every session (a foreign key: ON DELETE CASCADE)'
 const NOT_PREPARED =
   'the server does not keep prepared statements for this connection, as behind pgbouncer before 1.21 in transaction mode; give the store the option prepare: false'
 const NEEDED = 'SELECT, INSERT, UPDATE, DELETE'

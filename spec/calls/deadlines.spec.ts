@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Bounded, Deadlines } from '../../lib/calls/deadlines'
 import { monotonicNow, standStill } from '../support/movable-natives'
 
@@ -18,11 +18,12 @@ const realImmediate = setImmediate
 const inTens = (ms: number) => Math.floor(ms / 10) * 10
 
 describe('deadlines', () => {
-  beforeEach(() => {
+  // Once for all: the clock never goes back.
+  beforeAll(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'performance'] })
   })
 
-  afterEach(() => {
+  afterAll(() => {
     vi.useRealTimers()
   })
 

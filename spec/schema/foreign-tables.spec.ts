@@ -426,6 +426,31 @@ describeDatabases('a table of that name that is not ours', (database) => {
     expect(await store.get('b')).toMatchObject({ user: 'ada' })
   })
 
+  it('to which a foreign key of the application refers: sessions are pruned only if it lets them be, and the error says so', async () => {
+    const tableName = await make({})
+    const { knex } = opened
+    const errors: Error[] = []
+    await using store = closing(
+      new KnexSessionStore({
+        knex,
+        tableName,
+        pruneIntervalMs: false,
+        clock: () => Date.now() - 10 * 86_400_000,
+        onError: (error) => errors.push(error)
+      })
+    )
+    await store.set('a', handMade())
+    const [{ id }] = await knex(tableName).select('id')
+    if (database.name === 'sqlite') await knex.raw('PRAGMA foreign_keys = ON')
+    await knex.raw(`CREATE TABLE ${tableName}_devices (session varchar(255) REFERENCES ${tableName} (id))`)
+    await knex(`${tableName}_devices`).insert({ session: id })
+    await using later = closing(new KnexSessionStore({ knex, tableName, pruneIntervalMs: false }))
+    await expect(later.prune()).rejects.toThrow('a foreign key that refers to it, refuses this')
+    await knex(`${tableName}_devices`).del()
+    expect(await later.prune()).toBe(1)
+    await knex.schema.dropTable(`${tableName}_devices`)
+  })
+
   it('that took the name of a table in use is refused and stays whole', async () => {
     const tableName = name()
     const { knex } = opened

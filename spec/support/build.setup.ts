@@ -11,9 +11,8 @@ const DIST = join(ROOT, 'dist')
 /** Child processes of the specs run the built package, so a run of vitest alone builds it too, when lib/ is newer. */
 export default async function build(): Promise<void> {
   if (!existsSync(join(LIB, 'index.ts')) || (await newest(DIST)) >= (await newest(LIB))) return
-  const cache = join(ROOT, 'node_modules/.cache')
-  await mkdir(cache, { recursive: true })
-  const output = await mkdtemp(join(cache, 'knex-session-store-dist-'))
+  // As deep as dist/, because the source maps name their sources relative to themselves.
+  const output = await mkdtemp(join(ROOT, '.dist-'))
   try {
     await compile(output)
     await replaceDist(output)
