@@ -127,7 +127,9 @@ export class Deadlines {
   private spare(): void {
     const { endedAt, delayMs } = lastStop
     for (let bounded = this.first; bounded !== undefined; bounded = bounded.next) {
-      if (bounded.spared || bounded.due - this.timeoutMs >= endedAt) continue
+      if (bounded.spared) continue
+      // It began after the stop, and so did all behind it.
+      if (bounded.due - this.timeoutMs >= endedAt) return
       bounded.spared = true
       bounded.due += delayMs
     }
