@@ -1,5 +1,5 @@
 import type { SessionStoreError } from '../errors'
-import { afterAnswers } from '../runtime/after-answers'
+import { afterAnswers } from '../runtime/event-loop'
 import { afterPoll, monotonicNow, startTimer, type Timer } from '../runtime/natives'
 
 /*

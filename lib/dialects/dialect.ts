@@ -1,7 +1,7 @@
 import type { Database, DriverKnowledge } from '../knex/database'
 import type { StatementEnding } from '../knex/statement-ending'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../record/session-record'
-import type { Soon } from '../runtime/soon'
+import type { MaybePromise } from '../runtime/maybe-promise'
 import type { Explanations } from './explanations'
 import type { FoundTable } from './found-table'
 import type { TableDefinition } from './table-definition'
@@ -46,21 +46,21 @@ export const UNKNOWN_REVISION = 0
  */
 export interface SessionStatements {
   /** Returns the rows that exist, dead or alive, in any order. */
-  load(db: Database, ids: readonly string[]): Soon<SessionRecord[]>
+  load(db: Database, ids: readonly string[]): MaybePromise<SessionRecord[]>
   /** Inserts the rows whose id does not exist. A row of a dead session counts as existing. */
-  insert(db: Database, records: readonly RecordToPut[], now: number): Soon<void>
+  insert(db: Database, records: readonly RecordToPut[], now: number): MaybePromise<void>
   /** Inserts or overwrites rows. Returns the new revision of each row, or {@link UNKNOWN_REVISION}. */
-  put(db: Database, records: readonly RecordToPut[], now: number): Soon<number[]>
+  put(db: Database, records: readonly RecordToPut[], now: number): MaybePromise<number[]>
   /** Inserts rows or overwrites live rows. Returns the same. For the row of a dead session, which stays as it is, returns null. */
-  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Soon<(number | null)[]>
+  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): MaybePromise<(number | null)[]>
   /** Overwrites live rows at the given revision. The later expiry stays. Returns which rows it changed. */
-  update(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]>
+  update(db: Database, records: readonly RecordToUpdate[], now: number): MaybePromise<boolean[]>
   /** The same for sessions whose life begins anew or was changed on purpose. */
-  updateWithLife(db: Database, records: readonly RecordToUpdateWithLife[], now: number): Soon<boolean[]>
+  updateWithLife(db: Database, records: readonly RecordToUpdateWithLife[], now: number): MaybePromise<boolean[]>
   /** Renews the expiry of live rows. Returns how many rows were alive. */
-  touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number>
+  touch(db: Database, records: readonly RecordToTouch[], now: number): MaybePromise<number>
   /** Blanks the rows and ends their life. They stay until they are pruned, so that no request revives them meanwhile. */
-  remove(db: Database, ids: readonly string[], pruneHour: number): Soon<void>
+  remove(db: Database, ids: readonly string[], pruneHour: number): MaybePromise<void>
   /**
    * Deletes rows that ended more than `graceMs` ago, by the clock of the database and by the clock of the store: about `limit` rows, and at
    * most so many by one statement. Returns how many rows it deleted. Fewer than `limit` means that no more are left.

@@ -1,6 +1,6 @@
 import type { SessionData } from 'express-session'
 import { isOurs, SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
-import { isPromiseLike, type Soon } from '../runtime/soon'
+import { isPromiseLike, type MaybePromise } from '../runtime/maybe-promise'
 import { copyValues } from './copy-values'
 import { isNoLife } from './expiry'
 
@@ -51,7 +51,7 @@ export interface EncodedSession {
  *
  * @param session an object that the store made; the application may still change the values in it
  */
-export function encode(codec: SessionCodec, session: SessionData, storedId: string): Soon<EncodedSession> {
+export function encode(codec: SessionCodec, session: SessionData, storedId: string): MaybePromise<EncodedSession> {
   try {
     const encoded = codec.encode(session, storedId)
     const comparable = codec.comparable?.(session)
@@ -79,7 +79,7 @@ function unserializable(error: unknown): never {
  * Decodes and checks a session. Throws or rejects with {@link UnreadableSessionError} if the text is not a session. Returns a promise only
  * if the codec does: the default codec must not cost a turn of the promise queue.
  */
-export function decode(codec: SessionCodec, data: string, storedId: string): Soon<SessionData> {
+export function decode(codec: SessionCodec, data: string, storedId: string): MaybePromise<SessionData> {
   try {
     const decoded = codec.decode(data, storedId)
     return isPromiseLike(decoded) ? Promise.resolve(decoded).then(asSession).catch(unreadable) : asSession(decoded)

@@ -1,5 +1,5 @@
+import { isPromiseLike } from '../runtime/maybe-promise'
 import { nothing } from '../runtime/nothing'
-import { isPromiseLike, type Soon } from '../runtime/soon'
 import { decode, type SessionCodec } from './codec'
 import type { SessionDetails } from './details'
 import { digestOf, EntryDigests } from './entry-digests'
@@ -74,7 +74,7 @@ export function isKnownText(text: string, field: 'data' | 'comparable', known: K
 export function useDigested(
   known: KnownRevision,
   codec: SessionCodec,
-  session: Soon<object> | undefined,
+  session: object | undefined,
   use: (known: KnownRevision) => void
 ): void {
   if (known.digests !== undefined || (known.base.length <= MAX_WHOLE_LENGTH && known.data.length <= MAX_WHOLE_LENGTH)) {

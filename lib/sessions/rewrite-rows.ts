@@ -2,7 +2,7 @@ import type { ConnectionBudget } from '../batching/connection-budget'
 import { SessionConflictError, UnreadableSessionError, UnserializableSessionError } from '../errors'
 import type { ResolvedOptions } from '../options/store-options'
 import type { SessionRecord } from '../record/session-record'
-import { takeTurns } from '../runtime/take-turns'
+import { takeTurns } from '../runtime/event-loop'
 import type { SessionTable } from '../table/session-table'
 import type { Page } from '../table/table-scan'
 

@@ -2,8 +2,9 @@ import type { SessionData } from 'express-session'
 import type { ConnectionBudget } from '../batching/connection-budget'
 import type { WriteOrder } from '../batching/write-order'
 import type { SessionRecord } from '../record/session-record'
+import { takeTurns } from '../runtime/event-loop'
+import type { MaybePromise } from '../runtime/maybe-promise'
 import { monotonicNow } from '../runtime/natives'
-import { takeTurns } from '../runtime/take-turns'
 import type { ScanRange } from '../table/live-rows'
 import type { SessionTable } from '../table/session-table'
 import type { Page } from '../table/table-scan'
@@ -35,7 +36,7 @@ export class SessionScan {
     private readonly bound: Bound
   ) {}
 
-  async sessions(open: (record: SessionRecord) => SessionData | null | Promise<SessionData | null>): Promise<SessionData[]> {
+  async sessions(open: (record: SessionRecord) => MaybePromise<SessionData | null>): Promise<SessionData[]> {
     const { table, budget, order } = this.parts
     await this.bound('all', order.settled())
     const sessions: SessionData[] = []

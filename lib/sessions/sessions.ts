@@ -9,8 +9,8 @@ import { beforeTransaction, type KnownRevision } from '../record/known-revision'
 import type { SessionRecord } from '../record/session-record'
 import { asJson, cookieOf, maxAgeChanged, requireLife, toStorable, withExpiry } from '../record/storable'
 import { HASH_LENGTH, plainIdRefusal, storedIdOf } from '../record/stored-id'
+import { isPromiseLike, type MaybePromise } from '../runtime/maybe-promise'
 import { monotonicNow } from '../runtime/natives'
-import { isPromiseLike, type Soon } from '../runtime/soon'
 import { Migration } from './migration'
 import { detailsFor, ownerChangeOf, ownerOf } from './owner-of'
 import { PlainIdUpgrade } from './plain-id-upgrade'
@@ -153,7 +153,7 @@ export class Sessions {
    *
    * @param isLoad false for a look at many sessions, which is not what the request has loaded
    */
-  open(record: SessionRecord, isLoad = true): Soon<SessionData | null> {
+  open(record: SessionRecord, isLoad = true): MaybePromise<SessionData | null> {
     try {
       const decoded = decode(this.parts.options.codec, record.data, record.id)
       if (!isPromiseLike(decoded)) return this.opened(decoded, record, isLoad)
@@ -178,7 +178,7 @@ export class Sessions {
     return this.parts.revisions.of(session, storedId)?.details ?? null
   }
 
-  private opened(session: SessionData, record: SessionRecord, isLoad: boolean): Soon<SessionData> {
+  private opened(session: SessionData, record: SessionRecord, isLoad: boolean): MaybePromise<SessionData> {
     const { codec } = this.parts.options
     const { id: storedId, data, revision, expiresAt, createdAt } = record
     const rewrite = codec.rewrite?.(data) ?? 'not'

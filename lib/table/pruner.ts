@@ -1,6 +1,6 @@
 import { debug } from '../observe/debug'
+import { takeTurns } from '../runtime/event-loop'
 import { startTimer, type Timer } from '../runtime/natives'
-import { takeTurns } from '../runtime/take-turns'
 
 /** What a pruner is made with. */
 export interface PrunerOptions {

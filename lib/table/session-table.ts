@@ -9,7 +9,7 @@ import { Observation, statementChannel } from '../observe/tracing'
 import { hourOf } from '../record/expiry-columns'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../record/session-record'
 import { OWN_ROWS } from '../record/stored-id'
-import { isPromiseLike, passOn, type Soon } from '../runtime/soon'
+import { andThen, isPromiseLike, type MaybePromise } from '../runtime/maybe-promise'
 import type { ScanRange } from './live-rows'
 import { type OwnedPlace, type OwnedRecord, type OwnerCount, OwnerScan, type PrefixCount } from './owner-scan'
 import { type Census, countPrunable, countWaiting, takeCensus, type Waiting } from './table-census'
@@ -62,43 +62,43 @@ export class SessionTable {
     })
   }
 
-  load(ids: readonly string[], bounds?: StatementBounds): Soon<(SessionRecord | null)[]> {
+  load(ids: readonly string[], bounds?: StatementBounds): MaybePromise<(SessionRecord | null)[]> {
     return this.run('get', ids.length, () => this.find(this.on(bounds), ids))
   }
 
-  insert(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<void> {
+  insert(records: readonly RecordToPut[], bounds?: StatementBounds): MaybePromise<void> {
     return this.run('set', records.length, () => this.statements.insert(this.on(bounds), records, this.now()))
   }
 
-  put(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<number[]> {
+  put(records: readonly RecordToPut[], bounds?: StatementBounds): MaybePromise<number[]> {
     return this.run('set', records.length, () => this.statements.put(this.on(bounds), records, this.now()))
   }
 
-  putUnlessDead(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<(number | null)[]> {
+  putUnlessDead(records: readonly RecordToPut[], bounds?: StatementBounds): MaybePromise<(number | null)[]> {
     return this.run('set', records.length, () => this.statements.putUnlessDead(this.on(bounds), records, this.now()))
   }
 
-  update(records: readonly RecordToUpdate[], bounds?: StatementBounds): Soon<boolean[]> {
+  update(records: readonly RecordToUpdate[], bounds?: StatementBounds): MaybePromise<boolean[]> {
     return this.run('set', records.length, () => this.statements.update(this.on(bounds), records, this.now()))
   }
 
-  updateWithLife(records: readonly RecordToUpdateWithLife[], bounds?: StatementBounds): Soon<boolean[]> {
+  updateWithLife(records: readonly RecordToUpdateWithLife[], bounds?: StatementBounds): MaybePromise<boolean[]> {
     return this.run('set', records.length, () => this.statements.updateWithLife(this.on(bounds), records, this.now()))
   }
 
-  touch(records: readonly RecordToTouch[], bounds?: StatementBounds): Soon<boolean[]> {
+  touch(records: readonly RecordToTouch[], bounds?: StatementBounds): MaybePromise<boolean[]> {
     return this.run('touch', records.length, () => {
       const now = this.now()
       const db = this.on(bounds)
-      return passOn(this.statements.touch(db, records, now), (alive) => {
+      return andThen(this.statements.touch(db, records, now), (alive) => {
         if (alive === records.length) return records.map(() => true)
         const ids = records.map(({ id }) => id)
-        return passOn(this.find(db, ids), (found) => found.map((record) => (record?.expiresAt ?? 0) > now))
+        return andThen(this.find(db, ids), (found) => found.map((record) => (record?.expiresAt ?? 0) > now))
       })
     })
   }
 
-  remove(ids: readonly string[], bounds?: StatementBounds): Soon<void> {
+  remove(ids: readonly string[], bounds?: StatementBounds): MaybePromise<void> {
     // One hour more than the grace needs, because the column counts whole hours.
     const pruneHour = hourOf(this.now() + GRACE_MS) + 1
     return this.run('destroy', ids.length, () => this.statements.remove(this.on(bounds), ids, pruneHour))
@@ -226,15 +226,15 @@ export class SessionTable {
     return bounds === undefined ? this.db : this.db.within(bounds)
   }
 
-  private find(db: Database, ids: readonly string[]): Soon<(SessionRecord | null)[]> {
-    return passOn(this.statements.load(db, ids), (records) => inOrder(ids, records))
+  private find(db: Database, ids: readonly string[]): MaybePromise<(SessionRecord | null)[]> {
+    return andThen(this.statements.load(db, ids), (records) => inOrder(ids, records))
   }
 
   /**
    * @param isRepeatable whether the statement may be sent once more after its connection broke. Statements of callers are sent again by the
    * lane.
    */
-  private run<T>(operation: string, batchSize: number, statement: () => Soon<T>, isRepeatable = false): Soon<T> {
+  private run<T>(operation: string, batchSize: number, statement: () => MaybePromise<T>, isRepeatable = false): MaybePromise<T> {
     const observation = new Observation(statementChannel, this.statistics, operation, this.dialect.name, batchSize)
     const ended = (value: T) => {
       observation.end(undefined)
@@ -249,12 +249,12 @@ export class SessionTable {
     return isPromiseLike(answer) ? answer.then(ended, failed) : ended(answer)
   }
 
-  private runReady<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean): Soon<T> {
+  private runReady<T>(operation: string, statement: () => MaybePromise<T>, isRepeatable: boolean): MaybePromise<T> {
     if (!this.keeper.isThere) return this.keeper.ensure().then(() => this.attempt(operation, statement, isRepeatable))
     return this.attempt(operation, statement, isRepeatable)
   }
 
-  private attempt<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean): Soon<T> {
+  private attempt<T>(operation: string, statement: () => MaybePromise<T>, isRepeatable: boolean): MaybePromise<T> {
     try {
       const answer = statement()
       return isPromiseLike(answer) ? answer.catch((error) => this.again(operation, statement, isRepeatable, error)) : answer
@@ -264,7 +264,7 @@ export class SessionTable {
   }
 
   /** Called after a statement failed. Sends it once more if the table was missing and has been made, or if the connection broke. */
-  private async again<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean, error: unknown): Promise<T> {
+  private async again<T>(operation: string, statement: () => MaybePromise<T>, isRepeatable: boolean, error: unknown): Promise<T> {
     const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
     const isMissing = diagnosis === 'table-missing' || diagnosis === 'table-perhaps-missing'
     const mayRepeat = diagnosis === 'unreachable' && isRepeatable && !this.db.isTransaction

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { isPromiseLike } from '../runtime/maybe-promise'
 
 /** What code runs within: a unit of work, a stretch outside of any, a scope of a test's transaction. Frames form a chain. */
 export interface Frame {
@@ -62,13 +63,9 @@ export function runWithin<T>(frame: Frame | undefined, work: () => T): T {
 export function awaitWithin<T>(frame: Frame | undefined, work: () => T): T | Promise<Awaited<T>> {
   return runWithin(frame, () => {
     const result = work()
-    if (!isThenable(result)) return result
+    if (!isPromiseLike(result)) return result
     return new Promise<Awaited<T>>((resolve, reject) => result.then(resolve as (value: unknown) => void, reject))
   })
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
 }
 
 /** The frame and the frames around it, the innermost first. */

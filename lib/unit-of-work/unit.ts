@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import type { Beginning, Intent, WorkDialect } from '../dialects/work-dialect'
 import { clientOf } from '../knex/knex-client'
-import { afterAnswers } from '../runtime/after-answers'
+import { afterAnswers } from '../runtime/event-loop'
 import { nothing } from '../runtime/nothing'
 import { type Asker, askedBy, currentFrame, type Frame, runWithin } from './context'
 import { RollbackOnlyError, UnitEndedError } from './errors'

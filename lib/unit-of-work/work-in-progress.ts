@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
 import type { RowStream } from '../knex/knex-client'
-import { afterAnswers } from '../runtime/after-answers'
+import { afterAnswers } from '../runtime/event-loop'
 import { NestedStillOpenError } from './errors'
 
 /** What was begun in a unit and has not ended. The unit waits for it before it ends. */
