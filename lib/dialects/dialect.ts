@@ -71,23 +71,26 @@ export interface SessionStatements {
    * another process has the lease.
    */
   claim(db: Database, id: string, leaseMs: number): Promise<boolean>
-  /** Keeps the mark `id`, as a dead row of the table that may be pruned after `graceMs`. It begins now, by the database's clock. */
+  /**
+   * Stores the mark of a log-out everywhere under `id`, with the current time of the database's clock. The mark is a dead row of the table,
+   * which may be pruned after `graceMs`. It replaces an earlier mark.
+   */
   mark(db: Database, id: string, mark: MarkData, graceMs: number): Promise<void>
   /** Returns the mark, or undefined if there is none. */
   markOf(db: Database, id: string): Promise<OwnerMark | undefined>
 }
 
-/** What is left of the last time that all sessions of an owner were ended. */
+/** The mark of the last log-out everywhere of an owner: the moment when all sessions of the owner were ended. */
 export interface OwnerMark extends MarkData {
-  /** How long ago it was, in whole milliseconds by the clock of the database. */
+  /** The age of the mark by the clock of the database, in whole milliseconds. */
   readonly agoMs: number
 }
 
-/** What the data of the row of a mark says. */
+/** What the row of a mark holds as its data. */
 export interface MarkData {
-  /** Hashes of the handles that the session which was kept may have. They are hashed because one of them may be a session id. */
+  /** Hashes of the handles that the kept session may have. They are hashed because a handle that the caller gave may be a session id. */
   readonly kept: readonly string[]
-  /** By it a process knows the marks that it made. */
+  /** A random text, by which a process recognises the marks that it made. */
   readonly token: string
 }
 
@@ -212,13 +215,13 @@ export function toRecord(row: readonly unknown[]): SessionRecord {
   }
 }
 
-/** The first row of a mark as every dialect selects it: data, age. The data is an object in JSON, as in every row. */
+/** Converts the row of a mark as every dialect selects it: data, age. The data is an object in JSON, as in every row. */
 export function toMark(row: readonly unknown[] | undefined): OwnerMark | undefined {
   if (row === undefined) return undefined
   return { ...markIn(row[0] as string), agoMs: Number(row[1]) }
 }
 
-/** What the data of a mark says. */
+/** Parses the data of a mark. */
 export function markIn(data: string): MarkData {
   return JSON.parse(data) as MarkData
 }

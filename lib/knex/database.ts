@@ -41,8 +41,8 @@ interface StatementLimits {
 
 /**
  * A statement stops waiting before its time is over: by this part of its time, and by at most so many milliseconds. Its callers began to
- * wait a little earlier, and a statement must not be sent after they were told that it timed out. On a busy machine, the error that says what
- * it waited for needs a moment to reach them.
+ * wait a little earlier, and a statement must not be sent after they were told that it timed out. On a busy machine, the error that says
+ * what it waited for needs a moment to reach them.
  */
 const PART_AHEAD = 0.1
 const MOST_AHEAD_MS = 250

@@ -28,7 +28,7 @@ export interface KnownRevision {
   readonly isByHand: boolean
   /** The owner of the session as it was loaded or saved. Undefined if the option `owner` is not given, or threw an error. */
   readonly ownerId?: string | null | undefined
-  /** True if the row has another owner than the option says, as a row from before the option. */
+  /** True if the row has another owner than the option `owner` returns: for example, the row is older than the option. */
   readonly hasOtherOwner?: boolean
   /** When the session was loaded or began, by `monotonicNow`. Undefined if the option `owner` is not given. */
   readonly began?: number | undefined

@@ -31,7 +31,7 @@ export class SessionScan {
   constructor(
     private readonly parts: ScanParts,
     private readonly range: ScanRange,
-    /** The range without the sessions that have lived for too long. They need not be shown, but they have to end. */
+    /** The range without sessions older than `maxLifetimeSeconds`. Such sessions are not shown, but `clear` has to end them too. */
     private readonly shown: ScanRange,
     private readonly bound: Bound
   ) {}

@@ -31,8 +31,8 @@ export interface Asker {
  */
 export const askedBy = Symbol.for('knex-session-store/asked-by')
 
-// On globalThis, so that a second copy of this module (module reset, hot reload, two installed versions) sees the same. The number is that of
-// the shape of all that is kept there, a frame's and a unit's members among it: copies that differ in it see nothing of each other.
+// On globalThis, so that a second copy of this module (module reset, hot reload, two installed versions) sees the same. The number is that
+// of the shape of all that is kept there, a frame's and a unit's members among it: copies that differ in it see nothing of each other.
 const KEY = Symbol.for('knex-session-store/unit-of-work@1')
 const holder = globalThis as { [KEY]?: Map<string, unknown> }
 holder[KEY] ??= new Map()
@@ -57,8 +57,8 @@ export function runWithin<T>(frame: Frame | undefined, work: () => T): T {
 }
 
 /**
- * The same for what returns a promise, or a builder of Knex: that does nothing before it is awaited, and has to be awaited within the frame.
- * Anything else is given as it is.
+ * The same for what returns a promise, or a builder of Knex: that does nothing before it is awaited, and has to be awaited within the
+ * frame. Anything else is given as it is.
  */
 export function awaitWithin<T>(frame: Frame | undefined, work: () => T): T | Promise<Awaited<T>> {
   return runWithin(frame, () => {
