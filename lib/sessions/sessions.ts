@@ -69,10 +69,7 @@ export class Sessions {
     )
   }
 
-  /**
-   * Handles a sign-in after its write has ended. Inside the write it could wait for ever: ending another session waits for the writes of
-   * that session, which may be waiting to end this one.
-   */
+  /** Runs after the write. If it ran within the write, two sign-ins that end each other's sessions would wait for each other for ever. */
   private signedIn({ storedId, session, ownerId, ownerChange, began, now, createdAt }: Draft, written: Promise<void>): Promise<void> {
     if (ownerChange === 'none' || ownerId === null || began === undefined) return written
     const start = ownerChange === 'sign-in' ? { ...beginOf(session), began } : { began: monotonicNow() - (now - createdAt) }
