@@ -33,7 +33,18 @@ export interface SessionCodec {
 /** When a stored text is written anew: when it is read, with the next write of the session, or not at all. */
 export type Rewrite = 'at-once' | 'at-next-write' | 'not'
 
-/** JSON, the default codec. */
+/**
+ * JSON, the default codec. A codec of your own may begin with it.
+ *
+ * @example
+ * import { json, type SessionCodec } from 'knex-session-store'
+ *
+ * // Writes JSON, and also reads the base64 that was written before.
+ * const codec: SessionCodec = {
+ *   ...json,
+ *   decode: (text, storedId) => json.decode(text.startsWith('{') ? text : Buffer.from(text, 'base64').toString(), storedId)
+ * }
+ */
 export const json: SessionCodec = Object.freeze({
   encode: (session: SessionData) => JSON.stringify(session),
   decode: (text: string) => JSON.parse(text)
