@@ -24,8 +24,8 @@ export const GRACE_MS = 600_000
 /** No session can have this id, because an id goes on after the colon. */
 const LEASE_ID = `${OWN_ROWS}prune-lease:`
 
-/** Knows whether the table exists, and creates it if it does not. */
-export interface TableKeeper {
+/** Knows whether the table exists, and creates it if it does not: `TablePresence`, which is above this folder. */
+export interface Presence {
   readonly isThere: boolean
   /** Resolves when the table exists. */
   ensure(): Promise<void>
@@ -45,7 +45,7 @@ export class SessionTable {
     private readonly db: Database,
     private readonly dialect: Dialect,
     private readonly table: TableDefinition,
-    private readonly keeper: TableKeeper,
+    private readonly presence: Presence,
     /** The store's clock, in milliseconds since the epoch. */
     private readonly now: () => number
   ) {
@@ -58,7 +58,7 @@ export class SessionTable {
    * Resolves when the table is there. If it was seen before, nothing is asked of the database; but a Knex that was destroyed is an error.
    */
   async ready(): Promise<void> {
-    if (!this.keeper.isThere) return this.keeper.ensure()
+    if (!this.presence.isThere) return this.presence.ensure()
     await this.db.refuseDestroyed().catch((error) => {
       throw wrapDriverError(this.dialect, error, 'table check')
     })
@@ -252,7 +252,7 @@ export class SessionTable {
   }
 
   private runReady<T>(operation: string, statement: () => MaybePromise<T>, isRepeatable: boolean): MaybePromise<T> {
-    if (!this.keeper.isThere) return this.keeper.ensure().then(() => this.attempt(operation, statement, isRepeatable))
+    if (!this.presence.isThere) return this.presence.ensure().then(() => this.attempt(operation, statement, isRepeatable))
     return this.attempt(operation, statement, isRepeatable)
   }
 
@@ -271,7 +271,7 @@ export class SessionTable {
     const isMissing = diagnosis === 'table-missing' || diagnosis === 'table-perhaps-missing'
     const mayRepeat = diagnosis === 'unreachable' && isRepeatable && !this.db.isTransaction
     if (!isMissing && !mayRepeat) throw await this.explain(error, operation)
-    if (isMissing) await this.keeper.makeAgain()
+    if (isMissing) await this.presence.makeAgain()
     try {
       return await statement()
     } catch (secondError) {

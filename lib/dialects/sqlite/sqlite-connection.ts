@@ -48,14 +48,14 @@ export function writeFirstThatHits(db: Database, rows: readonly (readonly Step[]
   return onConnection(db, {
     intent: 'write',
     isAtomic: rows.length > 1,
-    run: (connection) => rows.map((steps) => stepPrepared(db, connection, steps))
+    run: (connection) => rows.map((steps) => runUntilHit(db, connection, steps))
   })
 }
 
 /** Runs a reading statement. */
 export function read(db: Database, step: Step): MaybePromise<unknown[][]> {
   if (!isDirect(db)) return runThroughKnex(db, step).then(({ rows }) => rows)
-  return onConnection(db, { intent: 'read', isAtomic: false, run: (connection) => runPrepared(db, connection, step).rows })
+  return onConnection(db, { intent: 'read', isAtomic: false, run: (connection) => runStep(db, connection, step).rows })
 }
 
 /**
@@ -215,16 +215,16 @@ function idleConnection({ client }: Database): DirectConnection | undefined {
   return isAtRest ? connection : undefined
 }
 
-function stepPrepared(db: Database, connection: DirectConnection, steps: readonly Step[]): Outcome {
+function runUntilHit(db: Database, connection: DirectConnection, steps: readonly Step[]): Outcome {
   let outcome: Outcome = NOTHING
   for (const step of steps) {
-    outcome = runPrepared(db, connection, step)
+    outcome = runStep(db, connection, step)
     if (outcome.rows.length > 0) break
   }
   return outcome
 }
 
-function runPrepared(db: Database, connection: DirectConnection, { sql, bindings }: Step): Outcome {
+function runStep(db: Database, connection: DirectConnection, { sql, bindings }: Step): Outcome {
   if (db.isListenedTo) return { rows: runHeard(db, connection, sql, bindings) }
   const statement = prepared(connection, sql)
   if (statement.reader) return { rows: statement.all(...bindings) }
