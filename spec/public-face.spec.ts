@@ -55,6 +55,25 @@ function isOurs(declaration: ts.Declaration): boolean {
   return relative(join(ROOT, 'lib'), declaration.getSourceFile().fileName).startsWith('..') === false
 }
 
+/** Whether a user can call or read the export: it is a value, and no error, which only the store makes. */
+function isForUse(exported: ts.Symbol): boolean {
+  const isTypeOnly = (exported.declarations ?? []).some(
+    (one) => ts.isExportSpecifier(one) && (one.isTypeOnly || one.parent.parent.isTypeOnly)
+  )
+  const symbol = exported.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(exported) : exported
+  return (symbol.flags & ts.SymbolFlags.Value) !== 0 && !isTypeOnly && !exported.name.endsWith('Error')
+}
+
+function withoutExample(entry: string): string[] {
+  const source = program.getSourceFile(join(ROOT, entry)) as ts.SourceFile
+  const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(source) as ts.Symbol).filter(isForUse)
+  expect(exported.length).toBeGreaterThan(0)
+  return exported.flatMap((one) => {
+    const symbol = one.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(one) : one
+    return symbol.getJsDocTags(checker).some(({ name }) => name === 'example') ? [] : [one.name]
+  })
+}
+
 /** What says enough by its name, in every class of error. */
 const SELF_EXPLANATORY = /\.code$/
 
@@ -68,5 +87,9 @@ describe.each(ENTRIES)('%s', (entry) => {
   it('has a doc comment for every export and every member of it', () => {
     const bare = faces.filter(({ name, isDocumented }) => !isDocumented && !SELF_EXPLANATORY.test(name)).map(({ name }) => name)
     expect(bare).toEqual([])
+  })
+
+  it('has an example for every export that a user calls', () => {
+    expect(withoutExample(entry)).toEqual([])
   })
 })

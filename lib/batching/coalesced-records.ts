@@ -3,7 +3,7 @@ import type { Dialect } from '../dialects/dialect'
 import type { StatementBounds } from '../knex/statement-bounds'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../record/session-record'
 import type { SessionRecords } from '../record/session-records'
-import { passOn, type Soon } from '../runtime/soon'
+import { andThen, type MaybePromise } from '../runtime/maybe-promise'
 import type { SessionTable } from '../table/session-table'
 import type { ConnectionBudget } from './connection-budget'
 import { Lane, type LaneOptions } from './lane'
@@ -123,8 +123,8 @@ export class CoalescedRecords implements SessionRecords {
 }
 
 /** Returns the result undefined for each item. */
-function each(items: readonly unknown[], work: Soon<void>): Soon<undefined[]> {
-  return passOn(work, () => items.map(() => undefined))
+function each(items: readonly unknown[], work: MaybePromise<void>): MaybePromise<undefined[]> {
+  return andThen(work, () => items.map(() => undefined))
 }
 
 function idOf({ id }: { id: string }): string {

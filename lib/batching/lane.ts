@@ -1,7 +1,7 @@
 import { Caller } from '../calls/caller'
 import { Deadlines } from '../calls/deadlines'
 import { TimeoutError } from '../database-errors'
-import { afterThisTurn } from '../runtime/after-answers'
+import { afterThisTurn } from '../runtime/event-loop'
 import { afterTick, monotonicNow, startAwaitedTimer, type Timer } from '../runtime/natives'
 import type { ConnectionBudget, Waiting } from './connection-budget'
 import { Entry } from './entry'

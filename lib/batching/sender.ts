@@ -1,7 +1,7 @@
 import { DatabaseUnreachableError, PoolExhaustedError, TimeoutError, TransientDatabaseError } from '../database-errors'
 import { StatementBounds } from '../knex/statement-bounds'
+import { isPromiseLike, type MaybePromise } from '../runtime/maybe-promise'
 import { startAwaitedTimer } from '../runtime/natives'
-import { isPromiseLike, type Soon } from '../runtime/soon'
 import type { Entry, LaneOfEntry } from './entry'
 import { LOCK_WAIT_MS, type LockedRows, SPLIT_LOCK_WAIT_MS } from './locked-rows'
 import { nextStep, pauseAfter } from './next-step'
@@ -13,7 +13,7 @@ export interface SenderOptions<Item, Result> {
   /** The time that a caller has, for messages. */
   readonly timeoutMs: number
   /** Runs one statement for all items and returns a result for each item, in order. No two items have the same id. */
-  readonly run: (items: Item[], bounds: StatementBounds) => Soon<readonly Result[]>
+  readonly run: (items: Item[], bounds: StatementBounds) => MaybePromise<readonly Result[]>
   /** Where calls with locked rows wait. Undefined if the statements lock no rows. */
   readonly lockedRows?: LockedRows
 }
@@ -65,7 +65,7 @@ export class Sender<Item, Result> implements LaneOfEntry<Item, Result> {
       }
     }
     const failed = (error: unknown) => this.recover(batch, error, attempt, ended)
-    let results: Soon<readonly Result[]>
+    let results: MaybePromise<readonly Result[]>
     try {
       results = run(
         batch.map(({ item }) => item),

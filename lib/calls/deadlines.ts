@@ -1,5 +1,5 @@
 import type { SessionStoreError } from '../errors'
-import { afterAnswers } from '../runtime/after-answers'
+import { afterAnswers } from '../runtime/event-loop'
 import { afterPoll, monotonicNow, startTimer, type Timer } from '../runtime/natives'
 
 /*
@@ -15,8 +15,8 @@ import { afterPoll, monotonicNow, startTimer, type Timer } from '../runtime/nati
  * | a statement that should no longer hold up others | `Flights` | 20 ms, then it counts as slow |
  * | a request to end a statement | `ServerEnding` | a second |
  *
- * Each is a list of its own, because all members of a list have the same time. So the list is in the order of its ends, needs one timer, and
- * adding and removing cost no search.
+ * Each is a list of its own, because all members of a list have the same time. So the list is in the order of its ends, needs one timer,
+ * and adding and removing cost no search.
  */
 
 /** Something that has to have its result within the time, and a link in the list of all of them. */

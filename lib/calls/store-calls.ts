@@ -1,8 +1,8 @@
 import { StoreClosedError } from '../errors'
 import { Statistics } from '../observe/statistics'
-import { answerInTime, type Callback } from './callbacks'
+import { Observation, operationChannel } from '../observe/tracing'
+import { answerInTime, type Call, type Callback } from './callbacks'
 import type { CallDeadlines, Caller } from './caller'
-import { StoreCall } from './store-call'
 
 /** What the calls of a store are made with. */
 export interface StoreCallsOptions {
@@ -67,5 +67,26 @@ export class StoreCalls {
   private readonly ended = () => {
     this.inFlight--
     if (this.inFlight === 0) this.idle?.()
+  }
+}
+
+/** A call of the store that is counted, bounded in time, and reported to the subscribers of its channel. */
+class StoreCall extends Observation implements Call {
+  readonly onError: (error: unknown) => void
+
+  constructor(
+    operation: string,
+    readonly deadlines: CallDeadlines | null,
+    { dialect, onError }: { readonly dialect: { readonly name: string }; readonly onError: (error: unknown) => void },
+    statistics: Statistics,
+    private readonly ended: () => void
+  ) {
+    super(operationChannel, statistics, operation, dialect.name)
+    this.onError = onError
+  }
+
+  settled(error: unknown): void {
+    this.end(error)
+    this.ended()
   }
 }

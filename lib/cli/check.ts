@@ -4,7 +4,7 @@ import { EXIT } from './exit-codes'
 import { explain } from './explain-error'
 import { onSite } from './site'
 
-/** A probe gives up sooner than an application. */
+/** Shorter than the timeout of an application: what runs a health probe waits only a few seconds for it. */
 const TIMEOUT_MS = 5000
 
 export const check: Command = {

@@ -1,11 +1,11 @@
 import { SessionStoreError } from '../errors'
 
-/** The command line is wrong: a misspelt command or option, a file that is not there. */
+/** The command line is wrong: for example, a command is misspelt, or a file does not exist. */
 export class UsageError extends SessionStoreError {
   readonly code = 'ERR_SESSION_USAGE'
 }
 
-/** What the command needs is not there: Knex, a driver, the file of a database. */
+/** The command cannot run here, because Knex, the driver or the database file is missing. */
 export class SetupError extends SessionStoreError {
   readonly code = 'ERR_SESSION_SETUP'
 }

@@ -5,22 +5,22 @@ import type { System } from './system'
 
 /** An option of a command. */
 export interface CommandOption {
-  /** The name of its value in the help; none for an option that is on or off. */
+  /** The name of the option's value in the help. Undefined for an option without a value, which is on or off. */
   readonly value?: string
-  /** What it is, for the help. */
+  /** The option's description in the help. */
   readonly about: string
 }
 
-/** The options of a command, by their names without the dashes. */
+/** The options of a command. The key is the name without the dashes. */
 export type CommandOptions = Readonly<Record<string, CommandOption>>
 
-/** What the user gave. */
+/** The options and values that the user typed. */
 export interface Given {
   readonly options: Readonly<Record<string, string | true>>
   readonly values: readonly string[]
 }
 
-/** What a command works with. */
+/** What every command is given when it runs. */
 export interface Context {
   readonly system: System
   readonly screen: Screen
@@ -31,17 +31,17 @@ export interface Context {
 /** One command of the command line. */
 export interface Command {
   readonly name: string
-  /** One line, for the list of all commands. */
+  /** One line about the command, for the list of all commands. */
   readonly about: string
-  /** The values that follow the name, as the help shows them. */
+  /** The names of the values that follow the command, as the help shows them. */
   readonly values: readonly string[]
   readonly options: CommandOptions
-  /** What one has to know, for its own help. */
+  /** What a user has to know, for the help of this command. */
   readonly details: readonly string[]
   run(context: Context): Promise<ExitCode>
 }
 
-/** Returns the text that was given for an option, if any. */
+/** Returns the text that the user gave for an option. Undefined if the option was not given. */
 export function textOption({ options }: Given, name: string): string | undefined {
   const value = options[name]
   return value === true ? undefined : value

@@ -9,16 +9,19 @@ import { SetupError, UsageError } from './command-errors'
 import { findPackage } from './find-package'
 import { givenBy } from './load-module'
 
-/** How the database is reached. */
+/** How to connect to the database. */
 export interface Configuration {
   readonly config: Knex.Config
-  /** The folders in which Knex and the driver are looked for. */
+  /** The folders in which the command looks for Knex and the driver, in this order. */
   readonly folders: readonly string[]
 }
 
 const KNEXFILES = ['knexfile.js', 'knexfile.cjs', 'knexfile.mjs', 'knexfile.ts']
 
-/** Reads the configuration of Knex from where the user said. Moves to the folder of a knexfile, as Knex does: its paths begin there. */
+/**
+ * Reads the Knex configuration that the user named. For a knexfile, it changes the working directory to the folder of the knexfile. Knex
+ * does the same, so relative paths in a knexfile begin there.
+ */
 export async function readConfiguration({ system, given, screen }: Context): Promise<Configuration> {
   const url = textOption(given, 'url')
   const knexfile = textOption(given, 'knexfile')
@@ -34,7 +37,7 @@ export async function readConfiguration({ system, given, screen }: Context): Pro
   const file = knexfile === undefined ? knexfileIn(cwd) : resolve(cwd, knexfile)
   system.chdir(dirname(file))
   const chosen = ofEnvironment(await givenBy(file, '--knexfile'), file, environment, system.environment)
-  // The paths of an application's own Knex begin where the application runs.
+  // The application made this Knex where it runs, so relative paths in its configuration begin in the first working directory.
   if (isKnex(chosen)) system.chdir(cwd)
   return checked({ config: isKnex(chosen) ? chosen.client.config : chosen, folders: [cwd, dirname(file)] }, screen)
 }
@@ -55,7 +58,7 @@ function ofUrl(url: string, folders: readonly string[]): Configuration {
   return { config: { client, connection, useNullAsDefault: true }, folders }
 }
 
-/** Returns the configuration, or the Knex, that a knexfile has for an environment. */
+/** Returns what the knexfile has for the environment: a configuration, or a Knex instance. */
 function ofEnvironment(exported: unknown, file: string, given: string | undefined, nodeEnv: string | undefined): Knex.Config | Knex {
   if (isUsable(exported) && !isObject(exported)) return exported
   if (!isObject(exported)) {
@@ -66,7 +69,7 @@ function ofEnvironment(exported: unknown, file: string, given: string | undefine
   const name = given ?? nodeEnv ?? 'development'
   const chosen = Object.hasOwn(exported, name) ? exported[name] : undefined
   if (isUsable(chosen)) return chosen
-  // A knexfile without environments is one configuration for all.
+  // A knexfile without environments is one configuration for all environments.
   const names = Object.keys(exported).filter((key) => isUsable(exported[key]))
   if (isUsable(exported) && (given === undefined || names.length === 0)) return exported
   const environment = `${file} (--knexfile), environment ${JSON.stringify(name)}`
@@ -80,13 +83,16 @@ function ofEnvironment(exported: unknown, file: string, given: string | undefine
 
 const ADD_CLIENT = `Add the name of Knex's client, for example ${CLIENT_EXAMPLE}`
 
-/** Refuses what Knex would fail with, and a file that is not there: a driver makes it, and the command would look at an empty database. */
+/**
+ * Refuses a configuration with which Knex would fail. Also refuses a database file that does not exist: the driver would create it, and the
+ * command would report on an empty database.
+ */
 async function checked({ config, folders }: Configuration, screen: Context['screen']): Promise<Configuration> {
   const { connection } = config
   screen.learnSecrets(connection)
   const client = config.client ?? (config as { dialect?: unknown }).dialect
   if (typeof client !== 'string') return { config, folders }
-  // Throws for a database that is not supported.
+  // Called because it throws if the database is not supported.
   dialectOfClient(client, { prepare: false, durability: 'all' })
   if (findPackage(driverPackageOf(client), folders) === undefined) {
     throw new SetupError(`the driver of the Knex client ${client} is not installed here: npm install ${driverPackageOf(client)}`)
@@ -121,7 +127,7 @@ function refuseMissing(client: string, connection: unknown): void {
   if (!found.isFile()) throw new SetupError(`${file} is not a file with a database in it`)
 }
 
-/** True for what Knex takes, and for a Knex. */
+/** True for a configuration that Knex accepts, and for a Knex instance. */
 function isUsable(value: unknown): value is Knex.Config | Knex {
   if (isKnex(value)) return true
   if (!isObject(value)) return false

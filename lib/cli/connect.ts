@@ -6,12 +6,12 @@ import { SetupError } from './command-errors'
 import type { Configuration } from './configuration'
 import { findPackage, requireFile } from './find-package'
 
-/** Knex prints warnings, and errors with the bindings in them. */
+/** Knex would print errors with their bindings, which may hold session data. */
 const SILENT: Knex.Logger = { warn: nothing, error: nothing, debug: nothing, deprecate: nothing }
-/** How long closing the connections may take. The process ends then anyway. */
+/** The maximum time for closing the connections, in milliseconds. After that the process ends with connections open. */
 const CLOSING_MS = 1000
 
-/** Makes a Knex of the application's own Knex and driver. No I/O. */
+/** Makes a Knex instance with the application's own versions of Knex and the driver. No I/O. */
 export function makeKnex({ config, folders }: Configuration, timeoutMs: number): Knex {
   const file = findPackage('knex', [...folders, __dirname])
   if (file === undefined)
@@ -33,7 +33,7 @@ export function makeKnex({ config, folders }: Configuration, timeoutMs: number):
   throw new SetupError(`${file} is not Knex`)
 }
 
-/** Closes the connections, or gives up: one that is still being made may take long. */
+/** Closes the connections. Gives up after a while, because a connection that is still being made may take long. */
 export async function closeKnex(knex: Knex): Promise<void> {
   await new Promise<void>((resolve) => {
     const timer = startAwaitedTimer(resolve, CLOSING_MS)

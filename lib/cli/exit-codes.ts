@@ -1,12 +1,12 @@
-/** What the command tells the shell. */
+/** The exit codes of the command. */
 export const EXIT = {
-  /** All is well. */
+  /** The command succeeded and found nothing wrong. */
   fine: 0,
   /** Something is wrong with the table, the database or the rows. */
   wrong: 1,
-  /** The command was not given as it has to be. */
+  /** The command line is wrong. */
   usage: 2,
-  /** Ctrl-C stopped it; it can be run again. As a shell has it: 128 and the number of the signal. */
+  /** Ctrl-C stopped the command. It can be run again. Shells use the same code: 128 plus the number of the signal. */
   stopped: 130
 } as const
 

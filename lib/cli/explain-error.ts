@@ -7,7 +7,7 @@ export interface Problem {
   readonly mend: string
 }
 
-/** The table is missing, said to somebody who runs a command. */
+/** The table is missing. The message names what to type, not the options of the API. */
 class NoTableError extends SessionStoreError {
   readonly code = 'ERR_SESSION_TABLE_MISSING'
 
@@ -16,7 +16,7 @@ class NoTableError extends SessionStoreError {
   }
 }
 
-/** Returns the error as a person at a terminal needs it. */
+/** Returns the error to show at a terminal. Its advice is about the command line, not about the API. */
 export function explain(error: unknown): Error {
   if (!(error instanceof TableMissingError)) return error as Error
   return new NoTableError({
@@ -25,7 +25,7 @@ export function explain(error: unknown): Error {
   })
 }
 
-/** Returns what the error says in two parts. */
+/** Splits the message of the error in two: the problem and the advice. */
 export function problemOf(error: TableMissingError | ForeignTableError): Problem {
   const explained = explain(error)
   if (explained instanceof NoTableError) return explained.problem
@@ -33,7 +33,7 @@ export function problemOf(error: TableMissingError | ForeignTableError): Problem
   return { what, mend: `Check --table and --schema. ${mend}` }
 }
 
-/** The options of the functions behind the commands, and what is typed for them. */
+/** The options of the API, each with the command-line option that sets it. */
 const TYPED: Readonly<Record<string, string>> = {
   tableName: '--table',
   schemaName: '--schema',
@@ -45,14 +45,14 @@ const TYPED: Readonly<Record<string, string>> = {
   client: '--client'
 }
 
-/** Returns the message of an error with the names that the user typed, or may type. */
+/** Returns the message of the error. It replaces names of API options by the names of command-line options. */
 export function asTyped(error: Error, { options, values }: Given): string {
   const { message } = error
   const name = error instanceof InvalidOptionError ? error.option : ''
   if (error instanceof UnknownOptionError && options.options !== undefined) return `${message} (in the module of --options)`
   if (name === 'ownerId') return message.replace(/^ownerId/, values.length > 0 ? '<id>' : '--owner')
   const typed = Object.hasOwn(TYPED, name) ? TYPED[name] : undefined
-  // An option of the same name may stand in the module of --options.
+  // If the user did not type the option, its value comes from the module of --options.
   const isOfModule = options.options !== undefined && typed !== undefined && options[typed.slice(2)] === undefined
   const head = isOfModule ? `${name} (${typed})` : typed
   const rest = head === undefined ? message : message.slice(name.length)

@@ -9,7 +9,7 @@ const EXIT_CODES = [
   ['130', 'Ctrl-C stopped it; it can be run again']
 ]
 
-/** The help of the whole. */
+/** Returns the help text of the command line as a whole. */
 export function helpOfAll(commands: readonly Command[]): string {
   return [
     'Looks after the sessions table of knex-session-store.',
@@ -29,7 +29,7 @@ export function helpOfAll(commands: readonly Command[]): string {
   ].join('\n')
 }
 
-/** The help of one command. */
+/** Returns the help text of one command. */
 export function helpOf(command: Command): string {
   const options = Object.entries(optionsOf(command)).map(([name, { value, about }]) => [
     `--${name}${value === undefined ? '' : ` <${value}>`}`,

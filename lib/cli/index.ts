@@ -3,12 +3,13 @@
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
 const write = process.stdout.write.bind(process.stdout)
-// What the application's modules print, such as a greeting of dotenv, is no result.
+// Modules of the application may print something, as dotenv does. Standard output is for the result alone, so their text goes to standard
+// error.
 process.stdout.write = process.stderr.write.bind(process.stderr) as typeof write
 process.stdout.on('error', failWriting)
-// What is written there is no result.
+// Only the result matters. So an error while writing to standard error is ignored.
 process.stderr.on('error', () => undefined)
-// Node prints the text of such an error, and the line of the source that threw it: a password may be in both.
+// By default, Node prints the message of such an error and the source line that threw it. Both may contain a password.
 process.on('uncaughtException', () => {
   process.stderr.write('knex-session-store: a module of the application failed outside of the command (an error that nothing caught)\n')
   process.exit(1)
@@ -30,17 +31,20 @@ loadCommands()
     exit: (code) => process.exit(code)
   })
   .then((code) => {
-    // What the application's modules have opened must not keep the process. What was printed goes out first.
+    // Modules of the application may have opened something that keeps the process alive. So it exits, once everything has been written.
     write('', (error) => (error ? failWriting(error) : process.exit(code)))
   })
 
-/** A result that was not written is no success. A reader that has enough, as `head` has, closes the pipe: that is no error to tell of. */
+/**
+ * The exit code is not 0 if the result could not be written. EPIPE means that the reader has closed the pipe, as `head` does when it has
+ * enough lines. That is not worth a message.
+ */
 function failWriting({ code }: NodeJS.ErrnoException): never {
   if (code !== 'EPIPE') process.stderr.write(`knex-session-store: the result could not be written (${code})\n`)
   return process.exit(1)
 }
 
-/** A peer of this package may be missing, which is to be said without a stack. */
+/** A peer dependency may not be installed. The message for this case has no stack trace. */
 function loadCommands(): typeof import('./main') {
   try {
     return require('./main')

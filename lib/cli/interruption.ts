@@ -2,12 +2,15 @@ import { monotonicNow } from '../runtime/natives'
 import { EXIT } from './exit-codes'
 import type { System } from './system'
 
-/** A terminal sends Ctrl-C to all its processes, and npx sends it on to its child: one press may come twice. */
+/**
+ * A terminal sends Ctrl-C to all its processes, and npx passes it on to its child. So one press may arrive twice. A second signal within so
+ * many milliseconds counts as the same press.
+ */
 const TWICE_MS = 500
 
 /**
- * Ctrl-C, as a signal for work that goes in batches: the first one lets the batch that is under way end, the second one ends the process. Work
- * that knows no signal is ended by the first one. Give `signal()` to the work.
+ * Handles Ctrl-C. For work in batches, `signal()` returns an AbortSignal: the first Ctrl-C aborts it, so the work stops after the current
+ * batch, and the second Ctrl-C ends the process. If no work has asked for the signal, the first Ctrl-C ends the process.
  */
 export class Interruption {
   private readonly controller = new AbortController()
@@ -26,13 +29,13 @@ export class Interruption {
     })
   }
 
-  /** The signal for the work that begins now. */
+  /** Returns the signal for work that can stop by itself. */
   signal(): AbortSignal {
     this.isWorkStoppable = true
     return this.controller.signal
   }
 
-  /** Ends listening. */
+  /** Stops listening for Ctrl-C. */
   end(): void {
     this.stopListening()
   }

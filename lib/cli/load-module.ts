@@ -5,8 +5,8 @@ import { describeValue, Hidden } from '../errors'
 import { UsageError } from './command-errors'
 
 /**
- * Returns what a module of the application gives: `module.exports`, the default export, or all exports if there is no default. Of a function it
- * is what it returns, unless it is a Knex instance, which is a function too. Promises are awaited.
+ * Returns the export of a module of the application: `module.exports` or the default export, or all exports if there is no default. If the
+ * export is a function, calls it and returns its result. A Knex instance is a function too, but is returned as it is. Promises are awaited.
  */
 export async function givenBy(file: string, option: string): Promise<unknown> {
   const exported = await loadModule(file, option)
@@ -22,7 +22,7 @@ async function loadModule(file: string, option: string): Promise<unknown> {
   if (!existsSync(file)) throw new UsageError(`there is no file ${file} (${option})`)
   try {
     let exported: unknown = await import(pathToFileURL(file).href)
-    // What a compiler made of `export default` has the default inside of module.exports.
+    // A compiler that turns `export default` into CommonJS puts the default inside of module.exports, so there may be two levels.
     for (let depth = 0; depth < 2; depth++) exported = await defaultOf(exported)
     return exported
   } catch (error) {
@@ -36,7 +36,7 @@ function defaultOf(exported: unknown): unknown {
 
 const IS_TYPESCRIPT = /\.[cm]?ts$/
 const HOW_TO_RUN = 'Run the command by: node --import tsx node_modules/.bin/knex-session-store …'
-/** What tools that compile TypeScript can do, and Node.js by itself cannot. */
+/** Node's error codes for TypeScript that a compiler could run and Node.js by itself cannot, with explanations. */
 const TYPESCRIPT_CODES: Readonly<Record<string, string>> = {
   ERR_UNKNOWN_FILE_EXTENSION: 'this Node.js does not run TypeScript by itself',
   ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX: 'Node.js by itself does not run all of TypeScript: no enum, no namespace, no import =',
@@ -49,7 +49,7 @@ function reasonOf(error: unknown, file: string): string {
   if (IS_TYPESCRIPT.test(file) && (explanation !== undefined || error instanceof SyntaxError)) {
     return `${explanation ?? 'Node.js by itself does not run its syntax'}. ${HOW_TO_RUN}`
   }
-  // It quotes the text, in which may be a password.
+  // This error quotes the text that it could not parse, which may contain a password.
   if (error instanceof SyntaxError && String(message).includes('JSON')) return 'a text that it reads is not valid JSON'
   if (error instanceof SyntaxError && !/^The requested module|^Cannot use import/.test(String(message))) {
     const [, line] = /^[^\n]*:(\d+)\n/.exec(String(stack)) ?? []

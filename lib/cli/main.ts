@@ -22,7 +22,7 @@ const COMMANDS: readonly Command[] = [status, check, prune, owner, destroy, impo
 
 /** Runs one command. Returns its exit code; never rejects. */
 export async function main(args: readonly string[], system: System): Promise<ExitCode> {
-  // Before the arguments are read: what is wrong with them is said in JSON too.
+  // Looked up before the arguments are read, so that an error in the arguments is printed as JSON too.
   const end = args.indexOf('--')
   const screen = new Screen(system.stdout, system.stderr, args.slice(0, end < 0 ? undefined : end).includes('--json'))
   const interruption = new Interruption(system)
@@ -46,7 +46,7 @@ export async function main(args: readonly string[], system: System): Promise<Exi
     }
     return await command.run({ system, screen, given, interruption })
   } catch (error) {
-    // The text of any other error may hold anything.
+    // Only the class of an unknown error is printed, because its message may contain a secret.
     const known = isOurs(error)
     const code = known ? error.code : 'ERR_SESSION_UNEXPECTED'
     screen.error(known ? asTyped(explain(error), given) : `an error that is not known, of the class ${nameOf(error)}`, code)

@@ -44,7 +44,10 @@ export const owner: Command = {
     })
 }
 
-/** What is to be said of live sessions of the owner that are not of this store, as far as its options are known. */
+/**
+ * Counts live sessions of the owner that are outside of the store's range, and says how to reach them. They may belong to another store, or
+ * the user may have left out the prefix.
+ */
 export async function otherPrefixes({ parts, options }: Site, ownerId: string): Promise<{ json: object; lines: string[] }> {
   const others = await parts.table.outOfRange(rangeOf(options), ownerId)
   const lines = others.map(({ prefix, count }) => {
@@ -56,7 +59,7 @@ export async function otherPrefixes({ parts, options }: Site, ownerId: string): 
   return { json: { otherPrefixes: others.map(({ prefix, count }) => ({ prefix, live: count })) }, lines }
 }
 
-/** All live sessions of an owner. */
+/** Returns all live sessions of an owner, page by page. */
 export async function sessionsOf(store: KnexSessionStore, ownerId: string): Promise<OwnedSession[]> {
   const sessions: OwnedSession[] = []
   for (;;) {

@@ -2,14 +2,15 @@ import { monotonicNow } from '../runtime/natives'
 import { withCommas } from './screen'
 import type { Output } from './system'
 
-/** How often a terminal is written to, and how often a pipe gets a line, in milliseconds. */
+/** The shortest time between two updates of the bar in a terminal, and between two lines in a pipe, in milliseconds. */
 const TERMINAL_MS = 100
 const PIPE_MS = 2000
 const WIDTH = 24
 
 /**
- * Shows how far long work is, how fast it goes and how long it will take: as a bar in one line of a terminal, as lines in a pipe. Call
- * `update` as often as you like, beginning with 0: it fits the `onProgress` of such work. Then call `end`.
+ * Shows the progress of long work, its speed and the time that is left. In a terminal this is a bar in one line; in a pipe, it is one line
+ * after another. Call `update` with 0 at the beginning, then as often as you like. `update` can be passed as `onProgress`. At the end, call
+ * `end`.
  */
 export class ProgressBar {
   private startedAt = 0
@@ -26,8 +27,8 @@ export class ProgressBar {
   ) {}
 
   /**
-   * @param done how much is done since the beginning
-   * @param total how much there is to do in all, if that is known
+   * @param done the number of items done since the beginning
+   * @param total the number of all items, if it is known
    */
   update(done: number, total?: number): void {
     this.done = done
@@ -38,10 +39,10 @@ export class ProgressBar {
     } else if (this.now() - this.shownAt >= (this.isTerminal ? TERMINAL_MS : PIPE_MS)) this.show()
   }
 
-  /** Shows how far it has come, and leaves the line of the bar. */
+  /** Shows the last state, and moves to the line below the bar. */
   end(): void {
     if (!this.isShown) return
-    // A pipe keeps each line.
+    // In a pipe every line stays, so the last line is not printed twice.
     if (this.isTerminal || this.done !== this.shownDone) this.show()
     if (this.isTerminal) this.output.write('\n')
     this.isShown = false
@@ -53,7 +54,7 @@ export class ProgressBar {
     this.shownDone = this.done
     const facts = this.facts().join(', ')
     if (!this.isTerminal) this.output.write(`${this.label}: ${facts}\n`)
-    // The line is cut where the terminal ends: a line that goes on in the next could not be taken back.
+    // The text is cut at the width of the terminal. If it wrapped into a second line, the next update could not overwrite it.
     else this.output.write(`\r\u001b[K${`${this.label} ${this.bar()}${facts}`.slice(0, (this.output.columns || 80) - 1)}`)
   }
 
@@ -79,7 +80,7 @@ export class ProgressBar {
   }
 }
 
-/** Seconds as a person says them. */
+/** Returns a duration in the unit that is easiest to read. */
 function timeOf(seconds: number): string {
   if (seconds < 90) return `${Math.ceil(seconds)} s`
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`

@@ -6,10 +6,10 @@ import { ProgressBar } from './progress-bar'
 import { counted, moment } from './screen'
 import { onSite, type Site } from './site'
 
-/** More rows in one statement would lock too many, and write too much at once. */
+/** The maximum of --batch. A statement that deletes more rows would lock many rows for long and write a lot at once. */
 const MOST_ROWS = 100_000
 
-/** Why rows of ended sessions stay. */
+/** The reason, for the message, why some rows of ended sessions are not deleted yet. */
 const WHY = 'a request that still holds such a session must find that it has ended'
 
 export const prune: Command = {
@@ -36,7 +36,7 @@ async function run({ parts, options }: Site, { screen, given, interruption }: Co
       async (limit) => {
         const rows = await parts.prune(limit)
         pruned += rows
-        // Meanwhile more sessions may have ended.
+        // More sessions may have ended since the rows were counted.
         bar.update(pruned, Math.max(total, pruned))
         return rows
       },

@@ -4,12 +4,12 @@ import type { Command, Given } from './command'
 import { UsageError } from './command-errors'
 import { COMMON } from './common-options'
 
-/** The options that a command takes, with those of all commands. */
+/** Returns the options that a command accepts: its own, and the options of every command. */
 export function optionsOf(command: Command): Command['options'] {
   return { ...command.options, ...COMMON }
 }
 
-/** Reads what follows the name of a command. Throws for what the command does not take. */
+/** Parses the arguments after the name of the command. Throws if the command does not accept one of them. */
 export function readArguments(command: Command, args: readonly string[]): Given {
   const known = optionsOf(command)
   const config = Object.fromEntries(
@@ -36,7 +36,7 @@ export function readArguments(command: Command, args: readonly string[]): Given 
       options[name] = true
       continue
     }
-    // Without an equals sign, what looks like an option is one, and the value was forgotten.
+    // In `--table --json` the value was forgotten: `--json` is an option. In `--table=--json` it is the value.
     if (value === undefined || value === '' || (!inlineValue && value.startsWith('-'))) {
       throw new UsageError(
         `${rawName} needs a value: ${rawName} <${option.value}>, or ${rawName}=… for one that begins with a dash. ${seeHelp(command)}`
@@ -58,7 +58,7 @@ function refuseWrongValues(command: Command, values: readonly string[]): void {
   }
 }
 
-/** `; did you mean --table`, or nothing. */
+/** Returns a hint such as `; did you mean --table`, or `''` if no name is similar. */
 export function suggestion(given: string, known: readonly string[], dashes = '--'): string {
   const name = nearest(given, known)
   return name === undefined ? '' : `; did you mean ${dashes}${name}`

@@ -6,18 +6,18 @@ import { ProgressBar } from './progress-bar'
 import { counted } from './screen'
 import type { Site } from './site'
 
-/** More sessions at once would need much memory. */
+/** The maximum of --batch. Larger batches would need much memory. */
 const MOST_ROWS = 10_000
 
-/** The words of a command that writes rows anew. */
+/** The words that differ between commands that rewrite rows. */
 export interface RewritingWords {
   /** The name of the command. */
   readonly name: string
-  /** What was done to the rows: "re-encrypted". */
+  /** What the command did to the rows, for the result: "re-encrypted". */
   readonly done: string
 }
 
-/** Runs work on all rows with a bar of its progress, until it ends or Ctrl-C stops it, and prints what became of them. */
+/** Runs the work on all rows with a progress bar, until it ends or Ctrl-C stops it. Then prints the counts. */
 export async function runRewriting(
   { parts, options }: Site,
   { screen, given, interruption }: Context,

@@ -12,27 +12,27 @@ import { readConfiguration } from './configuration'
 import { closeKnex, makeKnex } from './connect'
 import { givenBy } from './load-module'
 
-/** The table of the application, as a command works on it. */
+/** The application's table and store, for the work of a command. */
 export interface Site {
   readonly knex: Knex
   readonly store: KnexSessionStore
   readonly options: ResolvedOptions
   readonly parts: Parts
-  /** The name of the table, for messages. */
+  /** The name of the table in messages. */
   readonly table: string
 }
 
 export type SiteOptions = Partial<Omit<KnexSessionStoreOptions, 'knex'>>
 
-/** The most milliseconds that a timer takes. */
+/** The maximum delay of a timer in Node.js, in milliseconds. */
 const MAX_MS = 2_147_483_647
 const TIMEOUT_MS = 10_000
 
 /**
  * Does `work` on the table that the user named, and closes the connections.
  *
- * @param forced options that this command needs, whatever the application gives
- * @param timeoutMs how long a statement may take if the user does not say
+ * @param forced options of the store that this command needs, in place of the application's
+ * @param timeoutMs how long a statement may take if the user does not give --timeout
  */
 export async function onSite<T>(
   context: Context,
@@ -52,14 +52,14 @@ export async function onSite<T>(
   }
 }
 
-/** The Knex that the user named and the options of the store. No connection is made. */
+/** Returns a Knex instance for the database that the user named, and the options of the store. Makes no connection. */
 export async function configuredSite(
   context: Context,
   forced: SiteOptions = {},
   timeoutMs = TIMEOUT_MS
 ): Promise<{ knex: Knex; given: KnexSessionStoreOptions }> {
   const { system, given } = context
-  // Read before a knexfile moves the process to its folder.
+  // Must come first: readConfiguration may change the working directory to the folder of the knexfile.
   const cwd = system.cwd()
   const configuration = await readConfiguration(context)
   const application = await applicationOptions(given, cwd)
@@ -84,7 +84,7 @@ export async function configuredSite(
   }
 }
 
-/** What the module of --options gives, if there is one. */
+/** Returns the options in the module of --options, or no options if there is no module. */
 export async function applicationOptions(given: Given, cwd: string): Promise<SiteOptions> {
   const file = textOption(given, 'options')
   if (file === undefined) return {}
@@ -97,7 +97,7 @@ export async function applicationOptions(given: Given, cwd: string): Promise<Sit
   return options
 }
 
-/** The packaged migration takes the name of the table from there. */
+/** Returns the table that the knexfile names in `userParams`, where the packaged migration reads it too. */
 function tableOfMigrations(userParams: unknown): SiteOptions {
   const { sessionsTable } = (userParams ?? {}) as { sessionsTable?: SiteOptions }
   const { tableName, schemaName, columns } = sessionsTable ?? {}
@@ -108,14 +108,14 @@ function tableOfMigrations(userParams: unknown): SiteOptions {
   }
 }
 
-/** Where the user does not say how ids are stored, rows with either kind are seen. */
+/** If there is no --options, nothing says whether ids are stored plain or hashed. Then the command sees rows with either kind. */
 function idsOfBothKinds({ given }: Context, application: SiteOptions): SiteOptions {
   const prefix = textOption(given, 'prefix') ?? application.prefix ?? ''
   const isSaid = given.options.options !== undefined
   return { upgradePlainIds: !isSaid && (prefix === '' || prefix.endsWith(PREFIX_END)) }
 }
 
-/** The table that was typed. */
+/** Returns the table that the user typed. */
 export function tableOf(given: Given): SiteOptions {
   return { ...named(given, 'table', 'tableName'), ...named(given, 'schema', 'schemaName') }
 }

@@ -37,7 +37,7 @@ async function statements(context: Context): Promise<string> {
   const lz4 = given.options['no-lz4'] !== true
   const { dialect, table } = client === undefined ? await configured(context) : await ofClient(context, client)
   const { tableName, schemaName, columns } = table
-  // They would have to be changed for a terminal.
+  // Such a name is escaped before it is printed. The statement would then be about another name.
   if (!screen.isJson && ![tableName, schemaName ?? '', ...Object.values(columns)].every(isPrintable)) {
     throw new UsageError('a name of the table or of a column has a control character in it: --json prints the statements as they are')
   }
@@ -48,7 +48,7 @@ async function statements(context: Context): Promise<string> {
   return creationSql(dialect, { tableName, schemaName, columns, unlogged }, lz4)
 }
 
-/** Which table it is, and in which database. */
+/** The table to make, and the dialect of its statements. */
 interface Target {
   readonly dialect: Dialect
   readonly table: TableDefinition

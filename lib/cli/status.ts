@@ -1,5 +1,5 @@
 import { ForeignTableError, TableMissingError } from '../errors'
-import { takeTurns } from '../runtime/take-turns'
+import { takeTurns } from '../runtime/event-loop'
 import type { SessionTable } from '../table/session-table'
 import { addCensus, type Census, EMPTY_CENSUS } from '../table/table-census'
 import type { Command, Context } from './command'

@@ -1,22 +1,22 @@
-/** A stream of the terminal, or of a pipe. */
+/** A stream that leads to a terminal, a file or a pipe. */
 export interface Output {
   write(text: string): unknown
-  /** True for a terminal. */
+  /** True if the stream leads to a terminal. */
   readonly isTTY?: boolean
-  /** The width of a terminal, in characters. */
+  /** The width of the terminal, in characters. */
   readonly columns?: number
 }
 
-/** What the command uses of its process. */
+/** The parts of the process that a command uses. */
 export interface System {
   readonly stdout: Output
   readonly stderr: Output
   readonly cwd: () => string
-  /** Moves the process to another folder. */
+  /** Changes the working directory. */
   readonly chdir: (folder: string) => void
-  /** `NODE_ENV`. */
+  /** The value of `NODE_ENV`. */
   readonly environment: string | undefined
-  /** Calls `stop` when the user or the system asks the process to end. Returns how to end listening. */
+  /** Calls `stop` on SIGINT and SIGTERM. Returns a function that stops listening. */
   readonly onStop: (stop: () => void) => () => void
   /** Ends the process at once. */
   readonly exit: (code: number) => void

@@ -1,7 +1,7 @@
 import type { Database, DriverKnowledge } from '../knex/database'
 import type { StatementEnding } from '../knex/statement-ending'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../record/session-record'
-import type { Soon } from '../runtime/soon'
+import type { MaybePromise } from '../runtime/maybe-promise'
 import type { Explanations } from './explanations'
 import type { FoundTable } from './found-table'
 import type { TableDefinition } from './table-definition'
@@ -48,21 +48,21 @@ export const UNKNOWN_REVISION = 0
  */
 export interface SessionStatements {
   /** Returns the rows that exist, dead or alive, in any order. */
-  load(db: Database, ids: readonly string[]): Soon<SessionRecord[]>
+  load(db: Database, ids: readonly string[]): MaybePromise<SessionRecord[]>
   /** Inserts the rows whose id does not exist. A row of a dead session counts as existing. */
-  insert(db: Database, records: readonly RecordToPut[], now: number): Soon<void>
+  insert(db: Database, records: readonly RecordToPut[], now: number): MaybePromise<void>
   /** Inserts or overwrites rows. Returns the new revision of each row, or {@link UNKNOWN_REVISION}. */
-  put(db: Database, records: readonly RecordToPut[], now: number): Soon<number[]>
+  put(db: Database, records: readonly RecordToPut[], now: number): MaybePromise<number[]>
   /** Inserts rows or overwrites live rows. Returns the same. For the row of a dead session, which stays as it is, returns null. */
-  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Soon<(number | null)[]>
+  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): MaybePromise<(number | null)[]>
   /** Overwrites live rows at the given revision. The later expiry stays. Returns which rows it changed. */
-  update(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]>
+  update(db: Database, records: readonly RecordToUpdate[], now: number): MaybePromise<boolean[]>
   /** The same for sessions whose life begins anew or was changed on purpose. */
-  updateWithLife(db: Database, records: readonly RecordToUpdateWithLife[], now: number): Soon<boolean[]>
+  updateWithLife(db: Database, records: readonly RecordToUpdateWithLife[], now: number): MaybePromise<boolean[]>
   /** Renews the expiry of live rows. Returns how many rows were alive. */
-  touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number>
+  touch(db: Database, records: readonly RecordToTouch[], now: number): MaybePromise<number>
   /** Blanks the rows and ends their life. They stay until they are pruned, so that no request revives them meanwhile. */
-  remove(db: Database, ids: readonly string[], pruneHour: number): Soon<void>
+  remove(db: Database, ids: readonly string[], pruneHour: number): MaybePromise<void>
   /**
    * Deletes rows that ended more than `graceMs` ago, by the clock of the database and by the clock of the store: about `limit` rows, and at
    * most so many by one statement. Returns how many rows it deleted. Fewer than `limit` means that no more are left.
@@ -73,23 +73,26 @@ export interface SessionStatements {
    * another process has the lease.
    */
   claim(db: Database, id: string, leaseMs: number): Promise<boolean>
-  /** Keeps the mark `id`, as a dead row of the table that may be pruned after `graceMs`. It begins now, by the database's clock. */
+  /**
+   * Stores the mark of a log-out everywhere under `id`, with the current time of the database's clock. The mark is a dead row of the table,
+   * which may be pruned after `graceMs`. It replaces an earlier mark.
+   */
   mark(db: Database, id: string, mark: MarkData, graceMs: number): Promise<void>
   /** Returns the mark, or undefined if there is none. */
   markOf(db: Database, id: string): Promise<OwnerMark | undefined>
 }
 
-/** What is left of the last time that all sessions of an owner were ended. */
+/** The mark of the last log-out everywhere of an owner: the moment when all sessions of the owner were ended. */
 export interface OwnerMark extends MarkData {
-  /** How long ago it was, in whole milliseconds by the clock of the database. */
+  /** The age of the mark by the clock of the database, in whole milliseconds. */
   readonly agoMs: number
 }
 
-/** What the data of the row of a mark says. */
+/** What the row of a mark holds as its data. */
 export interface MarkData {
-  /** Hashes of the handles that the session which was kept may have. They are hashed because one of them may be a session id. */
+  /** Hashes of the handles that the kept session may have. They are hashed because a handle that the caller gave may be a session id. */
   readonly kept: readonly string[]
-  /** By it a process knows the marks that it made. */
+  /** A random text, by which a process recognises the marks that it made. */
   readonly token: string
 }
 
@@ -214,13 +217,13 @@ export function toRecord(row: readonly unknown[]): SessionRecord {
   }
 }
 
-/** The first row of a mark as every dialect selects it: data, age. The data is an object in JSON, as in every row. */
+/** Converts the row of a mark as every dialect selects it: data, age. The data is an object in JSON, as in every row. */
 export function toMark(row: readonly unknown[] | undefined): OwnerMark | undefined {
   if (row === undefined) return undefined
   return { ...markIn(row[0] as string), agoMs: Number(row[1]) }
 }
 
-/** What the data of a mark says. */
+/** Parses the data of a mark. */
 export function markIn(data: string): MarkData {
   return JSON.parse(data) as MarkData
 }

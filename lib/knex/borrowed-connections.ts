@@ -1,6 +1,7 @@
 import type { Deadlines } from '../calls/deadlines'
-import { afterAnswers } from '../runtime/after-answers'
+import { afterAnswers } from '../runtime/event-loop'
 import { getOrMake } from '../runtime/get-or-make'
+import type { MaybePromise } from '../runtime/maybe-promise'
 import { poolShareOf } from '../runtime/process-registry'
 import { type Connection, isPlainPool, type KnexClient } from './knex-client'
 import { PoolHealth } from './pool-health'
@@ -39,7 +40,7 @@ export class BorrowedConnections {
    *
    * @param mayShare true if the statement never waits for a lock. Then it may go behind another such statement on the same connection.
    */
-  acquire(deadlines: Deadlines, mayShare = false): Connection | Promise<Connection> {
+  acquire(deadlines: Deadlines, mayShare = false): MaybePromise<Connection> {
     if (mayShare && this.shared.size > 0) {
       for (const [connection, count] of this.shared) {
         if (count < MOST_SHARING && connection.__knex__disposed === undefined) return connection

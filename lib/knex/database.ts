@@ -2,8 +2,8 @@ import type { Knex } from 'knex'
 import { Deadlines } from '../calls/deadlines'
 import { TimeoutError } from '../database-errors'
 import { isOurs } from '../errors'
+import { isPromiseLike } from '../runtime/maybe-promise'
 import { monotonicNow } from '../runtime/natives'
-import { isPromiseLike } from '../runtime/soon'
 import { BorrowedConnections } from './borrowed-connections'
 import { keepEndable } from './endable-transaction'
 import type { Connection, KnexClient, KnexContainer } from './knex-client'
@@ -41,8 +41,8 @@ interface StatementLimits {
 
 /**
  * A statement stops waiting before its time is over: by this part of its time, and by at most so many milliseconds. Its callers began to
- * wait a little earlier, and a statement must not be sent after they were told that it timed out. On a busy machine, the error that says what
- * it waited for needs a moment to reach them.
+ * wait a little earlier, and a statement must not be sent after they were told that it timed out. On a busy machine, the error that says
+ * what it waited for needs a moment to reach them.
  */
 const PART_AHEAD = 0.1
 const MOST_AHEAD_MS = 250

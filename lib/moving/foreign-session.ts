@@ -9,7 +9,7 @@ import { storedIdOf } from '../record/stored-id'
 import { ownerOf } from '../sessions/owner-of'
 import type { ForeignRow } from './source-table'
 
-/** Returns the row of this store for a session of another one, or undefined if it holds no session that can be stored. */
+/** Converts a row of another store to a row of this store. Returns undefined if the row holds no session that can be stored. */
 export async function toRecordToPut(
   { id, data, expiresAt = 0 }: ForeignRow,
   options: ResolvedOptions,
@@ -29,7 +29,7 @@ export async function toRecordToPut(
   }
 }
 
-/** In a column of the type json, the session may be a text in JSON. The other stores parse what the driver has parsed, if it is a text. */
+/** In a column of the type json, the value may be a string that holds JSON itself. The other stores parse such a string again. */
 function parsed(data: string): unknown {
   const value: unknown = JSON.parse(data)
   return typeof value === 'string' ? JSON.parse(value) : value
@@ -37,7 +37,10 @@ function parsed(data: string): unknown {
 
 const NO_SESSION = [SyntaxError, UnreadableSessionError, UnserializableSessionError, InvalidSessionIdError]
 
-/** The other stores do not keep when a session began. It was seen when its cookie got its life, which ends at the expiry. */
+/**
+ * Returns when the session was last seen, which counts as its beginning here: the other stores do not keep when a session began. The cookie
+ * got its `maxAge` at that moment, so the moment is the expiry minus `maxAge`.
+ */
 function lastSeen({ cookie }: SessionData, expiresAt: number, now: number): number {
   const { originalMaxAge } = cookie
   return typeof originalMaxAge === 'number' ? Math.min(now, Math.max(0, expiresAt - originalMaxAge)) : now

@@ -9,48 +9,49 @@ import { toRecordToPut } from './foreign-session'
 import type { ForeignRow } from './source-table'
 
 /** What can become of a row of the other store. */
-export type Outcome = 'imported' | 'alreadyThere' | 'ended' | 'unreadable'
+export type ImportOutcome = 'imported' | 'alreadyThere' | 'ended' | 'unreadable'
 
-/** A session of the other store, with what is here under its id. */
+/** A session of the other store, with the rows of this table that concern it. */
 interface Found {
   readonly session: RecordToPut
-  /** Its row, alive or ended. */
+  /** The row under the id of the session, alive or dead. */
   readonly row: SessionRecord | null
+  /** The row that says whether the session was imported before. See {@link receiptIdOf}. */
   readonly receipt: SessionRecord | null
   readonly receiptId: string
-  /** The mark that the owner has logged out everywhere. Undefined if the session has no owner. */
+  /** The id of the mark that is there if the owner has logged out everywhere. Undefined if the session has no owner. */
   readonly markId: string | undefined
 }
 
-/** The data of a receipt while its session is under way. */
+/** The data of an open receipt: the import of its session has begun and not ended. */
 const OPEN = '{"open":true}'
 
-/** A row has it until it is updated. */
+/** The revision of a row that was inserted and never updated. */
 const FIRST_REVISION = 1
 
 /**
- * Imports the sessions of these rows. Each gets an open receipt before it gets its row, and the receipt is closed at the end. A session
- * whose receipt is closed is never touched again. One whose receipt is open is dealt with once more, because another run is at it, or has
- * failed in between. A receipt is closed once, by one run, which counts the session.
+ * Imports the sessions of these rows. For each session it writes an open receipt, then the row of the session, and then closes the receipt.
+ * A session with a closed receipt is never imported again. A session with an open receipt is imported again, because the other run may have
+ * failed half-way. Only one run can close a receipt, and this run counts the session.
  */
 export async function importBatch(
   { records }: Pick<Parts, 'records'>,
   options: ResolvedOptions,
   rows: readonly ForeignRow[]
-): Promise<Record<Outcome, number>> {
+): Promise<Record<ImportOutcome, number>> {
   const now = options.clock()
   const dated = rows.filter(({ expiresAt }) => expiresAt !== undefined)
   const live = dated.filter(({ expiresAt = 0 }) => expiresAt > now)
   const sessions = (await Promise.all(live.map((row) => toRecordToPut(row, options, now)))).filter((record) => record !== undefined)
   const found = await lookFor(records, options.prefix, sessions)
   const [undone, done] = divide(found, ({ receipt }) => receipt === null || receipt.data === OPEN)
-  // No import has made the row: the receipt would be there.
+  // A row without a receipt was not made by an import, because an import writes the receipt first.
   const [others, ours] = divide(undone, ({ row, receipt }) => row !== null && receipt === null)
   const [endedBefore, alive] = await divideByOwners(records, ours)
   await writeReceipts(records, alive, now, OPEN)
   await writeReceipts(records, [...others, ...endedBefore], now)
   await allDone(alive.filter(({ row }) => row === null).map(({ session }) => records.insert(session)))
-  // Once more after the insert: a log-out everywhere that did not find the sessions here has left its mark before.
+  // Looked up again after the insert: a log-out everywhere that came too early to find the inserted sessions has left its mark by now.
   const [endedSince, carried] = await divideByOwners(records, alive)
   const ended = [...endedBefore, ...endedSince]
   await allDone(ended.filter(isOfImport).map(({ session: { id } }) => records.remove(id)))
@@ -64,7 +65,10 @@ export async function importBatch(
   }
 }
 
-/** The rows first: if there is one and then no receipt, it is not of an import. */
+/**
+ * Loads the rows of this table that concern the sessions. Rows are loaded before receipts. So if a row is there and its receipt is not, no
+ * import has made the row.
+ */
 async function lookFor(records: SessionRecords, prefix: string, sessions: readonly RecordToPut[]): Promise<Found[]> {
   const receiptIds = sessions.map(({ id }) => receiptIdOf(id))
   const owners = new Set(sessions.map(({ ownerId }) => ownerId).filter((ownerId) => ownerId !== null))
@@ -80,23 +84,23 @@ async function lookFor(records: SessionRecords, prefix: string, sessions: readon
   }))
 }
 
-/** False for a row that a visitor has begun under the same id since the receipt was written. */
+/** False if the row is younger than the receipt: then a visitor has begun a session under the same id. */
 function isOfImport({ row, receipt }: Found): boolean {
   return row === null || (receipt !== null && row.createdAt <= receipt.createdAt)
 }
 
-/** Writes the receipts of sessions that have none. */
+/** Writes receipts for the sessions that have none yet. Without `data`, the receipts are closed. */
 async function writeReceipts(records: SessionRecords, found: readonly Found[], now: number, data?: string): Promise<void> {
   const rows = found.filter(({ receipt }) => receipt === null).map((one) => emptyRow(one.receiptId, one.session.expiresAt, now))
   await allDone(rows.map((row) => records.insert(data === undefined ? row : { ...row, data })))
 }
 
-/** Returns whether this run has closed the receipt. */
+/** Closes the receipt. Returns false if another run has closed it before. */
 function closeReceipt(records: SessionRecords, { receiptId, session }: Found): Promise<boolean> {
   return records.update({ ...emptyRow(receiptId, session.expiresAt, 0), revision: FIRST_REVISION })
 }
 
-/** Divides them by whether their owner has logged out everywhere. */
+/** Divides the sessions by whether their owner has logged out everywhere. */
 async function divideByOwners(records: SessionRecords, found: readonly Found[]): Promise<[ended: Found[], alive: Found[]]> {
   const markIds = new Set(found.map(({ markId }) => markId).filter((id) => id !== undefined))
   const rows = await allDone([...markIds].map((id) => records.load(id)))
@@ -108,8 +112,9 @@ async function divideByOwners(records: SessionRecords, found: readonly Found[]):
 }
 
 /**
- * The id of a row that says that a session was imported. The row stays until the session would have expired in the other store. So a session
- * that has ended here, and was pruned, is not imported again. No session can have the id, which ends with a colon.
+ * Returns the id of the receipt of a session: a row that says that the session was imported. It stays until the session would have expired
+ * in the other store. So a session is not imported again after it has ended here and its row was pruned. The id ends with a colon, so no
+ * session can have it.
  */
 function receiptIdOf(storedId: string): string {
   return `${OWN_ROWS}imported:${handleOf(storedId)}:`
@@ -122,7 +127,7 @@ function divide<T>(all: readonly T[], isFirst: (one: T) => boolean): [T[], T[]] 
   return [first, second]
 }
 
-/** Waits for all, so that nothing is under way when it fails. */
+/** Waits for all promises, also if one rejects. So nothing is still running when the caller gets the error. */
 async function allDone<T>(works: readonly Promise<T>[]): Promise<T[]> {
   const outcomes = await Promise.allSettled(works)
   return outcomes.map((outcome) => {

@@ -5,35 +5,35 @@ import { InvalidOptionError } from '../errors'
 import { Database } from '../knex/database'
 import { COUNTERPARTS } from '../options/counterparts'
 import { type KnexSessionStoreOptions, resolveOptions, STORE_OPTIONS } from '../options/store-options'
-import { takeTurns } from '../runtime/take-turns'
+import { takeTurns } from '../runtime/event-loop'
 import { refuseUnknown } from '../unknown-option'
-import { importBatch, type Outcome } from './import-batch'
+import { type ImportOutcome, importBatch } from './import-batch'
 import { type ForeignPage, SourceTable } from './source-table'
 import { type ImportSourceOptions, resolveSource } from './sources'
 
-/** Options of {@link importSessions}: where the sessions are read, and the options of the store that they are imported for. */
+/** Options of {@link importSessions}: the table of the other store, and the options of the store that gets the sessions. */
 export interface ImportSessionsOptions extends ImportSourceOptions, Omit<KnexSessionStoreOptions, 'knex'> {
-  /** The number of rows of a batch, at most 1000. @default 500 */
+  /** The number of rows in a batch, at most 1000. @default 500 */
   batchSize?: number
-  /** Told at the beginning and after each batch how many rows were looked at, and how many there are. @default none */
+  /** Called at the beginning and after each batch, with the number of rows that were read and the number of all rows. @default none */
   onProgress?: (done: number, total: number) => void
-  /** Stops after the batch that is under way. The next run goes on with the rest. @default never */
+  /** Stops the import after the current batch. The next run imports the rest. @default never */
   signal?: AbortSignal
 }
 
 /** What became of the sessions of the other store. */
 export interface ImportSessionsResult {
-  /** The rows that were looked at. */
+  /** The number of rows that were read. */
   readonly looked: number
-  /** The sessions that this run has carried over: of several runs at once, one counts the session. */
+  /** The number of sessions that this run has imported. If several runs import at once, only one of them counts a session. */
   readonly imported: number
-  /** The sessions that had a row here before, alive or ended. It was left as it is. */
+  /** The number of sessions that already had a row here, alive or dead. The row was not changed. */
   readonly alreadyThere: number
-  /** The sessions that were not imported, because they have expired, or because their owner has logged out everywhere. */
+  /** The number of sessions that were not imported, because they expired or their owner has logged out everywhere. */
   readonly ended: number
-  /** The rows that hold no session, or no moment at which it expires. The other store does not return them either. */
+  /** The number of rows that hold no session or no expiry. The other store does not return them either. */
   readonly unreadable: number
-  /** Whether there are rows that were not looked at, because the work was stopped. */
+  /** True if the import was stopped before all rows were read. */
   readonly isStopped: boolean
 }
 
@@ -42,12 +42,12 @@ const BATCH = 500
 const MAX_BATCH = 1000
 
 /**
- * Copies the live sessions of another store's table into the table of this store, so that nobody is signed out when an application changes the
+ * Copies the live sessions of another store's table into the table of this store. So nobody is signed out when an application changes its
  * store. The other table is only read.
  *
- * It works in batches, beside running applications, and may be stopped and run again: a session that has a row here, alive or ended, is left
- * as it is. So no log-out is undone, and no change here is lost. A receipt for each session, a row of the table, says so after the row of the
- * session was pruned.
+ * The import works in batches while applications run. It may be stopped and run again: a session that has a row here, alive or dead, is not
+ * changed. So no log-out is undone, and no change here is lost. For each session the import also writes a receipt, which is a row of the
+ * table. The receipt prevents a second import after the row of the session was pruned.
  *
  * @throws {InvalidOptionError} {@link UnknownOptionError} if an option is wrong, or the other table is not there
  * @example
@@ -71,7 +71,7 @@ export async function importSessions(knex: Knex, given: ImportSessionsOptions): 
   let page: ForeignPage | undefined
   while ((page === undefined || page.next !== undefined) && signal?.aborted !== true) {
     page = await read.page(page?.next, batchSize)
-    for (const [outcome, count] of Object.entries(await importBatch(parts, options, page.rows))) counts[outcome as Outcome] += count
+    for (const [outcome, count] of Object.entries(await importBatch(parts, options, page.rows))) counts[outcome as ImportOutcome] += count
     counts.looked += page.rows.length
     onProgress?.(counts.looked, Math.max(total, counts.looked))
     await takeTurns()

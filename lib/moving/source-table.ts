@@ -8,18 +8,18 @@ import type { Source } from './sources'
 
 /** A session in the table of another store. */
 export interface ForeignRow {
-  /** Undefined if it is no text in the character set of its column. */
+  /** Undefined if the bytes in the column are not valid text in its character set. */
   readonly id: string | undefined
-  /** JSON. */
+  /** The session, as JSON. */
   readonly data: string
-  /** Milliseconds since the epoch. Undefined if the column holds no moment. */
+  /** In milliseconds since the epoch. Undefined if the column holds no time. */
   readonly expiresAt: number | undefined
 }
 
-/** Rows of the other table, and the place after which the next ones are. */
+/** Rows of the other table, and where the next page begins. */
 export interface ForeignPage {
   readonly rows: readonly ForeignRow[]
-  /** Undefined after the last row. */
+  /** The place of the last row on this page. The next page begins after it. Undefined if there are no more rows. */
   readonly next: readonly unknown[] | undefined
 }
 
@@ -55,13 +55,13 @@ export class SourceTable {
     }
   }
 
-  /** Returns the number of all rows, and of the rows without an id, which are on no page. */
+  /** Returns the number of all rows, and the number of rows without an id. Rows without an id are on no page. */
   async count(): Promise<{ total: number; withoutId: number }> {
     const [[total, withId] = []] = await this.select(`SELECT count(*), count(${this.column('id')}) FROM ${this.name} LIMIT 1`, [])
     return { total: Number(total), withoutId: Number(total) - Number(withId) }
   }
 
-  /** Returns rows in the order of their ids, after the place where the last page ended. */
+  /** Returns rows in the order of their ids, beginning after the given place. */
   async page(after: readonly unknown[] | undefined, limit: number): Promise<ForeignPage> {
     const { dialect } = this
     const id = this.column('id')
@@ -80,7 +80,7 @@ export class SourceTable {
     return { rows, next }
   }
 
-  /** A fraction is compared as another number than it is written. The next page would be this one again. */
+  /** An id that is a fraction may be compared as another number than it is printed. Then the next page would be the same page again. */
   private notExact(): InvalidOptionError {
     const { columns } = this.source
     return new InvalidOptionError('fromColumns.id', 'a column of texts or of whole numbers', columns.id, ', which holds other values')

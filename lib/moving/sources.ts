@@ -2,7 +2,7 @@ import type { TableDefinition } from '../dialects/table-definition'
 import { InvalidOptionError } from '../errors'
 import { nearest } from '../unknown-option'
 
-/** The stores whose table can be read. */
+/** The packages whose tables can be imported. */
 export type ImportSource =
   | 'better-sqlite3-session-store'
   | 'connect-pg-simple'
@@ -11,22 +11,23 @@ export type ImportSource =
   | 'express-mysql-session'
 
 /**
- * What the column of the expiry holds: a number since the epoch, or a moment. A moment without a time zone is in the zone of the connection
- * that wrote it: connect-session-knex had a connection of the application's Knex, connect-pg-simple had one of its own.
+ * What the column of the expiry holds: a number since the epoch, or a timestamp. A timestamp without a time zone is in the time zone of the
+ * connection that wrote it. connect-session-knex wrote on a connection of the application's Knex, connect-pg-simple on a connection of its
+ * own.
  */
 type Expiry = 'seconds' | 'milliseconds' | 'moment of the connection' | 'moment of a new connection'
 
-/** How another store keeps its sessions. */
+/** The table layout of another store. */
 interface Format {
   readonly tableName: string
   readonly id: string
-  /** JSON. */
+  /** The column of the session, which is JSON. */
   readonly data: string
   readonly expires: string
   readonly expiry: Expiry
 }
 
-/** As their own packages make and write them. */
+/** The layouts as the packages create and fill their tables. */
 const FORMATS: Readonly<Record<ImportSource, Format>> = {
   'better-sqlite3-session-store': { tableName: 'sessions', id: 'sid', data: 'sess', expires: 'expire', expiry: 'moment of the connection' },
   'connect-pg-simple': { tableName: 'session', id: 'sid', data: 'sess', expires: 'expire', expiry: 'moment of a new connection' },
@@ -35,25 +36,25 @@ const FORMATS: Readonly<Record<ImportSource, Format>> = {
   'express-mysql-session': { tableName: 'sessions', id: 'session_id', data: 'data', expires: 'expires', expiry: 'seconds' }
 }
 
-/** The names of the stores whose table can be read. */
+/** The names of the packages whose tables can be imported. */
 export const IMPORT_SOURCES = Object.keys(FORMATS) as ImportSource[]
 
-/** Options that say where the sessions are read. */
+/** Options that name the table of the other store. */
 export interface ImportSourceOptions {
-  /** The package whose table is read. */
+  /** The package that wrote the table. */
   from: ImportSource
-  /** The name of its table. @default the name that the package gives it: `'sessions'`, or `'session'` for connect-pg-simple */
+  /** The name of the table. @default the default of the package: `'session'` for connect-pg-simple, else `'sessions'` */
   fromTable?: string
-  /** The schema of its table. @default what the connection uses */
+  /** The schema of the table. @default the schema that the connection uses */
   fromSchema?: string
-  /** The names of its columns, if they are not those of the package. @default those of the package */
+  /** Names of columns that differ from those of the package. @default the names of the package */
   fromColumns?: { id?: string; data?: string; expires?: string }
 }
 
-/** The same options as they come: anything may be undefined. */
+/** The same options before they are checked: any of them may be undefined. */
 type GivenSource = { readonly [Key in keyof ImportSourceOptions]: ImportSourceOptions[Key] | undefined }
 
-/** The table to read. */
+/** The table to read, with all defaults filled in. */
 export interface Source {
   readonly from: ImportSource
   readonly tableName: string
@@ -63,7 +64,7 @@ export interface Source {
 }
 
 /**
- * Checks the options that say where the sessions are read.
+ * Checks the options and fills in the defaults of the package.
  *
  * @throws {InvalidOptionError} if one is wrong, or if they name the table that the sessions are written to
  */

@@ -1,7 +1,7 @@
 import { InvalidOptionError } from '../errors'
 import type { StoredIdForm } from '../record/stored-id'
 
-/** Options that mean nothing without an owner. */
+/** Options that have no effect without the option `owner`. */
 export function requireOwner(options: {
   readonly owner?: unknown
   readonly details?: unknown

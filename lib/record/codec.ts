@@ -1,6 +1,6 @@
 import type { SessionData } from 'express-session'
 import { isOurs, SessionStoreError, UnreadableSessionError, UnserializableSessionError } from '../errors'
-import { isPromiseLike, type Soon } from '../runtime/soon'
+import { isPromiseLike, type MaybePromise } from '../runtime/maybe-promise'
 import { copyValues } from './copy-values'
 import { isNoLife } from './expiry'
 
@@ -33,7 +33,18 @@ export interface SessionCodec {
 /** When a stored text is written anew: when it is read, with the next write of the session, or not at all. */
 export type Rewrite = 'at-once' | 'at-next-write' | 'not'
 
-/** JSON, the default codec. */
+/**
+ * JSON, the default codec. A codec of your own may begin with it.
+ *
+ * @example
+ * import { json, type SessionCodec } from 'knex-session-store'
+ *
+ * // Writes JSON, and also reads the base64 that was written before.
+ * const codec: SessionCodec = {
+ *   ...json,
+ *   decode: (text, storedId) => json.decode(text.startsWith('{') ? text : Buffer.from(text, 'base64').toString(), storedId)
+ * }
+ */
 export const json: SessionCodec = Object.freeze({
   encode: (session: SessionData) => JSON.stringify(session),
   decode: (text: string) => JSON.parse(text)
@@ -51,7 +62,7 @@ export interface EncodedSession {
  *
  * @param session an object that the store made; the application may still change the values in it
  */
-export function encode(codec: SessionCodec, session: SessionData, storedId: string): Soon<EncodedSession> {
+export function encode(codec: SessionCodec, session: SessionData, storedId: string): MaybePromise<EncodedSession> {
   try {
     const encoded = codec.encode(session, storedId)
     const comparable = codec.comparable?.(session)
@@ -79,7 +90,7 @@ function unserializable(error: unknown): never {
  * Decodes and checks a session. Throws or rejects with {@link UnreadableSessionError} if the text is not a session. Returns a promise only
  * if the codec does: the default codec must not cost a turn of the promise queue.
  */
-export function decode(codec: SessionCodec, data: string, storedId: string): Soon<SessionData> {
+export function decode(codec: SessionCodec, data: string, storedId: string): MaybePromise<SessionData> {
   try {
     const decoded = codec.decode(data, storedId)
     return isPromiseLike(decoded) ? Promise.resolve(decoded).then(asSession).catch(unreadable) : asSession(decoded)

@@ -18,14 +18,14 @@ export const DESTROYED = 0
 /** The earliest moment that a session can expire at. */
 export const EARLIEST_EXPIRY = 1
 
-/** The latest moment that fits both `expires_hour`, a 32-bit integer, and JavaScript's Date: in the year 246953. */
-export const LATEST_EXPIRY = 2_147_483_647 * 3_600_000
-
-/** Milliseconds. */
+/** An hour, in milliseconds. */
 export const HOUR_MS = 3_600_000
 
-/** The `expires_hour` of a row that is never pruned. */
+/** The `expires_hour` of a row that is never pruned: the largest 32-bit integer. */
 export const NEVER_PRUNED = 2_147_483_647
+
+/** The latest moment that fits both `expires_hour`, a 32-bit integer, and JavaScript's Date: in the year 246953. */
+export const LATEST_EXPIRY = NEVER_PRUNED * HOUR_MS
 
 /** The hour of a moment, rounded up. */
 export function hourOf(moment: number): number {

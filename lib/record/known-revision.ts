@@ -1,5 +1,5 @@
+import { isPromiseLike } from '../runtime/maybe-promise'
 import { nothing } from '../runtime/nothing'
-import { isPromiseLike, type Soon } from '../runtime/soon'
 import { decode, type SessionCodec } from './codec'
 import type { SessionDetails } from './details'
 import { digestOf, EntryDigests } from './entry-digests'
@@ -28,7 +28,7 @@ export interface KnownRevision {
   readonly isByHand: boolean
   /** The owner of the session as it was loaded or saved. Undefined if the option `owner` is not given, or threw an error. */
   readonly ownerId?: string | null | undefined
-  /** True if the row has another owner than the option says, as a row from before the option. */
+  /** True if the row has another owner than the option `owner` returns: for example, the row is older than the option. */
   readonly hasOtherOwner?: boolean
   /** When the session was loaded or began, by `monotonicNow`. Undefined if the option `owner` is not given. */
   readonly began?: number | undefined
@@ -74,7 +74,7 @@ export function isKnownText(text: string, field: 'data' | 'comparable', known: K
 export function useDigested(
   known: KnownRevision,
   codec: SessionCodec,
-  session: Soon<object> | undefined,
+  session: object | undefined,
   use: (known: KnownRevision) => void
 ): void {
   if (known.digests !== undefined || (known.base.length <= MAX_WHOLE_LENGTH && known.data.length <= MAX_WHOLE_LENGTH)) {

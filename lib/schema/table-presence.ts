@@ -6,6 +6,7 @@ import { ForeignTableError, TableMissingError } from '../errors'
 import type { Database } from '../knex/database'
 import { identityBelowTransaction } from '../knex/identity'
 import { debug } from '../observe/debug'
+import type { Presence } from '../table/session-table'
 import { makeIfMissing } from './make-table'
 import { isOwnTableThere } from './own-table'
 import { type RegisteredTable, registeredIn } from './registry'
@@ -14,7 +15,7 @@ import { type RegisteredTable, registeredIn } from './registry'
  * Knows whether the table is there, and makes it if it is missing: before the first statement, and again after something dropped it. Its
  * knowledge is in the table's registry entry, which every copy of this package in the process shares.
  */
-export class TablePresence {
+export class TablePresence implements Presence {
   private own: Promise<void> | null = null
 
   constructor(

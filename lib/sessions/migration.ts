@@ -11,16 +11,17 @@ import type { Draft } from './session-writer'
 import type { SessionsParts } from './sessions-parts'
 
 /**
- * How long the row of an ended session stays while the session may still be in the other store, in milliseconds. No browser keeps a cookie
- * for longer than 400 days.
+ * How long the dead row of a session stays if the other store may still have the session, in milliseconds. No browser keeps a cookie for
+ * longer than 400 days.
  */
 export const LONGEST_LIFE_MS = 400 * 86_400_000
 
 /**
- * Carries sessions over from another store, each at its first use here.
+ * Carries sessions over from another store, each session at its first use here.
  *
- * The row is inserted only if there is none, dead or alive. So of several requests one carries the session over, and a session that was
- * ended here stays dead. A request that does not find the session there looks here once more: another request may have carried it over.
+ * A row is inserted only if there is no row yet, dead or alive. So if several requests carry over the same session, one succeeds, and a
+ * session that was ended here stays dead. If the other store does not have the session, this table is read once more, because another
+ * request may have carried it over meanwhile.
  */
 export class Migration {
   private readonly isReadOnly: boolean
@@ -29,7 +30,7 @@ export class Migration {
     private readonly parts: SessionsParts,
     private readonly source: NonNullable<ResolvedOptions['migrateFrom']>
   ) {
-    // A transaction may be rolled back, and the other store has no part in it.
+    // In a transaction nothing is deleted there: a rollback would not bring it back.
     this.isReadOnly = source.readOnly || parts.transaction !== undefined
   }
 
@@ -45,7 +46,7 @@ export class Migration {
     if (!session) return records.load(storedId, caller)
     const draft = readable(() => draftOf(session))
     const { ownerId, now: createdAt } = draft
-    // What the other store returns is alive. Its touch may renew the row alone, and leave the expiry in the session as it was.
+    // A session that the other store returns is alive. If its cookie has expired, a touch in the other store has renewed only the row.
     const expiresAt = draft.expiresAt > createdAt ? draft.expiresAt : expiryOf(justSeen(session), options, createdAt, createdAt)
     if (ownerId !== null && (await hasLoggedOut({ storedId, ownerId }))) {
       await this.end(sessionId, storedId)
@@ -53,13 +54,13 @@ export class Migration {
     }
     const { data } = await encode(options.codec, draft.storable, storedId)
     await records.insert({ id: storedId, data, expiresAt, ownerId, createdAt }, caller)
-    // Once more after the insert: a log-out everywhere that did not find the session here has left its mark before.
+    // Asked again after the insert: a log-out everywhere that came too early to find the inserted session has left its mark by now.
     if (ownerId !== null && (await hasLoggedOut({ storedId, ownerId }))) await this.bury(storedId)
     if (!this.isReadOnly) await this.ask('destroy', sessionId).catch(options.onError)
     return records.load(storedId, caller)
   }
 
-  /** Ends the session here and there. */
+  /** Ends the session in both stores. */
   async end(sessionId: string, storedId: string): Promise<void> {
     await this.bury(storedId)
     if (!this.isReadOnly) await this.ask('destroy', sessionId)
@@ -69,12 +70,13 @@ export class Migration {
   async bury(storedId: string): Promise<void> {
     const { records, options, bury } = this.parts
     const now = options.clock()
-    // A row that has just expired is not pruned yet. With no row at all, a request that has read the session there could still insert it.
+    // If there is no row here, inserts a dead one. Without it, a request that has already read the session in the other store could still
+    // insert it. The row expires now and not earlier, so it is not pruned before it is buried.
     await records.insert(emptyRow(storedId, now, now))
     await bury(storedId, now + LONGEST_LIFE_MS)
   }
 
-  /** Calls the other store. A store may return a promise beside calling back. */
+  /** Calls the other store. A store may call back, and return a promise as well. */
   private ask<Found = void>(method: 'get' | 'destroy', sessionId: string): Promise<Found | null | undefined> {
     const { store } = this.source
     return new Promise((resolve, reject) => {
@@ -86,7 +88,7 @@ export class Migration {
         timer.stop()
         resolve(session)
       }
-      // Later calls wait for this one, so it must end.
+      // Later writes of the session wait for this call, so it must end.
       const timer = startTimer(() => failed(undefined), this.parts.options.timeoutMs)
       try {
         const call = store[method] as CallbackMethod<Found>
@@ -101,7 +103,7 @@ export class Migration {
   }
 }
 
-/** A session that cannot be stored here is unreadable, as a row that holds no session. */
+/** Calls `make`. A session that cannot be stored here counts as unreadable, like a row that holds no session. */
 function readable<T>(make: () => T): T {
   try {
     return make()
@@ -112,7 +114,7 @@ function readable<T>(make: () => T): T {
   }
 }
 
-/** The session with a cookie that has got its life anew, as at a visit. */
+/** Returns the session with a renewed cookie, as if the visitor had just sent a request. */
 function justSeen(session: SessionData): SessionData {
   const { originalMaxAge } = session.cookie
   const maxAge = typeof originalMaxAge === 'number' && originalMaxAge > 0 ? originalMaxAge : undefined

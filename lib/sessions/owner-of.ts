@@ -7,7 +7,7 @@ import type { KnownRevision } from '../record/known-revision'
 import { textRefusal } from '../record/stored-id'
 import { ignoreRejection } from '../runtime/ignore-rejection'
 
-/** The owner of the session as the column holds it: text, also for a number; null if there is no owner. */
+/** Returns the owner of the session as the column holds it. The column is text, so a number becomes text. Null if there is no owner. */
 export function ownerOf({ owner }: ResolvedOptions, session: SessionData): string | null {
   const id: unknown = owner(session)
   if (id === null || id === undefined || id === '') return null
@@ -25,8 +25,8 @@ export function ownerOf({ owner }: ResolvedOptions, session: SessionData): strin
 }
 
 /**
- * How a write changes the owner. `'sign-in'` if the session had no owner when it was loaded, or another one. `'adoption'` if it had this one,
- * but its row has not, as a row from before the option.
+ * How a write changes the owner. `'sign-in'`: the session had no owner, or another owner, when it was loaded. `'adoption'`: the session had
+ * this owner, but its row does not, because the row is older than the option `owner`.
  */
 export type OwnerChange = 'none' | 'sign-in' | 'adoption'
 
@@ -35,7 +35,7 @@ export function ownerChangeOf(ownerId: string | null, known: KnownRevision | und
   return known?.hasOtherOwner ? 'adoption' : 'none'
 }
 
-/** The details that a session with an owner is stored with; undefined if there are none. They are asked for when it gets the owner. */
+/** Returns the details to store with a session that has an owner. The option `details` is called only when the session gets the owner. */
 export function detailsFor(
   options: ResolvedOptions,
   session: SessionData,
@@ -46,10 +46,10 @@ export function detailsFor(
   return known?.details ?? (change === 'adoption' ? detailsOf(options, session) : undefined)
 }
 
-/** What the application wants to show of a session. */
+/** Calls the option `details`. */
 function detailsOf({ details }: ResolvedOptions, session: SessionData): SessionDetails | undefined {
   if (details === nobody) return undefined
-  // Only express-session puts the request on the session.
+  // Other clients than express-session do not put the request on the session.
   const { req } = session as { req?: Request }
   return checkedDetails(details(session, req))
 }

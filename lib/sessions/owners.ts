@@ -5,7 +5,7 @@ import { Hidden, InvalidOptionError } from '../errors'
 import type { Announce } from '../events'
 import type { SessionDetails } from '../record/details'
 import { handleOf, textRefusal } from '../record/stored-id'
-import { takeTurns } from '../runtime/take-turns'
+import { takeTurns } from '../runtime/event-loop'
 import type { ScanRange } from '../table/live-rows'
 import type { OwnedPlace, OwnerCount } from '../table/owner-scan'
 import type { SessionTable } from '../table/session-table'
@@ -14,25 +14,25 @@ import { refuseUnknown } from '../unknown-option'
 import type { Sessions } from './sessions'
 import { isKept, type LogOuts, type MovedSession, markIdOf, type SignIn } from './sign-ins'
 
-/** An owner as the option `owner` returns it. 7, 7n and `'7'` are the same owner. */
+/** The id of an owner, as the option `owner` returns it. 7, 7n and `'7'` are the same owner. */
 export type OwnerId = string | number | bigint
 
 /** One live session of an owner. */
 export interface OwnedSession {
   /**
-   * Identifies the session in a URL or a form: a hash of the stored id. It is not a session id and does not lead to one. Pass it to
+   * Identifies the session in a URL or a form. It is a hash of the stored id, and nobody can find the session id from it. Pass it to
    * `destroyHandle`, `except` or `after`.
    */
   readonly handle: string
   /** True for the session of the option `current`. */
   readonly isCurrent: boolean
-  /** When the session began, which is at the sign-in, in milliseconds since the epoch. */
+  /** When the session began, in milliseconds since the epoch. At a sign-in, a session begins anew. */
   readonly createdAt: number
-  /** When the session was last written or touched, in milliseconds since the epoch. Precise to the option `touchAfterMs`. */
+  /** When the session was last written or touched, in milliseconds since the epoch. A touch may be missing for up to `touchAfterMs`. */
   readonly lastSeenAt: number
   /** When the session ends, in milliseconds since the epoch. */
   readonly expiresAt: number
-  /** What the option `details` returned when the session got its owner; null if there is nothing. */
+  /** The result of the option `details` when the session got its owner. Null if there is none. */
   readonly details: SessionDetails | null
   /** The session data; null if the row cannot be read. */
   readonly session: SessionData | null
@@ -44,7 +44,7 @@ export interface OfOwnerOptions {
   limit?: number
   /** The last session on the page before, or its handle. A handle alone is refused once its session has ended. @default the first page */
   after?: string | Pick<OwnedSession, 'handle' | 'createdAt'>
-  /** The session of the visitor who looks: a request, a session id or a handle. Its `isCurrent` is true. @default none */
+  /** The session of the visitor who asks: a request, a session id or a handle. This session has `isCurrent: true`. @default none */
   current?: string | { readonly sessionID?: string }
 }
 
@@ -55,17 +55,17 @@ export interface DestroyOwnerOptions {
 }
 
 interface OwnersParts {
-  /** Those of the table in this process. */
+  /** The log-outs everywhere in this process. */
   readonly logOuts: LogOuts
   readonly table: SessionTable
   readonly budget: ConnectionBudget
   readonly order: WriteOrder
   readonly sessions: Sessions
   readonly announce: Announce
-  /** How long the mark of a log-out everywhere stays, in milliseconds. @default the grace */
+  /** How long the mark of a log-out everywhere stays, in milliseconds. Undefined for the usual grace. */
   readonly markMs: number | undefined
   readonly range: ScanRange
-  /** The range without the sessions that have lived for too long. They need not be shown, but they have to end. */
+  /** The range without sessions older than `maxLifetimeSeconds`. Such sessions are not shown, but a log-out has to end them too. */
   readonly shown: ScanRange
   /** Limits the time of one step. */
   readonly bound: <T>(operation: string, step: Promise<T>) => Promise<T>
@@ -109,10 +109,11 @@ export class Owners {
     const logOut = this.parts.logOuts.begin(kept, typeof except === 'object' ? except : undefined)
     const { mark } = logOut
     await this.settled('destroyOwner')
-    // Before the sessions are looked for. So a sign-in that is written later finds the mark, and one that was written before is found here.
+    // The mark is written before the sessions are read. So a sign-in that is written later finds the mark, and the read finds a sign-in
+    // that was written before.
     const markId = this.markId(owner)
     await this.step('destroyOwner', () => this.parts.table.mark(markId, mark, this.parts.markMs))
-    // A transaction may be rolled back.
+    // In a transaction, only the mark in the table counts, because the transaction may be rolled back.
     if (!this.parts.sessions.isInTransaction) this.parts.logOuts.add(markId, logOut)
     let ended = 0
     for await (const places of this.pages('destroyOwner', owner)) {
@@ -135,10 +136,10 @@ export class Owners {
   }
 
   /**
-   * Called after a sign-in was written: ends it, if all sessions of its owner were ended after it began. Else ends all but the newest `most`
-   * sessions of the owner. If this fails, `onError` gets the error: the next sign-in ends them.
+   * Called after a sign-in was written. If the owner has logged out everywhere since the sign-in began, ends the new session. Otherwise
+   * ends all sessions of the owner but the newest `most`. If that fails, `onError` gets the error, and the next sign-in tries again.
    *
-   * If nothing can tell whether the sessions were ended, the sign-in ends too, and this rejects.
+   * If the mark cannot be read, it is unknown whether the owner has logged out. Then this ends the new session and rejects.
    */
   async signedIn(signIn: SignIn, most: number, onError: (error: unknown) => void): Promise<void> {
     const { table, bound, sessions, announce } = this.parts
@@ -154,7 +155,10 @@ export class Owners {
     } else if (signIn.isNew && Number.isFinite(most)) await this.limit(signIn.ownerId, most).catch(onError)
   }
 
-  /** Returns whether the mark of a log-out everywhere is there that has not kept this session, and is younger than the session if its age is given. */
+  /**
+   * Returns whether the owner has logged out everywhere without keeping this session. If the age of the session is given, only a log-out
+   * after the beginning of the session counts.
+   */
   async hasLoggedOut({ storedId, ownerId, ageMs }: MovedSession): Promise<boolean> {
     const mark = await this.step('get', () => this.parts.table.markOf(this.markId(ownerId)))
     return mark !== undefined && !isKept(mark, storedId) && mark.agoMs < (ageMs ?? Number.POSITIVE_INFINITY)
@@ -194,7 +198,7 @@ export class Owners {
     return counts
   }
 
-  /** Waits for the writes that were called before, so that this call sees them. */
+  /** Waits for all writes in flight, so that the statements of this call see them. */
   private settled(operation: string): Promise<void> {
     return this.parts.bound(operation, this.parts.order.settled())
   }
@@ -203,7 +207,10 @@ export class Owners {
     return this.parts.bound(operation, this.parts.budget.use(statement))
   }
 
-  /** Returns the place of the last session on a page. Of a session that has ended meanwhile only the moment when it began is left. */
+  /**
+   * Returns the place after which the next page begins. If the session of `after` has ended, only its `createdAt` can say where. So a
+   * handle alone is refused then.
+   */
   private async placeAfter(owner: string, after: NonNullable<OfOwnerOptions['after']>): Promise<OwnedPlace> {
     const { handle, createdAt } = typeof after === 'object' && after !== null ? after : { handle: after, createdAt: undefined }
     const place = await this.placeOf(owner, handle)
@@ -235,7 +242,7 @@ export class Owners {
     }
   }
 
-  /** Returns the handles that the session which is meant may have: a text may be a session id or a handle. */
+  /** Returns every handle that the session may have. A text may be a session id or already a handle, and its form does not tell which. */
   private handlesOf(option: string, of: DestroyOwnerOptions['except']): string[] {
     if (of === undefined) return []
     const given = typeof of === 'object' && of !== null ? of.sessionID : of
@@ -243,7 +250,7 @@ export class Owners {
       throw new InvalidOptionError(option, 'a request with a sessionID, a session id or a handle', new Hidden(of))
     }
     const storedId = this.parts.sessions.storedIdIfValid(given)
-    // With upgradePlainIds the row may still be under the plain id.
+    // With upgradePlainIds, the row may still have the plain id.
     return [given, handleOf(this.parts.range.prefix + given), ...(storedId === undefined ? [] : [handleOf(storedId)])]
   }
 
@@ -252,7 +259,7 @@ export class Owners {
   }
 }
 
-/** A misspelt `except` must not end the session that was to be kept. */
+/** Refuses unknown options: with a misspelt `except`, the log-out would end the session that the caller wants to keep. */
 function checkedOptions<Options extends object>(options: Options | undefined, names: readonly string[], method: string): Partial<Options> {
   if (options === undefined) return {}
   if (typeof options !== 'object' || options === null || 'sessionID' in options) {
@@ -262,7 +269,7 @@ function checkedOptions<Options extends object>(options: Options | undefined, na
   return options
 }
 
-/** Returns the owner as the column holds it. Refuses an empty owner, which would mean all sessions that have none. */
+/** Returns the owner as the column holds it. Refuses an empty id: the option `owner` stores it as no owner, so no session has it. */
 function requireOwnerId(id: unknown): string {
   const isOwnerId = (typeof id === 'string' && id !== '') || typeof id === 'bigint' || Number.isFinite(id)
   if (!isOwnerId) throw new InvalidOptionError('ownerId', 'a string that is not empty, a finite number or a bigint', new Hidden(id))

@@ -7,7 +7,7 @@ import { looksHashed, plainIdRefusal } from '../record/stored-id'
 import { ownerOf } from './owner-of'
 import type { SessionsParts } from './sessions-parts'
 
-/** Claiming a row is an update at its revision. A claim fails only if another request wrote meanwhile. */
+/** How often a row is claimed. To claim a row is to update it at its revision, which fails only if another request has written the row. */
 const MAX_CLAIMS = 20
 
 /**
@@ -21,26 +21,26 @@ const MAX_CLAIMS = 20
 export class PlainIdUpgrade {
   constructor(private readonly parts: SessionsParts) {}
 
-  /** Moves the session if it is stored under its plain id. Returns its row under the hash, or the row that has ended under its plain id, or null. */
+  /** Moves the session if it is stored under its plain id. Returns its row under the hash, or the dead row under its plain id, or null. */
   async move(sessionId: string, storedId: string, caller: Caller): Promise<SessionRecord | null> {
     const plainId = this.plainId(sessionId)
     if (plainId === undefined) return null
     const { records, options, hasLoggedOut } = this.parts
     for (let tries = 1; tries <= MAX_CLAIMS; tries++) {
       const plain = await records.load(plainId, caller)
-      // Never stored under a plain id, or moved meanwhile and the plain row pruned.
+      // The session was never stored under its plain id. Or another request has moved it, and the plain row was pruned since.
       if (plain === null) return records.load(storedId, caller)
       const expiresAt = Math.abs(plain.expiresAt)
-      // The session has ended, or was moved long ago and renewed under its hash.
+      // The session has expired. Or it was moved long ago and renewed under its hash.
       if (expiresAt <= options.clock()) return (await records.load(storedId, caller)) ?? plain
-      // Decoded before the claim, so a row that cannot be read stays as it is. Encoded again: a codec may bind the data to the stored id.
+      // Decoded before the claim, so a row that cannot be read stays as it is. Encoded again, because a codec may bind the data to the id.
       const session = await decode(options.codec, plain.data, plainId)
       const { data } = await encode(options.codec, session, storedId)
       const ownerId = ownerOf(options, session)
       const isClaimed = isMoving(plain.expiresAt) || (await this.claim(plain, caller))
       if (!isClaimed) continue
       await records.insert({ id: storedId, data, expiresAt, createdAt: plain.createdAt, ownerId }, caller)
-      // While it moved, a log-out everywhere could not see it.
+      // A log-out everywhere does not find a session that is being moved. But it leaves a mark.
       const ageMs = options.clock() - plain.createdAt
       if (ownerId !== null && (await hasLoggedOut({ storedId, ownerId, ageMs }))) await records.remove(storedId, caller)
       return records.load(storedId, caller)
@@ -48,7 +48,7 @@ export class PlainIdUpgrade {
     throw new SessionConflictError(`${MAX_CLAIMS} tries to move it to its hashed id failed`)
   }
 
-  /** Ends the session under its plain id too. If it is being moved, a dead row under the hash stops the move. */
+  /** Ends the session under its plain id. First inserts a dead row under the hash: if the session is being moved, this stops the move. */
   async remove(sessionId: string, storedId: string, caller: Caller | undefined): Promise<void> {
     const { records, options } = this.parts
     const plainId = this.plainId(sessionId)
@@ -66,8 +66,8 @@ export class PlainIdUpgrade {
 
   private plainId(sessionId: string): string | undefined {
     const { prefix } = this.parts.options
-    // The hash of a stored session must not work as a session id: as a plain id it would find the row, so anyone who reads the table could
-    // use the session.
+    // An id that looks like a hash is no plain id. As a plain id, the hash of a session would find the row of the session, so anyone who
+    // has read the table could use the session.
     const isPlain = plainIdRefusal(sessionId, prefix) === undefined && !looksHashed(sessionId)
     return isPlain ? prefix + sessionId : undefined
   }

@@ -3,8 +3,8 @@ import { decode, encode } from '../record/codec'
 import { type RewritingOptions, type RewritingParts, type RewritingResult, rewriteRows } from './rewrite-rows'
 
 /**
- * Writes every live session anew that the codec would write differently today: those of an old key, and those from before encryption was on.
- * Expiry, owner and the times of a row stay.
+ * Rewrites every live session that the codec would encode differently today: a session that was encrypted with an old key, or was written
+ * before encryption was on. Expiry, owner and times of the row stay.
  *
  * @throws {InvalidOptionError} if the codec cannot say which rows it would write differently
  */

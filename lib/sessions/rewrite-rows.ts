@@ -2,62 +2,62 @@ import type { ConnectionBudget } from '../batching/connection-budget'
 import { SessionConflictError, UnreadableSessionError, UnserializableSessionError } from '../errors'
 import type { ResolvedOptions } from '../options/store-options'
 import type { SessionRecord } from '../record/session-record'
-import { takeTurns } from '../runtime/take-turns'
+import { takeTurns } from '../runtime/event-loop'
 import type { SessionTable } from '../table/session-table'
 import type { Page } from '../table/table-scan'
 
-/** What work on all rows of a store is done with. */
+/** The parts of a store that {@link rewriteRows} needs. */
 export interface RewritingParts {
   readonly table: SessionTable
   readonly budget: ConnectionBudget
   readonly options: ResolvedOptions
 }
 
-/** How far such work is, and how it is stopped. */
+/** How {@link rewriteRows} reports its progress and is stopped. */
 export interface RewritingOptions {
-  /** Stops the work after the batch that is under way. What is done is done: the next run goes on with the rest. @default never */
+  /** Stops the work after the current batch. The next run rewrites the rest. @default never */
   readonly signal?: AbortSignal
-  /** Told at the beginning and after each batch how many rows were looked at, and how many there are. @default none */
+  /** Called at the beginning and after each batch, with the number of rows that were read and the number of all rows. @default none */
   readonly onProgress?: (done: number, total: number) => void
-  /** The number of rows of a batch. @default 100 */
+  /** The number of rows in a batch. @default 100 */
   readonly batchSize?: number
 }
 
-/** What became of the rows. */
+/** The number of rows by what became of them. */
 export interface RewritingResult {
-  /** Rows that were looked at. */
+  /** Rows that were read. */
   readonly looked: number
-  /** Rows that were written anew. */
+  /** Rows that were rewritten. */
   readonly rewritten: number
-  /** Rows that cannot be read with this codec. They are as they were. */
+  /** Rows that this codec cannot read. They were not changed. */
   readonly unreadable: number
-  /** Rows that could not be moved, because another row has their new id. They are as they were. */
+  /** Rows that could not be moved, because another row has their new id. They were not changed. */
   readonly taken: number
-  /** Whether there are rows that were not looked at, because the work was stopped. */
+  /** True if the work was stopped before all rows were read. */
   readonly isStopped: boolean
 }
 
-/** How a row is stored from now on. */
+/** The new id and data of a row. */
 export type RowToWrite = Pick<SessionRecord, 'id' | 'data'>
 
-/** Returns how a row is to be stored from now on, or undefined if it may stay as it is. */
+/** Returns the new id and data of a row, or undefined if the row need not change. */
 export type NewRow = (record: SessionRecord) => Promise<RowToWrite | undefined>
 
-type Outcome = 'current' | 'rewritten' | 'unreadable' | 'taken' | 'gone'
+type RowOutcome = 'current' | 'rewritten' | 'unreadable' | 'taken' | 'gone'
 
 const BATCH = 100
-/** A row is not written only if a request wrote it meanwhile. */
+/** How often one row is tried. A try fails only if a request has written the row meanwhile. */
 const MAX_TRIES = 20
 
 /**
- * Writes the rows of all live sessions with the store's prefix anew, batch by batch in the order of their ids. A row that a request changes
- * meanwhile is looked at again, so no write is lost.
+ * Rewrites the rows of all live sessions with the store's prefix, batch by batch in the order of their ids. If a request changes a row
+ * meanwhile, the row is read again, so no write is lost.
  */
 export async function rewriteRows(parts: RewritingParts, newRow: NewRow, options: RewritingOptions = {}): Promise<RewritingResult> {
   const { signal, onProgress, batchSize = BATCH } = options
   const range = { prefix: parts.options.prefix, idLength: undefined }
   const total = await count(parts, range, signal)
-  const counts: Record<Outcome, number> = { current: 0, rewritten: 0, unreadable: 0, taken: 0, gone: 0 }
+  const counts: Record<RowOutcome, number> = { current: 0, rewritten: 0, unreadable: 0, taken: 0, gone: 0 }
   let looked = 0
   onProgress?.(0, total)
   let after: string | undefined = ''
@@ -91,7 +91,7 @@ async function count(
   return total
 }
 
-async function rewriteRow(parts: RewritingParts, newRow: NewRow, first: SessionRecord): Promise<Outcome> {
+async function rewriteRow(parts: RewritingParts, newRow: NewRow, first: SessionRecord): Promise<RowOutcome> {
   const { id } = first
   let record: SessionRecord | null = first
   for (let tries = 1; tries <= MAX_TRIES; tries++) {
@@ -116,7 +116,7 @@ async function write(parts: RewritingParts, record: SessionRecord, { id, data }:
   try {
     return await parts.budget.use(() => parts.table.rewrite(record, data, id))
   } catch (error) {
-    // Another row has got the id meanwhile, and the database refuses a second one.
+    // Another row has got the new id since it was looked up, so the database refuses a second row with this id.
     if (id !== record.id && (await load(parts, id)) !== null) return false
     throw error
   }

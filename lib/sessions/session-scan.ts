@@ -2,8 +2,9 @@ import type { SessionData } from 'express-session'
 import type { ConnectionBudget } from '../batching/connection-budget'
 import type { WriteOrder } from '../batching/write-order'
 import type { SessionRecord } from '../record/session-record'
+import { takeTurns } from '../runtime/event-loop'
+import type { MaybePromise } from '../runtime/maybe-promise'
 import { monotonicNow } from '../runtime/natives'
-import { takeTurns } from '../runtime/take-turns'
 import type { ScanRange } from '../table/live-rows'
 import type { SessionTable } from '../table/session-table'
 import type { Page } from '../table/table-scan'
@@ -30,12 +31,12 @@ export class SessionScan {
   constructor(
     private readonly parts: ScanParts,
     private readonly range: ScanRange,
-    /** The range without the sessions that have lived for too long. They need not be shown, but they have to end. */
+    /** The range without sessions older than `maxLifetimeSeconds`. Such sessions are not shown, but `clear` has to end them too. */
     private readonly shown: ScanRange,
     private readonly bound: Bound
   ) {}
 
-  async sessions(open: (record: SessionRecord) => SessionData | null | Promise<SessionData | null>): Promise<SessionData[]> {
+  async sessions(open: (record: SessionRecord) => MaybePromise<SessionData | null>): Promise<SessionData[]> {
     const { table, budget, order } = this.parts
     await this.bound('all', order.settled())
     const sessions: SessionData[] = []

@@ -21,11 +21,15 @@ interface Given extends Pick<SessionsParts, 'options' | 'records' | 'order' | 'r
   readonly entry: object
   readonly table: SessionTable
   readonly budget: ConnectionBudget
-  /** Limits the time of one step. */
+  /** Limits the time of one step of a call. */
   readonly bound: <T>(operation: string, step: Promise<T>) => Promise<T>
 }
 
-/** @param main the services of the store that this one is a sibling of, inside a transaction */
+/**
+ * Makes the services of a store.
+ *
+ * @param main the services of the store outside of the transaction, if this store is in one
+ */
 export function sessionServices(given: Given, main: SessionServices | undefined): SessionServices {
   const { options, table, budget, bound } = given
   const { knex, maxLifetimeSeconds, maxSessionsPerOwner, onError } = options

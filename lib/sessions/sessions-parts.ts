@@ -11,15 +11,15 @@ export interface SessionsParts {
   readonly records: SessionRecords
   readonly order: WriteOrder
   readonly revisions: Revisions
-  /** True if the client may set a copy of what `get` returned. express-session does not: it passes the object to `createSession`. */
+  /** True if the client may set a copy of what `get` returned. With express-session it cannot, because it passes the object itself. */
   readonly isCopied: () => boolean
   readonly announce: Announce
-  /** Called when a session has got an owner and was written. Rejects if nothing can tell whether its owner was logged out meanwhile. */
+  /** Called after the write of a session that has got an owner. Rejects if it is unknown whether the owner has logged out meanwhile. */
   readonly afterSignIn: (signIn: SignIn) => Promise<void>
-  /** Returns whether all sessions of the owner, but for this one, were ended at some time. Such an end is remembered for a while. */
+  /** Returns whether the owner has logged out everywhere without keeping this session. Such a log-out is remembered for a while. */
   readonly hasLoggedOut: (session: MovedSession) => Promise<boolean>
-  /** Ends the session, and keeps its row until the moment given, in milliseconds since the epoch. */
+  /** Ends the session, and keeps its dead row until a moment in milliseconds since the epoch. */
   readonly bury: (storedId: string, until: number) => Promise<void>
-  /** Identifies the caller's transaction, if the records are written in one. */
+  /** Identifies the transaction in which the records are written. Undefined outside of a transaction. */
   readonly transaction: object | undefined
 }

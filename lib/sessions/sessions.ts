@@ -9,8 +9,8 @@ import { beforeTransaction, type KnownRevision } from '../record/known-revision'
 import type { SessionRecord } from '../record/session-record'
 import { asJson, cookieOf, maxAgeChanged, requireLife, toStorable, withExpiry } from '../record/storable'
 import { HASH_LENGTH, plainIdRefusal, storedIdOf } from '../record/stored-id'
+import { isPromiseLike, type MaybePromise } from '../runtime/maybe-promise'
 import { monotonicNow } from '../runtime/natives'
-import { isPromiseLike, type Soon } from '../runtime/soon'
 import { Migration } from './migration'
 import { detailsFor, ownerChangeOf, ownerOf } from './owner-of'
 import { PlainIdUpgrade } from './plain-id-upgrade'
@@ -69,7 +69,7 @@ export class Sessions {
     )
   }
 
-  /** Runs after the write, not in it: ending another session waits for the writes of that one, which may be waiting to end this one. */
+  /** Runs after the write. If it ran within the write, two sign-ins that end each other's sessions would wait for each other for ever. */
   private signedIn({ storedId, session, ownerId, ownerChange, began, now, createdAt }: Draft, written: Promise<void>): Promise<void> {
     if (ownerChange === 'none' || ownerId === null || began === undefined) return written
     const start = ownerChange === 'sign-in' ? { ...beginOf(session), began } : { began: monotonicNow() - (now - createdAt) }
@@ -123,13 +123,13 @@ export class Sessions {
     return this.parts.order.write(storedId, () => this.migration?.bury(storedId) ?? this.parts.records.remove(storedId))
   }
 
-  /** The same for several, in one statement or few. The connection of a transaction runs one statement at a time, so there they take turns. */
+  /** Ends several sessions, in one statement or a few. In a transaction, one after another: its connection runs one statement at a time. */
   async endAll(storedIds: readonly string[]): Promise<void> {
     if (!this.isInTransaction) return void (await Promise.all(storedIds.map((id) => this.end(id))))
     for (const id of storedIds) await this.end(id)
   }
 
-  /** Ends the session with this stored id if it is alive. Returns whether it was. */
+  /** Ends the session with this stored id if it is alive. Returns whether it was alive. */
   async endIfAlive(storedId: string): Promise<boolean> {
     const row = await this.parts.order.read(storedId, () => this.parts.records.load(storedId))
     if (row === null || !this.isLive(row)) return false
@@ -137,7 +137,7 @@ export class Sessions {
     return true
   }
 
-  /** The same with the stored id as `ids` returns it, without the prefix. */
+  /** Does the same for a stored id without its prefix, as `ids` returns it. */
   async endById(id: string): Promise<boolean> {
     if (typeof id !== 'string') throw new InvalidOptionError('storedId', 'a stored id, as ids() returns it', new Hidden(id))
     return this.endIfAlive(this.parts.options.prefix + id)
@@ -151,9 +151,9 @@ export class Sessions {
   /**
    * Decodes the session in a row. Returns null and emits `unreadable` if it cannot be read. A promise only if the codec is async.
    *
-   * @param isLoad false for a look at many sessions, which is not what the request has loaded
+   * @param isLoad false if the session is one of a list: then it is not a session that the request has loaded
    */
-  open(record: SessionRecord, isLoad = true): Soon<SessionData | null> {
+  open(record: SessionRecord, isLoad = true): MaybePromise<SessionData | null> {
     try {
       const decoded = decode(this.parts.options.codec, record.data, record.id)
       if (!isPromiseLike(decoded)) return this.opened(decoded, record, isLoad)
@@ -163,7 +163,7 @@ export class Sessions {
     }
   }
 
-  /** The same for a look at a session that nobody has asked for by its id. One that cannot be read is null, whatever the options say. */
+  /** Opens a session of a list. Returns null if the session cannot be read, also if the option `unreadable` is 'error'. */
   async look(record: SessionRecord): Promise<SessionData | null> {
     try {
       return await this.open(record, false)
@@ -178,7 +178,7 @@ export class Sessions {
     return this.parts.revisions.of(session, storedId)?.details ?? null
   }
 
-  private opened(session: SessionData, record: SessionRecord, isLoad: boolean): Soon<SessionData> {
+  private opened(session: SessionData, record: SessionRecord, isLoad: boolean): MaybePromise<SessionData> {
     const { codec } = this.parts.options
     const { id: storedId, data, revision, expiresAt, createdAt } = record
     const rewrite = codec.rewrite?.(data) ?? 'not'
@@ -202,7 +202,7 @@ export class Sessions {
       transaction: this.parts.transaction
     }
     this.parts.revisions.loaded(session, known, isLoad && this.parts.isCopied())
-    // Taken out after the load was remembered: a merge compares them too.
+    // Taken out after the load was remembered, because a merge also compares the details.
     takeDetails(session)
     withExpiry(session, expiresAt)
     if (rewrite !== 'at-once') return session
@@ -218,7 +218,7 @@ export class Sessions {
     return null
   }
 
-  /** Looks for the session under its plain id, then in the store that sessions are carried over from. */
+  /** Looks for the session under its plain id, then in the other store of the option `migrateFrom`. */
   private async openMoved(sessionId: string, storedId: string, caller: Caller, isDead: boolean): Promise<SessionData | null> {
     let record: SessionRecord | null | undefined
     try {
@@ -272,12 +272,12 @@ export class Sessions {
     }
   }
 
-  /** Whether the option `owner` is given. */
+  /** True if the option `owner` is given. */
   get hasOwners(): boolean {
     return this.parts.options.owner !== nobody
   }
 
-  /** Returns undefined if the option `owner` throws: a load does not fail by it. The next write reports the error. */
+  /** Returns the owner, or undefined if the option `owner` throws. A load does not fail by it; the next write reports the error. */
   private ownerIfAny(session: SessionData): string | null | undefined {
     try {
       return ownerOf(this.parts.options, session)

@@ -4,33 +4,36 @@ import { handleOf, OWN_ROWS, PREFIX_END } from '../record/stored-id'
 import { getOrMake } from '../runtime/get-or-make'
 import { monotonicNow } from '../runtime/natives'
 
-/** A session that has got an owner, or another owner, and was written. */
+/** A written session that has got an owner, or another owner than before. */
 export interface SignIn extends Partial<Begin> {
   readonly storedId: string
-  /** The value of the column. */
+  /** The owner as the column holds it. */
   readonly ownerId: string
-  /** When the request got its session, by `monotonicNow`: before it knew what it then wrote. */
+  /** When the request got its session, by `monotonicNow`. What the request wrote was decided after that. */
   readonly began: number
-  /** False for a session of this owner from before the option `owner`. */
+  /** False if the session had this owner before, and only its row gets the owner now. See `OwnerChange`. */
   readonly isNew: boolean
 }
 
-/** A session that moves here from another id or store. */
+/** A session that moves to this table from another store, or from its plain id to its hash. */
 export interface MovedSession extends Pick<SignIn, 'storedId' | 'ownerId'> {
-  /** How long ago it began, in milliseconds. @default unknown */
+  /** The age of the session, in milliseconds. Undefined if it is unknown. */
   readonly ageMs?: number
 }
 
-/** How a session began that express-session has generated. */
+/** How a session began, if express-session has generated it. */
 export interface Begin {
-  /** When its request began, by `monotonicNow`. */
+  /** When the request began, by `monotonicNow`. */
   readonly began: number
-  /** When the session was generated, which may be later. */
+  /** When the session was generated, which may be later in the request. */
   readonly generated: number
   readonly request: object
 }
 
-/** A statement may wait for a connection. Asked again, it rarely does. */
+/**
+ * How often the mark is read, if the first read cannot tell the order. The first read may be slow because it waits for a connection; the
+ * second rarely waits.
+ */
 const MAX_ASKED = 3
 
 const begins = new WeakMap<object, Begin>()
@@ -41,14 +44,16 @@ export function beginOf(session: object): Begin | undefined {
   return begins.get(session)
 }
 
-/** Notes that the request gets its session now. */
+/** Remembers that the request gets its session now. */
 export function requestBegins(request: object): void {
   begunRequests.set(request, monotonicNow())
 }
 
 type Generate = (request: { readonly session?: object }) => void
 
-/** Notes when express-session generates a session. It does so by its function `generate`, which it puts on the store. */
+/**
+ * Remembers when express-session generates a session. express-session puts its function `generate` on the store, so a setter can wrap it.
+ */
 export function watchGenerate(store: object): void {
   let generate: Generate | undefined
   Object.defineProperty(store, 'generate', {
@@ -67,45 +72,47 @@ export function watchGenerate(store: object): void {
   })
 }
 
-/** Returns the id of the mark of an owner. No session can have it: it ends with a colon, after which a stored id goes on. */
+/** Returns the id of the mark of an owner. It ends with a colon, so no session can have it: a stored id has more text after a colon. */
 export function markIdOf(prefix: string, ownerId: string): string {
   return `${MARK}${handleOf(`${prefix}${PREFIX_END}${ownerId}`)}:`
 }
 
-/** Returns whether a log-out everywhere has kept the session. */
+/** Returns whether the log-out everywhere of this mark has kept the session. */
 export function isKept({ kept }: MarkData, storedId: string): boolean {
   return kept.length > 0 && kept.includes(handleOf(handleOf(storedId)))
 }
 
-/** That all sessions of an owner were ended by this process. */
+/** One log-out everywhere of this process. */
 interface LogOut {
-  /** By `monotonicNow`. */
+  /** When it was called, by `monotonicNow`. */
   readonly at: number
   readonly mark: MarkData
-  /** The request that asked for it, if it said so. */
+  /** The request that logged out, if it was given as `except`. */
   readonly request: WeakRef<object> | undefined
 }
 
 const MARK = `${OWN_ROWS}log-out:`
 
-/** The log-outs that are remembered. More are in the table alone. */
+/** The maximum number of log-outs that are remembered. Older ones are known from the table only. */
 const MAX_LOG_OUTS = 1000
 
 const logOutsOfTable = new WeakMap<object, LogOuts>()
 
-/** When this process has ended all sessions of an owner: more exact than the mark in the table, which has whole milliseconds. */
+/**
+ * Remembers when this process has ended all sessions of an owner. This is more exact than the mark in the table, which has milliseconds.
+ */
 export class LogOuts {
-  /** By the id of the mark. Those of a transaction are not among them, because it may be rolled back. */
+  /** The key is the id of the mark. Log-outs in a transaction are left out, because the transaction may be rolled back. */
   private readonly ended = new Map<string, LogOut>()
-  /** By the token of the mark. */
+  /** The key is the token of the mark. */
   private readonly made = new Map<string, LogOut>()
 
-  /** Those of a table, shared by the stores of this process. */
+  /** Returns the log-outs of a table. All stores of the table in this process share them. */
   static of(entry: object): LogOuts {
     return getOrMake(logOutsOfTable, entry, () => new LogOuts())
   }
 
-  /** Makes the mark of a log-out that is to be written. */
+  /** Makes a log-out with its mark, which the caller then writes to the table. */
   begin(kept: readonly string[], request: object | undefined): LogOut {
     const mark = { kept, token: randomUUID() }
     const logOut = { at: monotonicNow(), mark, request: request && new WeakRef(request) }
@@ -113,17 +120,18 @@ export class LogOuts {
     return logOut
   }
 
-  /** Remembers a log-out whose mark was written. */
+  /** Remembers a log-out, once its mark was written. */
   add(markId: string, logOut: LogOut): void {
     keep(this.ended, markId, logOut)
   }
 
   /**
-   * Returns whether all sessions of the owner were ended after the sign-in began. `askMark` reads when they were ended last, by the clock of
-   * the database. Only durations are compared, so no clock has to agree with another one.
+   * Returns whether the owner has logged out everywhere after the sign-in began. `askMark` reads the mark with its age by the clock of the
+   * database. Only durations are compared, so the clocks of processes and of the database may differ.
    *
-   * Within this process the order is exact. Between processes the time that the database takes for the result is the uncertainty. If this
-   * covers the moment in question each time, the shortest of these times counts, and its middle is taken for the moment of the result.
+   * For a log-out of this process the order is exact. For another process, the age of the mark was taken at some moment between the
+   * question and the result, so it is uncertain by the time of the statement. If the order is uncertain after every read, the fastest read
+   * decides, as if the age was taken in its middle.
    */
   async include(signIn: SignIn, markId: string, askMark: () => Promise<OwnerMark | undefined>): Promise<boolean> {
     const here = this.ended.get(markId)
@@ -146,8 +154,9 @@ export class LogOuts {
 }
 
 /**
- * Returns when the sign-in began, as far as this log-out is concerned. A request may check a password, and then get a new session: what counts
- * is when the request began. But a request that has logged out everywhere itself signs in with what it got after that.
+ * Returns the moment that is compared with the log-out. Usually this is the beginning of the request: the request may have checked a
+ * password before the log-out, and have got its new session after it. But if the request itself has logged out everywhere and then signs
+ * in, the moment is the generation of its new session.
  */
 function beganFor({ began, generated = began, request }: SignIn, logOut: LogOut): number {
   const mayBeOwn = logOut.request === undefined || logOut.request.deref() === request

@@ -4,17 +4,17 @@ import type { ResolvedOptions } from '../options/store-options'
 import { HASH_LENGTH, PREFIX_END } from '../record/stored-id'
 
 /**
- * The rows that a scan sees: those whose id starts with the prefix. Hashed ids have exactly `idLength` characters. Plain ids have no colon
- * after the prefix, because a colon would make it a longer prefix.
+ * The rows that a scan reads: their ids start with the prefix. A hashed id has exactly `idLength` characters. A plain id has no colon after
+ * the prefix, because a colon would be part of a longer prefix.
  */
 export interface ScanRange {
   readonly prefix: string
   readonly idLength: number | undefined
-  /** Sessions that began longer ago are dead too, in milliseconds. @default Infinity */
+  /** Sessions that are older than this, in milliseconds, are left out. @default Infinity */
   readonly maxLifetimeMs?: number
 }
 
-/** The range of a store. With `upgradePlainIds`, plain ids and hashed ones are in it. */
+/** Returns the range of a store. With `upgradePlainIds`, the range contains plain ids and hashed ids. */
 export function rangeOf({
   prefix,
   storedId,
@@ -24,19 +24,19 @@ export function rangeOf({
   return { prefix, idLength: isHashed ? [...prefix].length + HASH_LENGTH : undefined }
 }
 
-/** A condition of a statement, with its bindings. */
+/** A condition for WHERE, with its bindings. */
 export interface Condition {
   readonly sql: string
   readonly bindings: readonly unknown[]
 }
 
-/** The select list of a whole record, for `toRecord`. */
+/** Returns the select list of a whole record, for `toRecord`. */
 export function recordColumns(dialect: Dialect, table: TableDefinition): string {
   const { id, data, expiresAt, revision, createdAt, ownerId } = quotedColumns(table, dialect.quote)
   return `${dialect.text(id)}, ${dialect.text(data)}, ${expiresAt}, ${revision}, ${createdAt}, ${dialect.text(ownerId)}`
 }
 
-/** The condition of the rows in the range that are alive at the moment `now`. */
+/** Returns the condition for rows in the range that are alive at the moment `now`. */
 export function liveRows(
   dialect: Dialect,
   table: TableDefinition,

@@ -12,29 +12,31 @@ export interface OwnedRecord extends SessionRecord {
   readonly lastSeenAt: number
 }
 
-/** The place of a row among the rows of its owner, the newest first. */
+/** The place of a row in the list of its owner's rows, which begins with the newest. */
 export type OwnedPlace = Pick<SessionRecord, 'id' | 'createdAt'>
 
-/** How many live rows an owner has. */
+/** The number of live rows of an owner. */
 export interface OwnerCount {
   readonly ownerId: string
   readonly count: number
 }
 
-/** How many live rows begin with a prefix. */
+/** The number of live rows whose id begins with a prefix. */
 export interface PrefixCount {
-  /** It ends with a colon, or is `''`. */
+  /** Ends with a colon, or is `''`. */
   readonly prefix: string
   readonly count: number
 }
 
-/** The most owners that one statement returns. */
+/** The maximum number of owners that one statement returns. */
 const OWNERS_AT_ONCE = 1000
 
-/** About how many rows one statement looks at, for a database in this process: it would hold up everything else. */
+/**
+ * About how many rows one statement reads if the database runs in this process. Everything else in the process waits for such a statement.
+ */
 const ROWS_IN_PART = 1000
 
-/** The statements on the live rows of one owner, which are found by the index of owners. */
+/** The statements on the live rows of owners. They use the index of owners. */
 export class OwnerScan {
   constructor(
     private readonly db: Database,
@@ -50,21 +52,21 @@ export class OwnerScan {
     return rows.map((row) => ({ ...toRecord(row), lastSeenAt: Number(row[6]) }))
   }
 
-  /** The places of at most `limit` rows, in the same way. */
+  /** Returns the places of at most `limit` rows, the newest first. */
   async places(range: ScanRange, ownerId: string, after: OwnedPlace | undefined, limit: number): Promise<OwnedPlace[]> {
     const { id, createdAt } = this.columns
     const rows = await this.page(`${this.dialect.text(id)}, ${createdAt}`, range, ownerId, after, limit)
     return rows.map(([storedId, moment]) => ({ id: storedId as string, createdAt: Number(moment) }))
   }
 
-  /** How many rows the owner has. */
+  /** Returns the number of live rows of the owner. */
   async count(range: ScanRange, ownerId: string): Promise<number> {
     const { sql, bindings } = this.ofOwner(range, ownerId)
     const rows = await this.dialect.select(this.db, `SELECT count(*) FROM ${this.name} WHERE ${sql} LIMIT 1`, bindings)
     return Number(rows[0]?.[0])
   }
 
-  /** How many live rows of the owner are not in the range, by the prefix of their ids: of its newest rows. */
+  /** Returns how many of the owner's newest live rows are outside of the range, by the prefix of their ids. */
   async outOfRange({ prefix, idLength }: ScanRange, ownerId: string): Promise<PrefixCount[]> {
     const { id, expiresAt, createdAt } = this.columns
     const sql = `SELECT ${this.dialect.text(id)} FROM ${this.name} WHERE ${this.columns.ownerId} = ? AND ${expiresAt} > ?
@@ -80,7 +82,7 @@ export class OwnerScan {
     return [...counts].map(([prefix, count]) => ({ prefix, count }))
   }
 
-  /** How many live rows each owner has, for some owners after the one given, in their order. */
+  /** Returns the number of live rows of each owner, for a page of owners after the given one, in the order of owners. */
   async counts(range: ScanRange, after: string): Promise<Page<OwnerCount[]>> {
     const { ownerId } = this.columns
     const live = liveRows(this.dialect, this.table, range, this.now())
@@ -95,7 +97,7 @@ export class OwnerScan {
     return { found, next: found.length === OWNERS_AT_ONCE ? found.at(-1)?.ownerId : end }
   }
 
-  /** The owner of the row that is so many rows further in the order of owners. */
+  /** Returns the owner of the row that comes so many rows later in the order of owners. */
   private async ownerAfter(after: string, rows: number): Promise<string | undefined> {
     const { ownerId } = this.columns
     const sql = `SELECT ${ownerId} FROM ${this.name} WHERE ${ownerId} > ? ORDER BY ${ownerId} LIMIT 1 OFFSET ?`

@@ -1,12 +1,12 @@
 import { debug } from '../observe/debug'
+import { takeTurns } from '../runtime/event-loop'
 import { startTimer, type Timer } from '../runtime/natives'
-import { takeTurns } from '../runtime/take-turns'
 
-/** What a pruner is made with. */
+/** The parts and settings of a pruner. */
 export interface PrunerOptions {
   readonly intervalMs: number
   readonly batchSize: number
-  /** Returns true if this process is the one that prunes for the next `leaseMs`. */
+  /** Returns true if this process may prune for the next `leaseMs`. Only one process at a time gets true. */
   readonly claim: (leaseMs: number) => Promise<boolean>
   /** Deletes at most `limit` rows and returns how many it deleted. */
   readonly prune: (limit: number) => Promise<number>
@@ -14,12 +14,12 @@ export interface PrunerOptions {
   readonly isAlive: () => boolean
 }
 
-/** A store that wants its table pruned. It hears of rounds that failed. */
+/** A store whose table is pruned. It gets the errors of failed rounds. */
 export interface PrunerMember {
   readonly onError: (error: unknown) => void
 }
 
-/** Deletes expired rows now and then. Its timer never keeps the process alive, and it holds no connection between two rounds. */
+/** Deletes expired rows at intervals. Its timer never keeps the process alive, and it holds no connection between two rounds. */
 export class Pruner {
   private timer: Timer | undefined
   private round: Promise<void> = Promise.resolve()
@@ -28,13 +28,13 @@ export class Pruner {
 
   constructor(private readonly options: PrunerOptions) {}
 
-  /** Begins when the first member joins. */
+  /** Adds a member. The first member starts the pruner. */
   join(member: PrunerMember): void {
     this.members.add(new WeakRef(member))
     if (this.timer === undefined) this.schedule()
   }
 
-  /** Ends when the last member has left; resolves when no round is under way. */
+  /** Removes a member. The last one stops the pruner, and this resolves when the current round has ended. */
   async leave(member: PrunerMember): Promise<void> {
     if (this.present(member).length > 0) return
     this.stop()
@@ -54,7 +54,7 @@ export class Pruner {
 
   private schedule(): void {
     this.timer?.stop()
-    // Processes that started together must not prune together.
+    // The delay is random, so that processes which started together do not prune together.
     const delay = this.options.intervalMs * (0.75 + Math.random() / 2)
     this.timer = startTimer(
       () => {
@@ -84,8 +84,8 @@ export class Pruner {
 }
 
 /**
- * Deletes batch after batch, until a batch is not full or nothing shall be deleted any more. Returns how many rows it deleted. Between two
- * batches the event loop goes round once. Without this, a database in this process would let no other call run.
+ * Deletes batch after batch, until a batch is not full or `isStopped` returns true. Returns how many rows it deleted. Between two batches
+ * the event loop runs once. Without this, no other call could run while a database in this process is pruned.
  */
 export async function pruneAll(
   prune: (limit: number) => Promise<number>,

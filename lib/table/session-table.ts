@@ -9,7 +9,7 @@ import { Observation, statementChannel } from '../observe/tracing'
 import { hourOf } from '../record/expiry-columns'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../record/session-record'
 import { OWN_ROWS } from '../record/stored-id'
-import { isPromiseLike, passOn, type Soon } from '../runtime/soon'
+import { andThen, isPromiseLike, type MaybePromise } from '../runtime/maybe-promise'
 import type { ScanRange } from './live-rows'
 import { type OwnedPlace, type OwnedRecord, type OwnerCount, OwnerScan, type PrefixCount } from './owner-scan'
 import { type Census, countPrunable, countWaiting, takeCensus, type Waiting } from './table-census'
@@ -24,12 +24,12 @@ export const GRACE_MS = 600_000
 /** No session can have this id, because an id goes on after the colon. */
 const LEASE_ID = `${OWN_ROWS}prune-lease:`
 
-/** Knows whether the table is there, and makes it if not. */
-export interface TableKeeper {
+/** Knows whether the table exists, and creates it if it does not: `TablePresence`, which is above this folder. */
+export interface Presence {
   readonly isThere: boolean
-  /** Resolves when the table is there. */
+  /** Resolves when the table exists. */
   ensure(): Promise<void>
-  /** The same, called after a statement found the table missing. */
+  /** Called after a statement has found the table missing. Resolves when the table exists again. */
   makeAgain(): Promise<void>
 }
 
@@ -45,7 +45,7 @@ export class SessionTable {
     private readonly db: Database,
     private readonly dialect: Dialect,
     private readonly table: TableDefinition,
-    private readonly keeper: TableKeeper,
+    private readonly presence: Presence,
     /** The store's clock, in milliseconds since the epoch. */
     private readonly now: () => number
   ) {
@@ -54,51 +54,53 @@ export class SessionTable {
     this.owned = new OwnerScan(db, dialect, table, now)
   }
 
-  /** Resolves when the table is there. If it was seen before, nothing is asked of the database; but a Knex that was destroyed is an error. */
+  /**
+   * Resolves when the table is there. If it was seen before, nothing is asked of the database; but a Knex that was destroyed is an error.
+   */
   async ready(): Promise<void> {
-    if (!this.keeper.isThere) return this.keeper.ensure()
+    if (!this.presence.isThere) return this.presence.ensure()
     await this.db.refuseDestroyed().catch((error) => {
       throw wrapDriverError(this.dialect, error, 'table check')
     })
   }
 
-  load(ids: readonly string[], bounds?: StatementBounds): Soon<(SessionRecord | null)[]> {
+  load(ids: readonly string[], bounds?: StatementBounds): MaybePromise<(SessionRecord | null)[]> {
     return this.run('get', ids.length, () => this.find(this.on(bounds), ids))
   }
 
-  insert(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<void> {
+  insert(records: readonly RecordToPut[], bounds?: StatementBounds): MaybePromise<void> {
     return this.run('set', records.length, () => this.statements.insert(this.on(bounds), records, this.now()))
   }
 
-  put(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<number[]> {
+  put(records: readonly RecordToPut[], bounds?: StatementBounds): MaybePromise<number[]> {
     return this.run('set', records.length, () => this.statements.put(this.on(bounds), records, this.now()))
   }
 
-  putUnlessDead(records: readonly RecordToPut[], bounds?: StatementBounds): Soon<(number | null)[]> {
+  putUnlessDead(records: readonly RecordToPut[], bounds?: StatementBounds): MaybePromise<(number | null)[]> {
     return this.run('set', records.length, () => this.statements.putUnlessDead(this.on(bounds), records, this.now()))
   }
 
-  update(records: readonly RecordToUpdate[], bounds?: StatementBounds): Soon<boolean[]> {
+  update(records: readonly RecordToUpdate[], bounds?: StatementBounds): MaybePromise<boolean[]> {
     return this.run('set', records.length, () => this.statements.update(this.on(bounds), records, this.now()))
   }
 
-  updateWithLife(records: readonly RecordToUpdateWithLife[], bounds?: StatementBounds): Soon<boolean[]> {
+  updateWithLife(records: readonly RecordToUpdateWithLife[], bounds?: StatementBounds): MaybePromise<boolean[]> {
     return this.run('set', records.length, () => this.statements.updateWithLife(this.on(bounds), records, this.now()))
   }
 
-  touch(records: readonly RecordToTouch[], bounds?: StatementBounds): Soon<boolean[]> {
+  touch(records: readonly RecordToTouch[], bounds?: StatementBounds): MaybePromise<boolean[]> {
     return this.run('touch', records.length, () => {
       const now = this.now()
       const db = this.on(bounds)
-      return passOn(this.statements.touch(db, records, now), (alive) => {
+      return andThen(this.statements.touch(db, records, now), (alive) => {
         if (alive === records.length) return records.map(() => true)
         const ids = records.map(({ id }) => id)
-        return passOn(this.find(db, ids), (found) => found.map((record) => (record?.expiresAt ?? 0) > now))
+        return andThen(this.find(db, ids), (found) => found.map((record) => (record?.expiresAt ?? 0) > now))
       })
     })
   }
 
-  remove(ids: readonly string[], bounds?: StatementBounds): Soon<void> {
+  remove(ids: readonly string[], bounds?: StatementBounds): MaybePromise<void> {
     // One hour more than the grace needs, because the column counts whole hours.
     const pruneHour = hourOf(this.now() + GRACE_MS) + 1
     return this.run('destroy', ids.length, () => this.statements.remove(this.on(bounds), ids, pruneHour))
@@ -109,12 +111,12 @@ export class SessionTable {
     return this.run('scan', 1, () => this.scan.records(range, after, limit), true)
   }
 
-  /** Returns the ids of live rows, in the same way. */
+  /** Returns the ids of live rows after the given id, in their order. */
   async pageOfIds(range: ScanRange, after: string, limit: number): Promise<Page<string[]>> {
     return this.run('scan', 1, () => this.scan.ids(range, after, limit), true)
   }
 
-  /** Returns the number of live rows, in the same way. */
+  /** Counts the live rows of a page after the given id. */
   async count(range: ScanRange, after: string): Promise<Page<number>> {
     return this.run('length', 1, () => this.scan.count(range, after), true)
   }
@@ -124,39 +126,39 @@ export class SessionTable {
     return this.run('owner', 1, () => this.owned.records(range, ownerId, after, limit), true)
   }
 
-  /** Returns the places of these rows, in the same way. */
+  /** Returns only the places of these rows. */
   async placesOfOwner(range: ScanRange, ownerId: string, after: OwnedPlace | undefined, limit: number): Promise<OwnedPlace[]> {
     return this.run('owner', 1, () => this.owned.places(range, ownerId, after, limit), true)
   }
 
-  /** How many live rows the owner has. */
+  /** Returns the number of live rows of the owner. */
   async countOf(range: ScanRange, ownerId: string): Promise<number> {
     return this.run('owner', 1, () => this.owned.count(range, ownerId), true)
   }
 
-  /** How many live rows each owner has, for some owners after the one given, in their order. */
+  /** Returns the number of live rows of each owner, for a page of owners after the given one, in the order of owners. */
   async countByOwner(range: ScanRange, after: string): Promise<Page<OwnerCount[]>> {
     return this.run('owner', 1, () => this.owned.counts(range, after), true)
   }
 
-  /** Ends the session, and keeps its row until the moment given. */
+  /** Ends the session, and keeps its dead row until the given moment. */
   async bury(id: string, until: number): Promise<void> {
     await this.run('destroy', 1, () => this.statements.remove(this.db, [id], hourOf(until) + 1), true)
   }
 
-  /** Marks that all sessions of an owner end now, but for one. The mark stays for `graceMs`. */
+  /** Stores the mark of a log-out everywhere. It stays for `graceMs`. */
   async mark(id: string, mark: MarkData, graceMs = GRACE_MS): Promise<void> {
     await this.run('owner', 1, () => this.statements.mark(this.db, id, mark, graceMs), true)
   }
 
-  /** The mark, or undefined if there is none. */
+  /** Returns the mark of a log-out everywhere, or undefined if there is none. */
   async markOf(id: string): Promise<OwnerMark | undefined> {
     return this.run('owner', 1, () => this.statements.markOf(this.db, id), true)
   }
 
   /**
-   * Stores a live session as another text, under another id if one is given, unless its row has changed since it was loaded. All else of the
-   * row stays, its revision too: requests that hold the session do not notice. Returns whether it wrote.
+   * Replaces the data of a live session, and its id if a new one is given. Does nothing if the row has changed since it was loaded. The
+   * revision stays, so requests that hold the session can still write it. Returns whether the row was changed.
    */
   async rewrite({ id, revision }: SessionRecord, data: string, newId = id): Promise<boolean> {
     const columns = quotedColumns(this.table, this.dialect.quote)
@@ -166,44 +168,44 @@ export class SessionTable {
     return (await this.run('rewrite', 1, update, true)) > 0
   }
 
-  /** Counts a part of the table, after the id given. */
+  /** Counts the rows of a part of the table, after the given id. */
   async census(prefix: string, after: string): Promise<Page<Census>> {
     const { db, dialect, table } = this
     return this.run('status', 1, () => takeCensus(db, dialect, table, { prefix, now: this.now() }, after), true)
   }
 
-  /** The number of rows that `prune` would delete now. */
+  /** Returns the number of rows that `prune` would delete now. */
   async prunable(): Promise<number> {
     return this.run('status', 1, () => countPrunable(this.db, this.dialect, this.table, this.now() - GRACE_MS), true)
   }
 
-  /** The rows of ended sessions that `prune` leaves for now. */
+  /** Returns how many rows of ended sessions `prune` would not delete yet, and until when. */
   async waiting(): Promise<Waiting> {
     const now = this.now()
     return this.run('status', 1, () => countWaiting(this.db, this.dialect, this.table, { now, endedAt: now - GRACE_MS }), true)
   }
 
-  /** How many live rows of the owner are not in the range, by the prefix of their ids: of at most 1000 rows. */
+  /** Returns how many of the owner's newest 1000 live rows are outside of the range, by the prefix of their ids. */
   async outOfRange(range: ScanRange, ownerId: string): Promise<PrefixCount[]> {
     return this.run('owner', 1, () => this.owned.outOfRange(range, ownerId), true)
   }
 
-  /** How often each index was used; undefined where the database does not count it. */
+  /** Returns how often each index was used. Undefined if the database does not count this. */
   async indexUses(): Promise<readonly IndexUse[] | undefined> {
     return this.run('status', 1, () => this.dialect.indexUses(this.db, this.table), true)
   }
 
-  /** Settings of a connection with which sessions may be lost. */
+  /** Returns the settings of the connection with which sessions may be lost. */
   async settingProblems(): Promise<readonly SettingProblem[]> {
     return this.run('status', 1, async () => (await this.dialect.settingProblems?.(this.db)) ?? [], true)
   }
 
-  /** The bytes of the table with its indexes; undefined where the database cannot tell. */
+  /** Returns the size of the table with its indexes, in bytes. Undefined if the database cannot tell. */
   async size(): Promise<number | undefined> {
     return this.run('status', 1, () => this.dialect.size(this.db, this.table), true)
   }
 
-  /** For tests: deletes every row, also the rows that keep destroyed sessions dead. */
+  /** For tests: deletes every row, also the dead rows of destroyed sessions. */
   async deleteAll(): Promise<void> {
     await this.run('reset', 1, () => this.db.run(`DELETE FROM ${this.name}`))
   }
@@ -213,7 +215,7 @@ export class SessionTable {
     return this.run('prune', 1, () => this.statements.prune(this.db, GRACE_MS, limit, this.now()), true)
   }
 
-  /** Returns true to the one process that may prune for the next `leaseMs`. */
+  /** Returns true if this process may prune for the next `leaseMs`. Only one process at a time gets true. */
   async claimPruning(leaseMs: number): Promise<boolean> {
     return this.run('prune', 1, () => this.statements.claim(this.db, LEASE_ID, leaseMs))
   }
@@ -226,15 +228,15 @@ export class SessionTable {
     return bounds === undefined ? this.db : this.db.within(bounds)
   }
 
-  private find(db: Database, ids: readonly string[]): Soon<(SessionRecord | null)[]> {
-    return passOn(this.statements.load(db, ids), (records) => inOrder(ids, records))
+  private find(db: Database, ids: readonly string[]): MaybePromise<(SessionRecord | null)[]> {
+    return andThen(this.statements.load(db, ids), (records) => inOrder(ids, records))
   }
 
   /**
    * @param isRepeatable whether the statement may be sent once more after its connection broke. Statements of callers are sent again by the
    * lane.
    */
-  private run<T>(operation: string, batchSize: number, statement: () => Soon<T>, isRepeatable = false): Soon<T> {
+  private run<T>(operation: string, batchSize: number, statement: () => MaybePromise<T>, isRepeatable = false): MaybePromise<T> {
     const observation = new Observation(statementChannel, this.statistics, operation, this.dialect.name, batchSize)
     const ended = (value: T) => {
       observation.end(undefined)
@@ -249,12 +251,12 @@ export class SessionTable {
     return isPromiseLike(answer) ? answer.then(ended, failed) : ended(answer)
   }
 
-  private runReady<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean): Soon<T> {
-    if (!this.keeper.isThere) return this.keeper.ensure().then(() => this.attempt(operation, statement, isRepeatable))
+  private runReady<T>(operation: string, statement: () => MaybePromise<T>, isRepeatable: boolean): MaybePromise<T> {
+    if (!this.presence.isThere) return this.presence.ensure().then(() => this.attempt(operation, statement, isRepeatable))
     return this.attempt(operation, statement, isRepeatable)
   }
 
-  private attempt<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean): Soon<T> {
+  private attempt<T>(operation: string, statement: () => MaybePromise<T>, isRepeatable: boolean): MaybePromise<T> {
     try {
       const answer = statement()
       return isPromiseLike(answer) ? answer.catch((error) => this.again(operation, statement, isRepeatable, error)) : answer
@@ -264,14 +266,14 @@ export class SessionTable {
   }
 
   /** Called after a statement failed. Sends it once more if the table was missing and has been made, or if the connection broke. */
-  private async again<T>(operation: string, statement: () => Soon<T>, isRepeatable: boolean, error: unknown): Promise<T> {
+  private async again<T>(operation: string, statement: () => MaybePromise<T>, isRepeatable: boolean, error: unknown): Promise<T> {
     const diagnosis = isOurs(error) ? 'other' : this.dialect.diagnose(error)
     // In a transaction that has failed, the database cannot be asked about the table.
     const isChanged = diagnosis === 'table-perhaps-missing' || (diagnosis === 'constraint' && !this.db.isTransaction)
     const isMissing = diagnosis === 'table-missing' || isChanged
     const mayRepeat = diagnosis === 'unreachable' && isRepeatable && !this.db.isTransaction
     if (!isMissing && !mayRepeat) throw await this.explain(error, operation)
-    if (isMissing) await this.keeper.makeAgain()
+    if (isMissing) await this.presence.makeAgain()
     try {
       return await statement()
     } catch (secondError) {

@@ -3,7 +3,6 @@ import { TimeoutError } from '../database-errors'
 import { StatementBounds } from '../knex/statement-bounds'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../record/session-record'
 import type { SessionRecords } from '../record/session-records'
-import type { Soon } from '../runtime/soon'
 import type { SessionTable } from './session-table'
 
 /**
@@ -16,35 +15,35 @@ export class SingleRecords implements SessionRecords {
   constructor(private readonly table: SessionTable) {}
 
   load(id: string, caller?: Caller): Promise<SessionRecord | null> {
-    return only(caller, (bounds) => this.table.load([id], bounds))
+    return only(caller, async (bounds) => this.table.load([id], bounds))
   }
 
   async insert(record: RecordToPut, caller?: Caller): Promise<void> {
-    await bounded(caller, (bounds) => this.table.insert([record], bounds))
+    await bounded(caller, async (bounds) => this.table.insert([record], bounds))
   }
 
   put(record: RecordToPut, caller?: Caller): Promise<number> {
-    return only(caller, (bounds) => this.table.put([record], bounds))
+    return only(caller, async (bounds) => this.table.put([record], bounds))
   }
 
   putUnlessDead(record: RecordToPut, caller?: Caller): Promise<number | null> {
-    return only(caller, (bounds) => this.table.putUnlessDead([record], bounds))
+    return only(caller, async (bounds) => this.table.putUnlessDead([record], bounds))
   }
 
   update(record: RecordToUpdate, caller?: Caller): Promise<boolean> {
-    return only(caller, (bounds) => this.table.update([record], bounds))
+    return only(caller, async (bounds) => this.table.update([record], bounds))
   }
 
   updateWithLife(record: RecordToUpdateWithLife, caller?: Caller): Promise<boolean> {
-    return only(caller, (bounds) => this.table.updateWithLife([record], bounds))
+    return only(caller, async (bounds) => this.table.updateWithLife([record], bounds))
   }
 
   touch(record: RecordToTouch, caller?: Caller): Promise<boolean> {
-    return only(caller, (bounds) => this.table.touch([record], bounds))
+    return only(caller, async (bounds) => this.table.touch([record], bounds))
   }
 
   async remove(id: string, caller?: Caller): Promise<void> {
-    await bounded(caller, (bounds) => this.table.remove([id], bounds))
+    await bounded(caller, async (bounds) => this.table.remove([id], bounds))
   }
 }
 
@@ -64,7 +63,7 @@ class Alone implements Undertaking {
   }
 }
 
-async function bounded<T>(caller: Caller | undefined, statement: (bounds?: StatementBounds) => Soon<T>): Promise<T> {
+async function bounded<T>(caller: Caller | undefined, statement: (bounds?: StatementBounds) => Promise<T>): Promise<T> {
   if (caller === undefined) return statement()
   const bounds = new StatementBounds(undefined, 1)
   const alone = new Alone(bounds)
@@ -82,6 +81,6 @@ async function bounded<T>(caller: Caller | undefined, statement: (bounds?: State
   }
 }
 
-async function only<T>(caller: Caller | undefined, statement: (bounds?: StatementBounds) => Soon<readonly T[]>): Promise<T> {
+async function only<T>(caller: Caller | undefined, statement: (bounds?: StatementBounds) => Promise<readonly T[]>): Promise<T> {
   return (await bounded(caller, statement))[0] as T
 }

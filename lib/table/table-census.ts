@@ -5,15 +5,15 @@ import { DESTROYED, HOUR_MS, hourOf } from '../record/expiry-columns'
 import { OWN_ROWS } from '../record/stored-id'
 import type { Page } from './table-scan'
 
-/** How many rows are what. */
+/** The number of sessions by their state. */
 export interface Census {
   /** Live sessions. */
   readonly live: number
-  /** Sessions that have expired; their rows wait for the pruner. */
+  /** Expired sessions whose rows the pruner has not deleted yet. */
   readonly expired: number
-  /** Sessions that were destroyed; their rows wait for the pruner too. */
+  /** Destroyed sessions whose rows the pruner has not deleted yet. */
   readonly ended: number
-  /** Of both, those that a pruner should have deleted long ago. */
+  /** Expired and destroyed sessions whose rows a pruner should have deleted long ago. */
   readonly overdue: number
   /** When the oldest live session began, in milliseconds since the epoch; undefined if there is none. */
   readonly oldest: number | undefined
@@ -21,7 +21,7 @@ export interface Census {
 
 export const EMPTY_CENSUS: Census = { live: 0, expired: 0, ended: 0, overdue: 0, oldest: undefined }
 
-/** Both together. */
+/** Adds two parts of a census. */
 export function addCensus(some: Census, others: Census): Census {
   const begins = [some.oldest, others.oldest].filter((moment) => moment !== undefined)
   return {
@@ -33,22 +33,25 @@ export function addCensus(some: Census, others: Census): Census {
   }
 }
 
-/** What is counted. */
+/** The rows that are counted, and the moment that tells which of them are alive. */
 interface CensusRange {
   /** The beginning of the ids; `''` for all rows. */
   readonly prefix: string
   readonly now: number
 }
 
-/** The rows that one statement looks at: so few that it takes no long time, and locks nothing for long. */
+/** How many rows one statement reads. The number is small, so that the statement is short and holds its locks for a short time. */
 const ROWS = 10_000
-/** Processes prune every quarter of an hour by default, and a row is kept for ten minutes after its end. An hour column is rounded up. */
+/**
+ * How many hours after its end a row counts as overdue. By default, processes prune every quarter of an hour and a row is kept for ten
+ * minutes after its end. The column of the hour is rounded up.
+ */
 const OVERDUE_HOURS = 3
 
-/** Rows of moved sessions, and those that stop a move, have this hour or an earlier one from their beginning: they do not wait for long. */
+/** A row that was moved, or that stops a move, has this hour or an earlier one from the beginning. So the hour does not tell its age. */
 const FIRST_HOUR = 1
 
-/** Counts the rows that follow the id given. */
+/** Counts rows after the given id. */
 export async function takeCensus(
   db: Database,
   dialect: Dialect,
@@ -97,7 +100,7 @@ export async function takeCensus(
   }
 }
 
-/** How many rows ended at that moment or before: found by the index of the hours. */
+/** Returns how many rows ended at that moment or before. Uses the index of the hours. */
 export async function countPrunable(db: Database, dialect: Dialect, table: TableDefinition, endedAt: number): Promise<number> {
   const { expiresAt, expiresHour } = quotedColumns(table, dialect.quote)
   const name = dialect.quote(table.schemaName, table.tableName)
@@ -106,14 +109,14 @@ export async function countPrunable(db: Database, dialect: Dialect, table: Table
   return Number(count)
 }
 
-/** Rows of ended sessions that have to stay for now. */
+/** Rows of ended sessions that must not be deleted yet. */
 export interface Waiting {
   readonly rows: number
-  /** When the last of them has been dead for as long as `prunable` asks, by its hour too; undefined if there are none. */
+  /** When the last of these rows can be deleted. Undefined if there are none. */
   readonly until: number | undefined
 }
 
-/** Counts the rows that are dead and did not end at the moment given or before, by the same index. */
+/** Counts the dead rows that ended after `endedAt`. Uses the index of the hours. */
 export async function countWaiting(
   db: Database,
   dialect: Dialect,
@@ -125,7 +128,7 @@ export async function countWaiting(
   const destroyedHour = `max(CASE WHEN ${expiresAt} = ${DESTROYED} THEN ${expiresHour} END)`
   const sql = `SELECT count(*), max(${expiresAt}), ${destroyedHour} FROM ${name}
     WHERE ${expiresHour} <= ? AND ${expiresAt} <= ? AND (${expiresHour} > ? OR ${expiresAt} > ?) AND substr(${id}, 1, ?) <> ? LIMIT 1`
-  // The hour of a session that was destroyed just now is the latest.
+  // No dead row has a later hour than the row of a session that was destroyed just now.
   const latestHour = hourOf(now + (now - endedAt)) + 1
   const bindings = [latestHour, now, hourOf(endedAt), endedAt, OWN_ROWS.length, OWN_ROWS]
   const [[rows, latest, hour] = []] = await dialect.select(db, sql, bindings)

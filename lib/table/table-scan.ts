@@ -9,16 +9,16 @@ import { type Condition, liveRows, recordColumns, type ScanRange } from './live-
 /** The result of one statement of a scan. */
 export interface Page<Found> {
   readonly found: Found
-  /** The id after which the next statement goes on; undefined if there are no more rows. */
+  /** The id after which the next statement begins. Undefined if there are no more rows. */
   readonly next: string | undefined
 }
 
-/** The most rows that one statement looks at, for a database in this process. */
+/** The maximum number of rows that one statement reads if the database runs in this process. */
 const MOST_IN_PART = 5000
 
 /**
- * The statements that look at all sessions, some rows at a time, in the order of their ids. In a database in this process, one statement
- * looks at a limited part of the table, however few of its rows are alive. A longer statement would hold up everything else.
+ * The statements that read all sessions, page by page in the order of their ids. If the database runs in this process, one statement reads
+ * a limited part of the table, even if few rows in this part are alive. Everything else in the process waits for the statement.
  */
 export class TableScan {
   private readonly pace = new Pace()

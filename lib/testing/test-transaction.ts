@@ -9,17 +9,20 @@ import { streamClientOf } from '../unit-of-work/stream-client'
 import { beginTransaction, type OpenTransaction } from '../unit-of-work/transaction'
 import { unitOf } from '../unit-of-work/unit'
 
-/** What a test's transaction is made with. */
+/** The rules of a test's transaction. */
 export interface TestRules {
-  /** A failed statement makes the database refuse all others. */
+  /** True if the database refuses all statements of a transaction after a failed one. */
   readonly failureAborts: boolean
   /** Makes the error for a statement after the end. */
   readonly refusal: () => Error
-  /** Throws for a statement that may not be sent. */
+  /** Throws if the statement may not be sent. */
   readonly admit: (statement: KnexStatement) => void
 }
 
-/** What holds a transaction: `'application'` ends it by itself, `'test'` waits for requests, `'handle'` may wait for anything. */
+/**
+ * The code that ends a transaction. `'application'`: it ends without waiting for other transactions. `'test'`: the test may wait for
+ * requests before it ends. `'handle'`: it is ended by hand, and its code may wait for anything before.
+ */
 type Holder = 'application' | 'test' | 'handle'
 
 interface Held {
@@ -27,15 +30,15 @@ interface Held {
   readonly holder: Holder
 }
 
-/** Stands for the code in a transaction that was begun with a function. */
+/** The frame of the code in a transaction with a function. */
 class ScopeFrame implements Frame {
   readonly outer = currentFrame()
 }
 
 /**
- * One transaction on one connection, which the application under test takes for a pool. Transactions of the application are savepoints:
- * inside the one whose code begins it, else inside one that the test itself holds open. There they run one at a time. So does a statement
- * that writes, so that it is not undone with the savepoint of other code.
+ * One transaction on one connection, which the application under test uses like a pool. A transaction of the application is a savepoint. It
+ * is inside the transaction whose code begins it, else inside a transaction that the test holds open. Savepoints at the same level run one
+ * at a time. Statements that write wait for them too, so that the rollback of other code does not undo such a statement.
  */
 export class TestTransaction implements Place {
   isOver = false
@@ -62,10 +65,10 @@ export class TestTransaction implements Place {
   }
 
   streamed(): void {
-    // It ends with the transaction.
+    // A stream ends with the transaction.
   }
 
-  /** For statements that Knex does not see. Code that has the connection holds the mutex until it gives the connection back. */
+  /** Serves code that uses a connection without Knex. The code holds the mutex until it gives the connection back. */
   async acquireConnection(): Promise<Connection> {
     const root = await this.#open()
     await new Promise<void>((resolve) => {
@@ -79,7 +82,7 @@ export class TestTransaction implements Place {
     this.#releases.shift()?.()
   }
 
-  /** A transaction that ends with a function, or that a unit of work has asked for. */
+  /** Begins a transaction for a function, or for a unit of work. */
   transaction(container: KnexContainer, config: (object & { [askedBy]?: Asker }) | undefined): Promise<unknown> {
     const asker = config?.[askedBy]
     if (asker) {
@@ -90,7 +93,7 @@ export class TestTransaction implements Place {
     return this.#nest({ frame, within: frame.outer }, 'application', config, (trx) => awaitWithin(frame, () => container(trx)))
   }
 
-  /** A transaction that is ended by hand. */
+  /** Begins a transaction that is ended by hand. */
   handle(config: object | undefined): Promise<Knex.Transaction> {
     const frame = new ScopeFrame()
     return new Promise((resolve, reject) => {
@@ -110,9 +113,9 @@ export class TestTransaction implements Place {
     const root = await this.#open()
     const parent = this.#around(within, holder) ?? root
     return this.#mutexOf(parent).run(async () => {
-      // Ended while this one waited for its turn there.
+      // The parent has ended while this transaction waited for its turn.
       if (parent !== root && parent.trx.isCompleted()) return this.#nest({ frame, within }, holder, config, container)
-      // By the client: if it were begun by the transaction, one that ends before the transactions inside it would end them too.
+      // Begun by the client of the parent. If the parent itself began it, the end of the parent would also end it.
       return clientOf(parent.trx).transaction((trx) => {
         const scope = Scope.of(trx) ?? parent
         this.#scopes.set(frame, scope)
@@ -123,7 +126,7 @@ export class TestTransaction implements Place {
     })
   }
 
-  /** The open transaction that one of `frame` has to be inside of, because waiting for its end would be waiting for ever. */
+  /** Returns the open transaction that the next one of `frame` must be inside of. To wait for its end could take for ever. */
   #around(frame: Frame | undefined, holder: Holder): Scope | undefined {
     for (const outer of framesFrom(frame)) {
       const scope = this.#scopes.get(outer)
@@ -147,7 +150,7 @@ export class TestTransaction implements Place {
     held.scope.trx.executionPromise.then(ended, ended)
   }
 
-  /** For Knex it is nested in no other, so Knex does not know that it is over when the test's transaction is. */
+  /** Ends `trx` with the test's transaction. Knex does not know that it is nested, so Knex would not notice this end. */
   #endWithTest(trx: Knex.Transaction): void {
     const { isCompleted } = trx
     trx.isCompleted = () => this.isOver || isCompleted()
@@ -164,7 +167,7 @@ export class TestTransaction implements Place {
   }
 
   async #begin(): Promise<Scope> {
-    // The frames of the first caller are not those of the whole test.
+    // Outside of any frame: the transaction belongs to the whole test, not to the code that makes the first statement.
     this.#transaction = await runWithin(undefined, () => beginTransaction(this.knex, undefined))
     return new Scope(this.#transaction.trx, this.#rules(), this.#transaction.undo)
   }

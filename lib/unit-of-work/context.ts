@@ -1,18 +1,19 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { isPromiseLike } from '../runtime/maybe-promise'
 
-/** What code runs within: a unit of work, a stretch outside of any, a scope of a test's transaction. Frames form a chain. */
+/** What code runs within: a unit of work, a stretch outside of all units, or a scope of a test's transaction. Frames form a chain. */
 export interface Frame {
-  /** What surrounds it. */
+  /** The frame around this one. */
   readonly outer: Frame | undefined
   /**
-   * The Knex client whose transactions the frame is about: the same for every `UnitOfWork` of one Knex, and for every copy of this module.
+   * The Knex client that the frame belongs to. It is the same for every `UnitOfWork` of one Knex, and in every copy of this module.
    */
   readonly owner?: object
-  /** True for a unit of work, also one that another copy of this module made. */
+  /** True for a unit of work, also if another copy of this module has made it. */
   readonly isUnit?: boolean
-  /** True for a frame that stands for no transaction, or for one that is over. */
+  /** True if the frame has no transaction, or if its transaction is over. */
   readonly isOver?: boolean
-  /** True while it has a connection of the pool to itself. */
+  /** True while the frame has a connection of the pool. */
   readonly holdsConnection?: boolean
 }
 
@@ -25,19 +26,19 @@ export interface Asker {
 }
 
 /**
- * A key of the configuration given to `knex.transaction()`, with an {@link Asker}. A Knex does not look at it; the test's transaction of
- * `rolledBack` does, for there the units of all requests share one connection.
+ * A key in the configuration of `knex.transaction()`, whose value is an {@link Asker}. Knex ignores it. The test's transaction of
+ * `rolledBack` reads it, because there the units of all requests share one connection.
  */
 export const askedBy = Symbol.for('knex-session-store/asked-by')
 
-// On globalThis, so that a second copy of this module (module reset, hot reload, two installed versions) sees the same. The number is that of
-// the shape of all that is kept there, a frame's and a unit's members among it: copies that differ in it see nothing of each other.
+// On globalThis, so that every copy of this module (after a module reset or a hot reload, or of another version) shares it. The number
+// stands for the shape of everything that is kept there, also of frames and units. Copies with different numbers do not see each other.
 const KEY = Symbol.for('knex-session-store/unit-of-work@1')
 const holder = globalThis as { [KEY]?: Map<string, unknown> }
 holder[KEY] ??= new Map()
 const shared = holder[KEY]
 
-/** What all copies of this module share under this name. The first copy makes it. */
+/** Returns the value that all copies of this module share under this name. The first call makes it. */
 export function sharedByCopies<T>(name: string, make: () => T): T {
   if (!shared.has(name)) shared.set(name, make())
   return shared.get(name) as T
@@ -45,7 +46,7 @@ export function sharedByCopies<T>(name: string, make: () => T): T {
 
 const frames = sharedByCopies('frames', () => new AsyncLocalStorage<Frame | undefined>())
 
-/** The innermost frame of the code that asks. */
+/** Returns the innermost frame of the code that calls this. */
 export function currentFrame(): Frame | undefined {
   return frames.getStore()
 }
@@ -56,29 +57,25 @@ export function runWithin<T>(frame: Frame | undefined, work: () => T): T {
 }
 
 /**
- * The same for what returns a promise, or a builder of Knex: that does nothing before it is awaited, and has to be awaited within the frame.
- * Anything else is given as it is.
+ * Does the same, and also awaits the result within the frame: a builder of Knex does nothing before it is awaited. A result that cannot be
+ * awaited is returned as it is.
  */
 export function awaitWithin<T>(frame: Frame | undefined, work: () => T): T | Promise<Awaited<T>> {
   return runWithin(frame, () => {
     const result = work()
-    if (!isThenable(result)) return result
+    if (!isPromiseLike(result)) return result
     return new Promise<Awaited<T>>((resolve, reject) => result.then(resolve as (value: unknown) => void, reject))
   })
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'
-}
-
-/** The frame and the frames around it, the innermost first. */
+/** Yields the frame and the frames around it, the innermost first. */
 export function* framesFrom(frame: Frame | undefined): Generator<Frame> {
   for (let next = frame; next !== undefined; next = next.outer) yield next
 }
 
 /**
- * Lets every listener of an emitter run within `frame`. Events come in the context of whatever caused them: for a request's body that is
- * the socket, for the rows of a stream the connection, which another request may have opened.
+ * Makes every listener of an emitter run within `frame`. Otherwise listeners run in the async context of the cause of the event. For the
+ * body of a request this is the socket. For the rows of a stream it is the connection, which another request may have opened.
  */
 export function emitWithin(emitter: NodeJS.EventEmitter, frame: Frame): void {
   const { emit } = emitter

@@ -1,6 +1,6 @@
 import { SessionStoreError } from '../errors'
 
-/** A statement in a unit of work that was committed or rolled back before: something was not awaited. */
+/** A statement was made in a unit of work after its commit or rollback, usually because something was not awaited. */
 export class UnitEndedError extends SessionStoreError {
   readonly code = 'ERR_SESSION_UNIT_ENDED'
 
@@ -12,7 +12,7 @@ export class UnitEndedError extends SessionStoreError {
   }
 }
 
-/** A statement outside of any unit of work, where the option `outsideUnit: 'throw'` forbids it. */
+/** A statement was made outside of any unit of work, and the option `outsideUnit: 'throw'` forbids it. */
 export class NoUnitError extends SessionStoreError {
   readonly code = 'ERR_SESSION_NO_UNIT'
 
@@ -23,7 +23,7 @@ export class NoUnitError extends SessionStoreError {
   }
 }
 
-/** A statement of the unit failed before, so all it can do is roll back. `cause` is the error of that statement. */
+/** A statement of the unit failed before, so the unit can only be rolled back. `cause` is the error of that statement. */
 export class RollbackOnlyError extends SessionStoreError {
   readonly code = 'ERR_SESSION_ROLLBACK_ONLY'
 
@@ -35,7 +35,7 @@ export class RollbackOnlyError extends SessionStoreError {
   }
 }
 
-/** `work.db.transaction()` without a function gave a transaction that was still open when its unit of work was to be committed. */
+/** A transaction of `work.db.transaction()` without a function was still open when its unit of work was about to commit. */
 export class NestedStillOpenError extends SessionStoreError {
   readonly code = 'ERR_SESSION_NESTED_STILL_OPEN'
 
@@ -57,19 +57,19 @@ export class UndoneByNestedError extends SessionStoreError {
   }
 }
 
-/** `session: 'atomic'` where the session cannot be saved in the transaction. */
+/** With `session: 'atomic'`, the session cannot be saved in the transaction. */
 export class AtomicSessionError extends SessionStoreError {
   readonly code = 'ERR_SESSION_NOT_ATOMIC'
 }
 
-/** The middleware or plugin stands on the wrong side of the one that makes the session. */
+/** The middleware or plugin is mounted on the wrong side of the one that makes the session. */
 export class SessionOrderError extends SessionStoreError {
   readonly code = 'ERR_SESSION_ORDER'
 }
 
 /** The response was decided already: nothing can be changed any more while the unit of work is being committed. */
 export class ResponseDecidedError extends SessionStoreError {
-  /** That of Node itself, which error handlers look for. */
+  /** The same code as Node's own error, which error handlers may check. */
   readonly code = 'ERR_HTTP_HEADERS_SENT'
 
   constructor(what: string) {
@@ -77,12 +77,12 @@ export class ResponseDecidedError extends SessionStoreError {
   }
 }
 
-/** Two-phase commit where the database, or the transaction, does not offer it. */
+/** The database, or this transaction, does not support two-phase commit. */
 export class TwoPhaseUnsupportedError extends SessionStoreError {
   readonly code = 'ERR_SESSION_TWO_PHASE_UNSUPPORTED'
 }
 
-/** The server has two-phase commit, but its configuration allows none. */
+/** The server supports two-phase commit, but its configuration does not allow any. */
 export class TwoPhaseDisabledError extends SessionStoreError {
   readonly code = 'ERR_SESSION_TWO_PHASE_DISABLED'
 
@@ -91,12 +91,12 @@ export class TwoPhaseDisabledError extends SessionStoreError {
   }
 }
 
-/** The id given for a two-phase commit is taken, or the unit of work was begun under another. */
+/** The id for a two-phase commit is in use, or the unit of work has begun with another id. */
 export class XidConflictError extends SessionStoreError {
   readonly code = 'ERR_SESSION_XID_CONFLICT'
 }
 
-/** No transaction is prepared under this id: it was finished already, or never prepared. */
+/** No transaction is prepared under this id. It was finished before, or never prepared. */
 export class UnknownXidError extends SessionStoreError {
   readonly code = 'ERR_SESSION_UNKNOWN_XID'
 

@@ -60,7 +60,7 @@ export function fastifyPlugin(options: ResolvedWorkOptions, begin: () => Unit): 
     fastify.addHook('onSend', hooks.onSend)
     done()
   }
-  // The package fastify-plugin does the same: the hooks are for the whole application, not for this plugin alone.
+  // Does what the package fastify-plugin does. Without this, Fastify would run the hooks only for routes inside of this plugin.
   return Object.assign(plugin, {
     [Symbol.for('skip-override')]: true,
     [Symbol.for('fastify.display-name')]: 'knex-session-store/unit-of-work'
@@ -68,10 +68,10 @@ export function fastifyPlugin(options: ResolvedWorkOptions, begin: () => Unit): 
 }
 
 class Hooks {
-  /** Requests with an error: they are rolled back, whatever the response is. */
+  /** Units of requests with an error. They are rolled back, whatever the response is. */
   readonly #failed = new WeakSet<Unit>()
   readonly #failedToCommit = new WeakSet<Unit>()
-  /** Requests whose client has gone away, or whose response is over. */
+  /** Units of requests whose client has gone away, or whose response is over. */
   readonly #abandoned = new WeakSet<Unit>()
 
   constructor(
@@ -93,7 +93,7 @@ class Hooks {
     runWithin(unit, done)
   }
 
-  /** The body has been read meanwhile, in the context of the socket. */
+  /** Enters the unit again: before this hook Fastify has read the body, in the async context of the socket. */
   readonly preValidation = (request: WorkRequest, _reply: WorkReply, done: (error?: Error) => void): void => {
     runWithin(request.work, () => done(this.#refusal(request)))
   }
@@ -103,7 +103,7 @@ class Hooks {
   }
 
   readonly onSend = async (request: WorkRequest, reply: WorkReply, payload: unknown): Promise<unknown> => {
-    // A payload that streams the unit's own rows: the unit ends with it, and before the last of it is sent.
+    // The payload may stream rows of the unit. So the unit ends after the last row was read and before the response ends.
     if (request.work.inProgress.isStreaming && payload instanceof Readable) {
       return Readable.from(
         endingWith(payload, () => this.#end(request, reply, payload)),
@@ -122,14 +122,14 @@ class Hooks {
       if (commits) refuseInvalidHead(reply, payload)
       await (commits ? this.#commit(unit, isAtomic ? request : undefined) : unit.rollback())
     }
-    // Then the session plugin has nothing to save, and sets no cookie.
+    // Without a session, the session plugin saves nothing and sets no cookie.
     if (unit.state === 'rolled back' && request.session && (isAtomic || this.#failedToCommit.has(unit))) request.session = null
   }
 
   /** @param request the request whose session is saved in the unit */
   async #commit(unit: Unit, request: WorkRequest | undefined): Promise<void> {
     try {
-      // Work that the handlers have not awaited may change the session, and may fail.
+      // Work that the handlers did not await may still change the session, or fail.
       await unit.settled()
       const session = request?.session
       if (unit.hasBegun && session?.isModified?.()) {
@@ -152,13 +152,13 @@ class Hooks {
   }
 }
 
-/** False for what Fastify refuses after its hooks. */
+/** False for a payload that Fastify refuses after its hooks: the response would be an error, so the unit must not commit. */
 function isSendable(payload: unknown): boolean {
   if (payload === undefined || payload === null || typeof payload === 'string') return true
   return typeof payload === 'object' && (Buffer.isBuffer(payload) || isResponse(payload) || 'pipe' in payload || 'getReader' in payload)
 }
 
-/** A `Response` as `fetch` gives it brings its own status and headers, which Fastify takes over after its hooks. */
+/** True for a `Response` of the Fetch API. Fastify takes its status and headers after the hooks. */
 function isResponse(payload: unknown): payload is Response {
   return Object.prototype.toString.call(payload) === '[object Response]'
 }
@@ -167,9 +167,9 @@ function decided(reply: WorkReply, payload: unknown): DecidedResponse {
   return isResponse(payload) ? Object.create(reply, { statusCode: { value: payload.status } }) : reply
 }
 
-/** Throws what Node would throw after the commit. */
+/** Throws the error that Node would throw for this head. Without this, Node would throw it after the commit. */
 function refuseInvalidHead(reply: WorkReply, payload: unknown): void {
-  // A response that was sent already, or is HTTP/2, is not checked.
+  // A response that was sent already, or that is HTTP/2, cannot be checked.
   if (!(reply.raw instanceof ServerResponse) || reply.raw.headersSent) return
   const { statusCode } = decided(reply, payload)
   new ResponseProbe(reply.raw).try('writeHead', [statusCode, reply.getHeaders()])

@@ -2,16 +2,16 @@ import { type OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { ResponseDecidedError } from './errors'
 import { ResponseProbe, type SenderName } from './response-probe'
 
-/** What a response that is held back calls. */
+/** Decides when a held response is sent. */
 export interface ResponseHolder {
   /**
-   * The first byte is about to leave, or the end is. Undefined if there is nothing to wait for; `'later'` to be asked again at the end, and
-   * to let the rest pass.
+   * Called before the first byte of the response, or its end, is sent. Returns the promise to wait for, or undefined if there is none, or
+   * `'later'`: then everything up to the end is sent, and `settle` is called again before the end.
    */
   settle(isEnd: boolean): Promise<void> | 'later' | undefined
-  /** `settle` failed. The response is as it was at the beginning, and can be written anew. */
+  /** Called when `settle` has failed. The response is as it was at the beginning, and another response can be written. */
   failed(error: unknown): void
-  /** Calls what sends the head or the body on. */
+  /** Calls `send`, which sends a part of the response. */
   release<T>(send: () => T): T
 }
 
@@ -20,9 +20,9 @@ const HEAD = ['setHeader', 'appendHeader', 'removeHeader', 'setHeaders'] as cons
 type Senders = Pick<ServerResponse, SenderName>
 
 /**
- * Holds a response back, with its head, until `settle` is done, so that the status can still change. Calls on the response meanwhile are
- * done afterwards, in order. From its head on the response is decided, as it is for Node. A call that Node would refuse is refused at once,
- * and nothing is settled.
+ * Holds a response back, with its head, until `settle` is done, so that the status can still change. Calls of the response during that time
+ * are made afterwards, in order. As in Node, status and headers cannot be changed once the head was written. A call that Node would refuse
+ * throws at once, and then `settle` is not called.
  */
 export function holdResponse(res: ServerResponse, holder: ResponseHolder): void {
   new HeldResponse(res, holder)
@@ -33,7 +33,7 @@ class HeldResponse {
   readonly #ours: Senders
   readonly #headersBefore: OutgoingHttpHeaders
   readonly #waiting: (() => unknown)[] = []
-  /** `'passing'`: the head and what follows pass, the end does not. */
+  /** `'passing'`: the head and the body are sent at once, but the end is held. */
   #state: 'open' | 'passing' | 'settling' | 'released' = 'open'
   #head: unknown[] | undefined
   #probe: ResponseProbe | undefined
@@ -75,10 +75,10 @@ class HeldResponse {
     return this.#passOn('end', args) ?? this.res
   }
 
-  /** Undefined where the call has to wait. */
+  /** Makes the call, or keeps it for later. Returns undefined if the call has to wait. */
   #passOn(name: SenderName, args: unknown[]): unknown {
     if (this.#state === 'open' || this.#state === 'settling') this.#try(name, args)
-    // The head is on its way, so all that can be wrong is the last of the body.
+    // The head was sent, so only the last part of the body can be wrong.
     if (this.#state === 'passing' && name === 'end' && args[0] && typeof args[0] !== 'function') this.#try('write', args)
     if (this.#state === 'open' || (this.#state === 'passing' && name === 'end')) this.#settle(name === 'end')
     if (this.#state !== 'settling') return this.#send(name, args)
@@ -87,7 +87,7 @@ class HeldResponse {
     return undefined
   }
 
-  /** Throws what Node would throw. */
+  /** Throws the error that Node would throw for this call. */
   #try(name: SenderName, args: unknown[]): void {
     if (!(this.res instanceof ServerResponse)) return
     this.#probe ??= new ResponseProbe(this.res)
@@ -95,7 +95,7 @@ class HeldResponse {
       this.#probe.try(name, args)
     } catch (error) {
       this.#probe.passBack()
-      // Calls that were held before stay valid.
+      // Calls that are held stay valid. So the probe is dropped only if there are none.
       if (this.#state === 'open' && !this.#head) this.#probe = undefined
       throw error
     }
@@ -134,7 +134,7 @@ class HeldResponse {
       .splice(0)
       .map((call) => call())
       .includes(false)
-    // Code that `write` told to wait waits for this event.
+    // `write` has returned false, so the code that called it waits for this event.
     if (this.#isBlocking && !isFull && !this.res.writableEnded) this.res.emit('drain')
   }
 
@@ -151,7 +151,7 @@ class HeldResponse {
       for (const [name, value] of Object.entries(this.#headersBefore)) if (value !== undefined) res.setHeader(name, value)
       res.statusCode = 500
     }
-    // Middleware that was mounted later and wrapped these methods takes the response for ended.
+    // Middleware that was mounted later may have wrapped these methods. For its wrappers the response has ended, so they are removed.
     Object.assign(res, this.#ours)
     this.holder.failed(error)
   }

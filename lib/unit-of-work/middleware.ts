@@ -5,10 +5,10 @@ import type { ResolvedWorkOptions } from './options'
 import type { Unit } from './unit'
 import { AtomicSession, IndependentSession, type WebSession } from './web-session'
 
-/** As Express calls it. */
+/** The function `next` of Express. */
 export type Next = (error?: unknown) => void
 
-/** Middleware of Express 4 and 5, and of whatever calls it the same way. */
+/** Middleware for Express 4 and 5, and for frameworks that call it in the same way. */
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: Next) => void
 
 /** Error-handling middleware of Express. */
@@ -17,7 +17,7 @@ export type ErrorMiddleware = (error: unknown, req: IncomingMessage, res: Server
 declare global {
   namespace Express {
     interface Request {
-      /** The unit of work of this request, where `work.middleware()` is mounted. */
+      /** The unit of work of this request, if `work.middleware()` is mounted. */
       work: Unit
     }
   }
@@ -30,7 +30,7 @@ interface WorkingRequest extends IncomingMessage {
 export function middleware(options: ResolvedWorkOptions, begin: () => Unit): Middleware {
   return (req: WorkingRequest, res, next) => {
     const unit = begin()
-    // Mounted twice: the outer one does it all.
+    // The middleware is mounted twice. The outer one does everything.
     if (req.work?.owner === unit.owner) {
       next()
       return
@@ -47,7 +47,7 @@ export function middleware(options: ResolvedWorkOptions, begin: () => Unit): Mid
     emitWithin(res, unit)
     holdResponse(res, ending)
     res.once('close', () => ending.abandon())
-    // The client may have gone while something mounted before waited; then that event has been.
+    // If the client has gone while earlier middleware was waiting, the event `close` was emitted before.
     if (res.destroyed) ending.abandon()
     runWithin(unit, next)
   }
@@ -80,7 +80,8 @@ class RequestEnd implements ResponseHolder {
     const { unit } = this
     if (unit.isOver) return undefined
     if (unit.inProgress.isStreaming && !isEnd) return 'later'
-    // Also without a statement: one may begin a moment after this, in a function that the handler called and did not await.
+    // The unit is ended even if it has no statement yet. The handler may have called a function without awaiting it, and the function may
+    // begin a statement soon.
     return this.#end()
   }
 
@@ -93,7 +94,7 @@ class RequestEnd implements ResponseHolder {
     return this.#session.release(send)
   }
 
-  /** The client has gone away, or the response is over without having asked. */
+  /** Called when the client has gone away, or when the response has ended without a call of `settle`. */
   abandon(): void {
     this.#isAbandoned = true
     if (!this.unit.isOver) void this.unit.rollback()
@@ -104,13 +105,13 @@ class RequestEnd implements ResponseHolder {
     try {
       this.#session.checkOrder()
       if (!options.commitWhen(res)) return unit.rollback()
-      // Work that the handlers have not awaited may change the session, and may fail.
+      // Work that the handlers did not await may still change the session, or fail.
       await unit.settled()
       await this.#session.saveInUnit()
       await unit.commit()
     } catch (error) {
       await unit.rollback()
-      // There is no client to tell.
+      // If the client has gone away, nobody receives the error.
       if (!this.#isAbandoned) throw error
     }
   }

@@ -7,32 +7,33 @@ import { checkXid } from './two-phase'
 
 /** A response as `commitWhen` sees it: Node's, Express's or Fastify's. */
 export interface DecidedResponse {
-  /** The status of the response: 200, 302, 500. */
+  /** The HTTP status of the response, such as 200, 302 or 500. */
   readonly statusCode: number
 }
 
-/** Options of {@link unitOfWork}. All may be left out. */
+/** Options of {@link unitOfWork}. All are optional. */
 export interface UnitOfWorkOptions {
   /** The minimum isolation level of the transactions. @default the setting of the database */
   isolation?: Isolation
   /** Refuse writes. @default false */
   readOnly?: boolean
-  /** Whether the unit of a request is committed. Asked when the response is about to leave. @default (res) => res.statusCode < 400 */
+  /** Returns whether the unit is committed. Called when the response is about to be sent. @default (res) => res.statusCode < 400 */
   commitWhen?: (response: DecidedResponse) => boolean
   /**
-   * `'independent'`: the session is saved as always, whatever becomes of the data; not after a commit that failed.
-   * `'atomic'`: it is saved in the transaction, so both are kept or neither. @default 'independent'
+   * `'independent'`: the session is saved as always, also if the unit is rolled back, but not if its commit fails. `'atomic'`: the session
+   * is saved in the transaction, so both are kept or neither. @default 'independent'
    */
   session?: SessionMode
-  /** What `work.db` is where there is no unit of work: the pool, or an error ({@link NoUnitError}). @default 'pool' */
+  /** What `work.db` does outside of a unit of work: it uses the pool, or throws {@link NoUnitError}. @default 'pool' */
   outsideUnit?: 'pool' | 'throw'
 }
 
-/** How the web session goes with the unit of its request. */
+/** How the session of a request is saved: see {@link UnitOfWorkOptions}. */
 export type SessionMode = 'independent' | 'atomic'
 
 /**
- * Options of one unit; they override those of {@link unitOfWork}. A nested unit takes none, because it shares the transaction around it.
+ * Options of one unit. They override the options of {@link unitOfWork}. A nested unit accepts none, because it shares the transaction
+ * around it.
  */
 export interface UnitOptions {
   /** The minimum isolation level of the transaction. */
@@ -49,7 +50,7 @@ export interface JobOptions extends UnitOptions {
   commitOn?: 'return' | 'always'
 }
 
-/** The options as the rest of the code sees them: every field present, checked, frozen. */
+/** The checked options, with all defaults filled in. The object is frozen. */
 export interface ResolvedWorkOptions {
   readonly knex: Knex
   readonly dialect: WorkDialect

@@ -2,19 +2,19 @@ import type { Connection, KnexClient, KnexContainer, RowStream } from '../knex/k
 
 /** Where builders run: in the pool, in the transaction of a unit of work, or in that of a test. */
 export interface Place {
-  /** Runs `work` with the client to use; `method` is the builder's, if it has one. */
+  /** Runs `work` with the client of this place. `method` is the method of the builder, if it has one. */
   run<T>(work: (client: KnexClient) => Promise<T>, method?: string): Promise<T>
-  /** A stream has to be there at once, so this client finds its connection later. */
+  /** Returns a client for a stream. A stream has to be returned at once, so its client gets its connection later. */
   streamClient(): KnexClient
-  /** Told of each stream that was made. */
+  /** Called with each stream that was made. */
   streamed(stream: RowStream): void
-  /** What `knex.transaction()` means here. */
+  /** Does what `knex.transaction()` means in this place. */
   transaction(container: KnexContainer, config: object | undefined): Promise<unknown>
   acquireConnection(): Promise<Connection>
   releaseConnection(connection: Connection): Promise<void>
 }
 
-/** The pool itself: everything runs as it would without this package. */
+/** The pool. Everything runs as it would without this package. */
 export class Pool implements Place {
   constructor(private readonly client: KnexClient) {}
 

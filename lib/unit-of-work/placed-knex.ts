@@ -4,26 +4,26 @@ import { refusalAfterEnd } from '../knex/transaction-end'
 import { currentFrame, emitWithin, sharedByCopies } from './context'
 import type { Place } from './place'
 
-/** How a Knex made here presents itself. */
+/** What a placed Knex has in addition to a plain Knex. */
 export interface Appearance {
-  /** For one that stands for a transaction: `knex('t').transacting(it)` takes it then. */
+  /** Given if the placed Knex stands for a transaction. Then `knex('t').transacting(it)` accepts it. */
   readonly end?: StandInEnd
-  /** Further properties. */
+  /** More properties. */
   readonly properties?: Readonly<Record<string, unknown>>
 }
 
-/** The end of what a Knex stands for. */
+/** The end of the transaction that a placed Knex stands for. */
 export interface StandInEnd {
   readonly isOver: () => boolean
-  /** Makes the error for a call of a session store that comes after it. */
+  /** Makes the error for a call of a session store after the end. */
   readonly refusal: () => Error
 }
 
 const EMITTER = ['on', 'once', 'off', 'addListener', 'removeListener', 'prependListener', 'removeAllListeners', 'listeners', 'emit']
 
 /**
- * Makes a Knex like `knex` (callable, with `raw`, `schema`, `select`, `transaction` and all the rest). Its builders run in the place that
- * `place` returns when they are awaited. Its listeners are those of `knex`.
+ * Makes a Knex like `knex` (callable, with `raw`, `schema`, `select`, `transaction` and all the rest). A builder calls `place` when it is
+ * awaited, and runs there. Listeners on it are listeners on `knex`.
  */
 export function placedKnex(knex: Knex, place: () => Place, appearance: Appearance): Knex {
   const client = placedClient(clientOf(knex), place, appearance.end !== undefined)
@@ -41,7 +41,8 @@ function shape(knex: Knex, client: KnexClient, appearance: Appearance, userParam
   }) as unknown as { queryBuilder(): { table(name: unknown, options: unknown): unknown } }
   if (userParams !== undefined) context.userParams = userParams
   Object.setPrototypeOf(placed, knex)
-  // Objection.js keeps the models that it has bound on the Knex instance. Those of `knex` would be found here, and would run outside.
+  // Objection.js stores bound models on the Knex instance. The models of `knex` would be found on the placed Knex too, and run outside of
+  // it.
   const hidden = { context, $$objection: undefined }
   for (const [key, value] of Object.entries(hidden)) Object.defineProperty(placed, key, { value, writable: true, configurable: true })
   // Enumerable, because `.transacting()` would take it for an empty object.
@@ -69,12 +70,12 @@ function placedClient(base: KnexClient, place: () => Place, transacting: boolean
 
 const bases = sharedByCopies('bases', () => new WeakMap<KnexClient, KnexClient>())
 
-/** The client as Knex made it, of one that was made here. */
+/** Returns the client that Knex made, for a client of a placed Knex. */
 export function nativeClient(client: KnexClient): KnexClient {
   return bases.get(client) ?? client
 }
 
-/** What cannot run here is a rejection, as it is for a statement, and not a throw. */
+/** Async, so that an error of `place` is a rejection and not a throw: statements reject too. */
 async function inPlace<T>(place: () => Place, use: (here: Place) => Promise<T>): Promise<T> {
   return use(place())
 }
@@ -83,7 +84,7 @@ type View = (client: KnexClient) => KnexClient
 
 const sameConfig: View = (client) => client
 
-/** For code that derives a client from ours with another configuration, as the session store does. */
+/** Serves code that derives a client with another configuration from a placed client, as the session store does. */
 function withConfig(config: Knex.Config): View {
   return (client) => Object.create(client, { config: { value: config } })
 }
@@ -91,7 +92,7 @@ function withConfig(config: Knex.Config): View {
 function placedRunner(view: View, place: () => Place, builder: object): KnexRunner {
   const runnerOn = (client: KnexClient): KnexRunner => {
     const seen = view(client)
-    // The builder itself stays as it is: it may be awaited again, in another place.
+    // A copy of the builder runs. The builder itself does not change, because it may be awaited again in another place.
     return seen.runner(Object.create(builder, { client: { value: seen, writable: true } }))
   }
   const stream = (...args: unknown[]) => {

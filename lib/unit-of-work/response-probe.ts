@@ -1,11 +1,11 @@
 import { type IncomingMessage, ServerResponse } from 'node:http'
 
-/** The calls that send something. */
+/** The methods of a response that send something. */
 export type SenderName = 'writeHead' | 'flushHeaders' | 'write' | 'end'
 
 /**
- * A response of Node that leads nowhere, in the state of a real one. A call that is held back is made here first. So Node itself throws its
- * errors, at the moment of the call, and before anything is committed.
+ * A copy of a Node response that is connected to nothing. A call that is held back is first made here. So the errors are Node's own, and
+ * come at the moment of the call, before anything is committed.
  */
 export class ResponseProbe {
   readonly #probe: ServerResponse
@@ -18,7 +18,7 @@ export class ResponseProbe {
     Object.assign(probe, { sendDate, shouldKeepAlive, chunkedEncoding, useChunkedEncodingByDefault, strictContentLength, statusCode })
     if (statusMessage !== undefined) probe.statusMessage = statusMessage
     for (const [name, value] of Object.entries(res.getHeaders())) if (value !== undefined) probe.setHeader(name, value)
-    // A write after the end is told by an event, which the real one emits as well.
+    // A write after the end emits this event, and the real response emits it too.
     probe.on('error', () => undefined)
     this.#probe = probe
   }
@@ -28,7 +28,7 @@ export class ResponseProbe {
     Reflect.apply(this.#probe[name], this.#probe, withoutCallbacks(args))
   }
 
-  /** Sets on the real response what a call had set before it threw. */
+  /** Copies to the real response what a call has set before it threw. */
   passBack(): void {
     const { res } = this
     if (res.headersSent) return
@@ -42,7 +42,7 @@ export class ResponseProbe {
   }
 }
 
-/** As they were set. Node's types leave the method out. */
+/** Returns the names of the headers as they were set. Node's types lack this method. */
 function rawNames(response: ServerResponse): string[] {
   return (response as unknown as { getRawHeaderNames(): string[] }).getRawHeaderNames()
 }

@@ -13,20 +13,22 @@ import { RollbackOnlyError, UndoneByNestedError } from './errors'
 
 /** The rules for the statements of a scope. */
 export interface ScopeRules {
-  /** A failed statement undoes its whole scope at once, and nothing more is sent in it. */
+  /** True if a failed statement rolls back its whole scope at once, and nothing more is sent in the scope. */
   readonly failureIsFinal: boolean
-  /** What a commit after a failure does: it is an error, or it does nothing, as in databases that abort the transaction. */
+  /**
+   * What a commit after a failure does. `'refused'`: it throws. `'empty'`: it commits nothing, as in databases that abort the transaction.
+   */
   readonly commitAfterFailure: 'refused' | 'empty'
-  /** A statement that a nested rollback undoes by the way makes its own scope fail. */
+  /** True if a scope fails when a rollback to another scope's savepoint undoes one of its statements. */
   readonly bystandersFail: boolean
   /**
-   * How a scope ends while transactions nested in it are open. `'at once'`: they are its own, and end with it. `'after nested'`: they
-   * belong to other code on the same connection. Rolling back waits for them, and committing leaves the savepoint to them.
+   * How a scope ends while nested transactions are open. `'at once'`: the nested transactions end with it. `'after nested'`: they belong to
+   * other code on the same connection. Then a rollback waits for them, and a commit does not release the savepoint.
    */
   readonly ends: 'at once' | 'after nested'
-  /** Each statement is undone alone if it fails, as it would be outside of a transaction. */
+  /** True if a failed statement undoes only itself, as outside of a transaction. */
   readonly guardsStatements: boolean
-  /** Throws for a statement that may not be sent. */
+  /** Throws if the statement may not be sent. */
   readonly admit?: (statement: KnexStatement) => void
   readonly nested: ScopeRules
 }
@@ -46,7 +48,7 @@ export const UNIT_RULES: ScopeRules = {
 /** A savepoint that is open on the connection. */
 interface OpenSavepoint {
   readonly scope: Scope
-  /** Scopes that ran a statement meanwhile without being inside. Rolling back to the savepoint undoes these statements too. */
+  /** Scopes outside of the savepoint that ran a statement after it. A rollback to the savepoint undoes these statements too. */
   readonly bystanders: Set<Scope>
 }
 
@@ -54,7 +56,7 @@ interface OpenSavepoint {
 interface SharedByScopes {
   /** Sends one statement at a time. */
   readonly mutex: Mutex
-  /** The innermost last. */
+  /** The open savepoints, the innermost last. */
   readonly savepoints: OpenSavepoint[]
 }
 
@@ -63,29 +65,29 @@ const GUARD = 'knex_session_store_guard'
 const READS = new Set(['select', 'first', 'pluck', 'columnInfo'])
 const WRITES = new Set(['insert', 'update', 'del', 'truncate', 'counter', 'upsert'])
 
-/** Said of a builder's or a statement's method; `raw` may do anything. */
+/** True if the method of a builder or a statement only reads. `raw` may do anything, so it is false for `raw`. */
 export function isRead(method: string | undefined): boolean {
   return method !== undefined && READS.has(method)
 }
 
-/** The same for what changes rows. */
+/** True if the method changes rows. False for `raw` too. */
 export function isWrite(method: string | undefined): boolean {
   return method !== undefined && WRITES.has(method)
 }
 
 /**
- * A Knex transaction, or one nested in it, that watches its statements. They go out one at a time: MySQL, having rolled back the victim
- * of a deadlock, runs the next statement of the connection outside of any transaction, so there must not be one waiting in the driver.
+ * Watches the statements of a Knex transaction, or of a savepoint in one. They are sent one at a time. MySQL rolls back the victim of a
+ * deadlock and then runs the next statement of the connection outside of any transaction. So no statement may wait in the driver.
  */
 export class Scope {
-  /** Set when nothing may be sent any more; makes the error. */
+  /** Makes the error for statements that come too late. Undefined while statements may be sent. */
   refusal: (() => Error) | undefined
   readonly #client: KnexClient
   readonly #query: KnexClient['query']
   readonly #nested = new Set<PromiseLike<unknown>>()
   #failure: { readonly cause: unknown } | undefined
 
-  /** @param undo the statement that takes back a transaction whose COMMIT failed, if it can be open still */
+  /** @param undo the statement that rolls back after a failed COMMIT; undefined for a savepoint, and if other code ends the transaction */
   constructor(
     readonly trx: Knex.Transaction,
     readonly rules: ScopeRules,
@@ -100,12 +102,12 @@ export class Scope {
     scopes.set(trx, this)
   }
 
-  /** The scope that watches a transaction; where a test's transaction watches it too, that of the unit. */
+  /** Returns the scope that watches a transaction. If a test's transaction watches it too, returns the scope of the unit. */
   static of(trx: Knex.Transaction): Scope | undefined {
     return scopes.get(trx)
   }
 
-  /** The failed statement that decides over this scope: its own, or that of one around it. */
+  /** The failure of this scope, or of a scope around it. */
   get failure(): { readonly cause: unknown } | undefined {
     return this.#failure ?? this.parent?.failure
   }
@@ -114,7 +116,7 @@ export class Scope {
     return this.rules.ends === 'after nested' && this.#nested.size > 0
   }
 
-  /** Takes back all that was done in this scope, and lets nothing more be sent; where its rules make failures final. */
+  /** If the rules make failures final, rolls back this scope. Nothing more is sent in it then. */
   async fail(cause: unknown): Promise<void> {
     if (this.failure || !this.rules.failureIsFinal) return
     this.#failure = { cause }
@@ -125,7 +127,7 @@ export class Scope {
     try {
       await this.#send(`ROLLBACK TO SAVEPOINT ${this.savepoint}`)
     } catch (error) {
-      // A savepoint that is gone: the database has rolled back the whole transaction, as MySQL does on a deadlock.
+      // The savepoint is gone because the database has rolled back the whole transaction, as MySQL does after a deadlock.
       await this.parent?.fail(error)
     }
     await this.undone()
@@ -141,7 +143,7 @@ export class Scope {
     }
     client.stream = (connection, statement, rows, options) =>
       this.#inTurn(statement, async () => {
-        // A reader that stops early destroys the stream. Knex's promise does not hear of it.
+        // A reader that stops early destroys the stream, and then the promise of Knex never settles.
         const closed = new Promise((resolve) => rows.once('close', resolve))
         let isTold = false
         rows.once('error', () => {
@@ -150,13 +152,13 @@ export class Scope {
         try {
           await Promise.race([stream.call(client, connection, statement, rows, options), closed])
         } catch (error) {
-          // If a stream cannot be made, Knex tells only the promise, and the reader would wait for ever.
+          // If the stream cannot begin, Knex rejects only the promise. Without this, the reader would wait for ever.
           if (!isTold) rows.destroy(error as Error)
           throw error
         }
         await closed
       })
-    // Not an arrow: SQLite's ALTER TABLE derives a client of its own from this one.
+    // Not an arrow function, because `this` may be another client: for ALTER TABLE on SQLite, Knex derives one from this client.
     client.transaction = function (this: KnexClient, container, config, outer) {
       return scope.#nest((watched) => transaction.call(this, watched, config, outer), container)
     }
@@ -178,7 +180,7 @@ export class Scope {
         return transaction.rollbackTo(connection, new RollbackOnlyError(failure.cause))
       }
       return mutex.run(async () => {
-        // Releasing it would also release the savepoints inside it.
+        // RELEASE would also release the savepoints inside.
         if (child?.mustWait) return transaction.query(connection, 'SELECT 1', 1, value)
         child?.close()
         return release.call(transaction, connection, value)
@@ -199,15 +201,15 @@ export class Scope {
     return transaction
   }
 
-  /** BEGIN, COMMIT, SAVEPOINT and their kind, which Knex sends as strings. */
+  /** Sends BEGIN, COMMIT, SAVEPOINT and similar statements, which Knex gives as strings. */
   async #control(connection: Connection, sql: string): Promise<unknown> {
-    // Ended twice: Knex refuses, and nothing has gone wrong.
+    // The transaction is ended a second time. Knex refuses this, and it is no failure of the transaction.
     if (this.trx.isCompleted()) return this.#query.call(this.#client, connection, sql)
     try {
       return await this.#query.call(this.#client, connection, sql)
     } catch (error) {
       if (this.parent) await this.parent.fail(error)
-      // SQLite keeps a transaction open if its COMMIT fails, and Knex would give the connection back in this state.
+      // On SQLite the transaction stays open if its COMMIT fails, and Knex would give the connection back to the pool in this state.
       else if (this.undo !== undefined && sql !== this.undo) await this.#base(connection, this.undo)
       throw error
     }
@@ -217,7 +219,7 @@ export class Scope {
     return this.shared.mutex.run(async () => {
       await this.#allow()
       this.rules.admit?.(statement)
-      // Knex's own error for that, which is no failure of the statement.
+      // Knex throws its own error then, and no statement has failed.
       if (this.trx.isCompleted()) return send()
       this.#noteBystander(statement)
       if (this.rules.guardsStatements) return this.#guarded(send)
@@ -256,7 +258,7 @@ export class Scope {
     return this === other || (this.parent?.isWithin(other) ?? false)
   }
 
-  /** After a rollback to this scope's savepoint. */
+  /** Called after a rollback to the savepoint of this scope. */
   private async undone(): Promise<void> {
     const open = this.shared.savepoints.find(({ scope }) => scope === this)
     const bystanders = [...(open?.bystanders ?? [])]
@@ -264,7 +266,7 @@ export class Scope {
     for (const scope of bystanders) if (scope.rules.bystandersFail) await scope.fail(new UndoneByNestedError())
   }
 
-  /** The savepoint is gone, and with it the savepoints inside. */
+  /** Called when the savepoint of this scope is gone, and with it the savepoints inside. */
   private close(): void {
     const { savepoints } = this.shared
     const position = savepoints.findIndex(({ scope }) => scope === this)
@@ -274,12 +276,12 @@ export class Scope {
     savepoints.splice(position, 1)
   }
 
-  /** The caller has the mutex. */
+  /** Sends a statement. The caller must have the mutex. */
   async #send(sql: string): Promise<unknown> {
     return this.#query.call(this.#client, await this.#client.acquireConnection(), sql)
   }
 
-  /** Also when the transaction is over for Knex. Best effort: what matters is the error that led here. */
+  /** Sends a statement even if the transaction is over for Knex. Ignores a failure, because the caller throws the error that came first. */
   async #base(connection: Connection, sql: string): Promise<void> {
     const { query } = Object.getPrototypeOf(this.#client) as KnexClient
     await query.call(this.#client, connection, sql).catch(() => undefined)

@@ -10,35 +10,35 @@ import { Scope } from './scope'
 import type { ReadyStore, StoresInUnits } from './stores-in-units'
 import { type Unit, unitOf } from './unit'
 
-/** What `session: 'atomic'` asks of a session store. */
+/** What a session store needs for `session: 'atomic'`. */
 export interface TransactionalStore extends ReadyStore {
-  /** The store, writing in that transaction, and knowing the sessions that this store has loaded. */
+  /** Returns a store that writes in the transaction. It knows the sessions that this store has loaded. */
   withTransaction(trx: Knex.Transaction): object
 }
 
 type Method = (...args: unknown[]) => unknown
 type AnyStore = Pick<Store, 'get' | 'set' | 'destroy'>
 
-/** The calls that a unit makes in its transaction, where the store has them. These begin it … */
+/** The calls of a store that run in the unit's transaction. These calls begin the transaction … */
 const WRITES = ['set', 'touch', 'destroy', 'clear', 'destroyOwner', 'destroyHandle', 'destroyById']
-/** … and these are made there once it has begun. */
+/** … and these run in it only if it has begun. */
 const OTHERS = ['get', 'all', 'ids', 'length', 'ofOwner', 'countOf', 'countByOwner', 'prune', 'ready', 'health']
 
 const placed = sharedByCopies('placed stores', () => new WeakSet<object>())
 const writers = sharedByCopies('writers', () => new WeakMap<Unit, WeakMap<TransactionalStore, Record<string, Method>>>())
-/** The Knex clients in whose units the calls of a store itself are made. */
+/** For each store, the Knex clients whose units its own calls take part in. */
 const brought = sharedByCopies('brought stores', () => new WeakMap<object, WeakSet<object>>())
 
-/** True for a store made here. */
+/** True if the store was made by {@link storeInUnit}. */
 export function isStoreInUnit(store: object): boolean {
   return placed.has(store)
 }
 
 /**
- * Returns the store, writing in the transaction of the unit that `find` returns. After that is committed, and without a unit, it is the
- * store itself. After a rollback it writes nothing.
+ * Returns a proxy of the store that writes in the transaction of the unit that `find` returns. Without a unit, and after its commit, the
+ * proxy does what the store does. After a rollback it writes nothing.
  *
- * From now on, calls on the store itself do the same in an open unit of `stores`.
+ * From now on, calls of the store itself also run in the unit of their code, if it is an open unit of `stores`.
  *
  * @throws {AtomicSessionError} for a store that cannot be in a transaction
  */
@@ -56,7 +56,7 @@ export function storeInUnit<Given extends AnyStore>(store: Given, find: () => Un
     get(target, key) {
       if (Object.hasOwn(own, key)) return own[key as string]
       const value: unknown = Reflect.get(target, key)
-      // On the store itself: a proxy does not have its private fields.
+      // Bound to the store, because a proxy does not have its private fields.
       return typeof value === 'function' ? value.bind(target) : value
     }
   })
@@ -68,7 +68,7 @@ function isTransactional<Given extends object>(store: Given): store is Given & T
   return typeof (store as Partial<TransactionalStore>).withTransaction === 'function'
 }
 
-/** Makes the calls of the store itself part of the open unit that it is called in. */
+/** Replaces the methods of the store, so that its calls run in the open unit of their code. */
 function bring(store: TransactionalStore, stores: StoresInUnits): void {
   let owners = brought.get(store)
   if (owners === undefined) {
@@ -93,7 +93,7 @@ function methodsIn(store: TransactionalStore, find: () => Unit | undefined): Rec
       if (unit === undefined || isThrough(unit) || (!unit.hasBegun && !WRITES.includes(operation)))
         return Reflect.apply(outside, store, args)
       const callback = typeof args.at(-1) === 'function' ? (args.pop() as Callback<unknown>) : undefined
-      // An error that nothing awaits has made the unit fail. That is seen when the unit is committed.
+      // If nothing awaits the error, it is not lost: the unit has failed, and its commit throws.
       return answer(unit.inProgress.addSessionWrite(perform(unit, store, operation, args)), callback, nothing)
     }
   }
@@ -101,7 +101,7 @@ function methodsIn(store: TransactionalStore, find: () => Unit | undefined): Rec
 }
 
 async function perform(unit: Unit, store: TransactionalStore, operation: string, args: unknown[]): Promise<unknown> {
-  // The session shares the fate of the data.
+  // The unit was rolled back, so the session must not be written either.
   if (unit.isOver) return null
   let trx: Knex.Transaction | undefined
   try {
@@ -111,12 +111,12 @@ async function perform(unit: Unit, store: TransactionalStore, operation: string,
     if (!unit.isOver) unit.stores.distrust(store)
     await unit.fail(error)
     const failure = trx && Scope.of(trx)?.failure
-    // A statement of the application failed, which perhaps nothing awaited, and ended the transaction.
+    // A statement of the application has failed before and ended the transaction. Its error is the cause, and perhaps nothing awaited it.
     throw failure && error instanceof TransactionEndedError ? new RollbackOnlyError(failure.cause) : error
   }
 }
 
-/** express-session's own calls `this.destroy`. */
+/** Replaces express-session's `regenerate`, which would call `destroy` of the store and not of the proxy. */
 function regenerateBy(store: object, { destroy }: Record<string, Method>): Method {
   return (request, callback) =>
     void destroy?.((request as { sessionID: string }).sessionID, (error: unknown) => {
@@ -125,7 +125,7 @@ function regenerateBy(store: object, { destroy }: Record<string, Method>): Metho
     })
 }
 
-/** A call that comes now is not part of the unit, and the unit was not rolled back. */
+/** True if a call is not part of the unit any more, and the unit was not rolled back. */
 function isThrough({ admits, state }: Unit): boolean {
   return !admits && state !== 'rolled back'
 }

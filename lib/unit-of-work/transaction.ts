@@ -3,20 +3,20 @@ import type { Preparation, Wording } from '../dialects/work-dialect'
 import { clientOf, type KnexClient, type KnexTransaction } from '../knex/knex-client'
 import { nothing } from '../runtime/nothing'
 
-/** A transaction that was begun and has an end to come. */
+/** A transaction that has begun and not ended. */
 export interface OpenTransaction {
   readonly trx: Knex.Transaction
-  /** Settles when it has ended, however. */
+  /** Resolves when the transaction has ended, in whatever way. */
   readonly ended: Promise<void>
-  /** What takes it back after a COMMIT that failed. */
+  /** The statement that rolls back after a failed COMMIT. */
   readonly undo: string | undefined
   commit(): Promise<void>
   rollback(): Promise<void>
-  /** Ends it by other statements than COMMIT. */
+  /** Ends the transaction by the statements of a two-phase commit in place of COMMIT. */
   prepare(preparation: Preparation): Promise<void>
 }
 
-/** Begins a transaction, or a savepoint where `knex` is a transaction itself. Without `wording` it is worded by Knex. */
+/** Begins a transaction, or a savepoint if `knex` is a transaction. Without `wording`, the statements are those of Knex. */
 export async function beginTransaction(knex: Knex, wording: Wording | undefined, config: object = {}): Promise<OpenTransaction> {
   let transaction: KnexTransaction | undefined
   const trx = await new Promise<Knex.Transaction>((resolve, reject) => {
@@ -24,12 +24,12 @@ export async function beginTransaction(knex: Knex, wording: Wording | undefined,
     transaction.catch(reject)
     if (wording && isReal(transaction)) reword(transaction, wording)
   })
-  // A BEGIN that fails gives a transaction too, one that is over.
+  // If BEGIN fails, Knex still gives a transaction, but it is over.
   if (trx.isCompleted()) await trx.executionPromise
   return new KnexBacked(trx, transaction && isReal(transaction) ? transaction : undefined, wording)
 }
 
-/** Makes an OpenTransaction of a transaction that other code begins and ends. */
+/** Returns an OpenTransaction for a transaction that other code begins and ends. */
 export function adoptTransaction(trx: Knex.Transaction): OpenTransaction {
   return new KnexBacked(trx, undefined, undefined)
 }
@@ -43,15 +43,15 @@ class KnexBacked implements OpenTransaction {
     private readonly transaction: KnexTransaction | undefined,
     private readonly wording: Wording | undefined
   ) {
-    // Only that it has ended matters.
+    // It does not matter how it has ended.
     this.ended = trx.executionPromise.then(nothing, nothing)
-    // A savepoint is taken back with what surrounds it.
+    // A savepoint needs no statement: it is rolled back with the transaction around it.
     this.undo = transaction && !trx.parentTransaction ? (wording?.rollback.at(-1) ?? 'ROLLBACK') : undefined
   }
 
   async commit(): Promise<void> {
     await this.trx.commit()
-    // The promise of commit() is fulfilled also when COMMIT fails.
+    // The promise of commit() is also fulfilled when COMMIT fails.
     await this.trx.executionPromise
   }
 
@@ -69,7 +69,7 @@ class KnexBacked implements OpenTransaction {
     const isGone = await detach(this.trx)
     for (const sql of statements) await client.query(connection, sql)
     await client.destroyRawConnection(connection)
-    // For Knex, which gives the closed connection back to the pool; the server hears nothing of it.
+    // Knex has to end its transaction, and gives the closed connection back to the pool. Nothing is sent to the server.
     await this.rollback()
     await isGone()
   }
@@ -77,7 +77,7 @@ class KnexBacked implements OpenTransaction {
 
 const KNEX: Wording = { begin: ['BEGIN;'], commit: ['COMMIT;'], rollback: ['ROLLBACK'] }
 
-/** Knex gives the very object that runs the transaction where it is asked for one with a function, and has not begun it yet. */
+/** True if this object runs the transaction. Knex returns such an object, before it has begun, for a transaction with a function. */
 function isReal(transaction: KnexTransaction): boolean {
   return typeof transaction.begin === 'function' && typeof transaction.query === 'function'
 }
@@ -86,7 +86,7 @@ function reword(transaction: KnexTransaction, { begin, commit, rollback, patient
   const client = () => transaction.trxClient
   transaction.begin = async (connection) => {
     if (patiently === undefined) for (const sql of begin) await transaction.query(connection, sql)
-    // By the client: a failure would end the transaction, and here it may be tried again.
+    // Sent by the client, not by the transaction: a failure there would end the transaction, but BEGIN may be tried again.
     else for (const sql of begin) await patiently(connection, () => client().query(connection, sql))
   }
   transaction.commit = async (connection, value) => {
@@ -103,15 +103,15 @@ function reword(transaction: KnexTransaction, { begin, commit, rollback, patient
     })
   }
   transaction.rollback = async (connection, error) => {
-    // These statements fail only if there is nothing left to end.
+    // These statements fail only if nothing is left to roll back.
     for (const sql of rollback.slice(0, -1)) await client().query(connection, sql).catch(nothing)
     return transaction.query(connection, rollback.at(-1) ?? '', 2, error)
   }
 }
 
 /**
- * Runs `work`, whose one statement is sent by `query`. That is given what sends a statement past the scope that watches the client: the scope
- * would take a COMMIT that failed for the end of the transaction, and undo it, but it can be tried again.
+ * Runs `work`, and lets `query` send the one statement of `work`. `query` gets a function that bypasses the scope which watches the client.
+ * The scope would roll back after a failed COMMIT, but the COMMIT can be tried again.
  */
 async function withQuery(
   client: KnexClient,

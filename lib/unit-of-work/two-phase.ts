@@ -4,24 +4,24 @@ import { InvalidOptionError } from '../errors'
 import { clientOf } from '../knex/knex-client'
 import { TwoPhaseDisabledError, TwoPhaseUnsupportedError, UnknownXidError, XidConflictError } from './errors'
 
-/** It stands in statements that take no bindings, and MySQL takes 64 bytes. */
+/** The xid is a part of statements that take no bindings, so its characters are limited. MySQL accepts at most 64 bytes. */
 const XID = /^[A-Za-z0-9._:-]{1,64}$/
 
-/** What a unit knows about its own two-phase commit. */
+/** What a unit knows about its two-phase commit. */
 export interface PreparationRequest {
   readonly xid: string | undefined
-  /** The xid that the transaction was begun with, '' if without one; undefined if it has not begun. */
+  /** The xid with which the transaction has begun, or '' if it had none. Undefined if the transaction has not begun. */
   readonly begunAs: string | undefined
   readonly isNested: boolean
 }
 
-/** The xid, if it can be one. */
+/** Returns the xid if it is valid, else throws. */
 export function checkXid(xid: unknown): string {
   if (typeof xid === 'string' && XID.test(xid)) return xid
   throw new InvalidOptionError('xid', '1 to 64 letters, digits, and . _ : -', xid)
 }
 
-/** Refuses where the database has no two-phase commit, or `knex` is a transaction and so not ours to prepare. */
+/** Throws if the database has no two-phase commit, or if `knex` is a transaction, which only the code that began it may prepare. */
 export function twoPhaseOf({ name, twoPhase }: WorkDialect, knex: Knex): TwoPhase {
   if (twoPhase === undefined) throw new TwoPhaseUnsupportedError(`${name} has no two-phase commit; use work.run(), which commits by itself`)
   if (knex.isTransaction || clientOf(knex).transacting) {
@@ -32,7 +32,7 @@ export function twoPhaseOf({ name, twoPhase }: WorkDialect, knex: Knex): TwoPhas
   return twoPhase
 }
 
-/** How the unit is prepared. */
+/** Returns how the unit is prepared. */
 export function preparationOf(dialect: WorkDialect, knex: Knex, { xid, begunAs, isNested }: PreparationRequest): Preparation {
   const twoPhase = twoPhaseOf(dialect, knex)
   const checked = checkXid(xid)
@@ -54,7 +54,7 @@ export function explainXid(dialect: WorkDialect, xid: string | undefined, error:
   throw xid === undefined ? error : explained(dialect, xid, error)
 }
 
-/** The second phase, by any connection of any process. */
+/** Does the second phase, on any connection of any process. */
 export async function finishPrepared(
   dialect: WorkDialect,
   knex: Knex,
@@ -71,7 +71,7 @@ export async function finishPrepared(
   }
 }
 
-/** The transactions that are prepared and not finished. */
+/** Returns the transactions that are prepared and not finished. */
 export async function recoverPrepared(dialect: WorkDialect, knex: Knex): Promise<PreparedTransaction[]> {
   return twoPhaseOf(dialect, knex).recover(knex)
 }
@@ -92,7 +92,7 @@ function explained({ twoPhase }: WorkDialect, xid: string, error: unknown): unkn
   }
 }
 
-/** MariaDB also says "unknown" of a transaction that was prepared on a connection that is still open. */
+/** Returns the error, or a better one: MariaDB also says "unknown" while the connection that prepared the transaction is still open. */
 async function unlessHeld(twoPhase: TwoPhase, knex: Knex, xid: string, error: unknown): Promise<unknown> {
   if (!(error instanceof UnknownXidError)) return error
   const prepared = await twoPhase.recover(knex)

@@ -22,7 +22,7 @@ import { StoresInUnits } from './stores-in-units'
 import { finishPrepared, recoverPrepared } from './two-phase'
 import { Unit, type UnitKind, unitOf } from './unit'
 
-/** Hides the units of one Knex from the code within. */
+/** A frame that hides the units of one Knex from the code within it. */
 class Outside implements Frame {
   readonly outer = currentFrame()
   readonly isOver = true
@@ -31,10 +31,11 @@ class Outside implements Frame {
 }
 
 /**
- * The transaction of this request, job or script, without passing it around. Make one for each Knex, at the start of the application.
+ * Gives each request, job or script its own transaction, without passing it around. Call this once for each Knex, when the application
+ * starts.
  *
- * @param knex a Knex instance; in tests that of `rolledBack(knex)`, or a transaction, then a unit is a savepoint in it.
- * @throws {InvalidOptionError} or `UnknownOptionError` where an option is wrong.
+ * @param knex a Knex instance. In tests: the Knex of `rolledBack(knex)`, or a transaction, in which each unit is a savepoint
+ * @throws {InvalidOptionError} or `UnknownOptionError` if an option is wrong
  * @example
  * import { unitOfWork } from 'knex-session-store/unit-of-work'
  *
@@ -77,9 +78,9 @@ export class UnitOfWork {
   }
 
   /**
-   * Middleware for Express 4 and 5, and everything else that takes `(req, res, next)`. It gives each request a unit, also as `req.work`. The unit
-   * commits before the first byte of the response leaves, if `commitWhen(res)` is true. Otherwise, and if the client goes away, it rolls back. If
-   * the commit fails, the error handlers of the application get the error, with status 500.
+   * Middleware for Express 4 and 5, and everything else that takes `(req, res, next)`. It gives each request a unit, also as `req.work`.
+   * The unit commits before the first byte of the response leaves, if `commitWhen(res)` is true. Otherwise, and if the client goes away, it
+   * rolls back. If the commit fails, the error handlers of the application get the error, with status 500.
    *
    * Mount it after `session()`.
    *
@@ -232,7 +233,7 @@ export class UnitOfWork {
     return this.#pool
   }
 
-  /** The innermost frame that is about our Knex. */
+  /** Returns the innermost frame of our Knex. */
   #frame(): Frame | undefined {
     for (const frame of framesFrom(currentFrame())) if (frame.owner === this.#owner) return frame
     return undefined

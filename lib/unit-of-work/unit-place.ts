@@ -11,13 +11,13 @@ import type { WorkInProgress } from './work-in-progress'
 export interface UnitPlaceSettings {
   /** The client of the pool. */
   readonly pool: KnexClient
-  /** Where the place notes what it begins. */
+  /** Where the place adds the work that it begins. */
   readonly inProgress: WorkInProgress
-  /** Throws if the unit takes no more statements. */
+  /** Throws if the unit accepts no more statements. */
   assertAdmits(): void
-  /** Returns the unit's transaction, begun if it has not been; `intent` is that of the statement that needs it. */
+  /** Returns the unit's transaction, and begins it if necessary. `intent` says whether the statement that needs it writes. */
   open(intent: Intent): Promise<Scope>
-  /** Makes the frame of the code in a transaction nested in the unit's. */
+  /** Makes the frame for the code in a nested transaction. */
   frameOf(nested: Knex.Transaction): Frame
 }
 
@@ -39,7 +39,7 @@ export class UnitPlace implements Place {
     this.unit.inProgress.addStream(rows)
   }
 
-  /** A nested transaction. A transaction given to a function that is not awaited is a handle: other code has to end it. */
+  /** Begins a nested transaction. If the result of `container` cannot be awaited, other code has to end the transaction: it is a handle. */
   transaction(container: KnexContainer, config: object | undefined): Promise<unknown> {
     const { inProgress, open, frameOf } = this.unit
     this.unit.assertAdmits()
@@ -77,7 +77,7 @@ export class UnitPlace implements Place {
     try {
       return await work(clientOf(scope.trx))
     } catch (error) {
-      // Knex has given the statement up, which may still be running there.
+      // Knex has given up the statement, but the server may still be running it.
       if ((error as Error | undefined)?.name === 'KnexTimeoutError') await scope.fail(error)
       throw error
     }

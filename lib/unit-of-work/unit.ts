@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import type { Beginning, Intent, WorkDialect } from '../dialects/work-dialect'
 import { clientOf } from '../knex/knex-client'
-import { afterAnswers } from '../runtime/after-answers'
+import { afterAnswers } from '../runtime/event-loop'
 import { nothing } from '../runtime/nothing'
 import { type Asker, askedBy, currentFrame, type Frame, runWithin } from './context'
 import { RollbackOnlyError, UnitEndedError } from './errors'
@@ -15,7 +15,7 @@ import { UnitPlace } from './unit-place'
 import { WorkInProgress } from './work-in-progress'
 import { takeWriteTurn } from './write-turns'
 
-/** What began a unit: a request or a job of the application, or code that waits for it, as a test or a script does. */
+/** What began a unit: a request, a job, or a call of `run`, as in a script or a test. */
 export type UnitKind = 'request' | 'job' | 'run'
 
 /** The state of a unit. `'ended'`: a nested transaction that Knex has ended. */
@@ -26,13 +26,13 @@ export interface UnitSettings extends Beginning {
   readonly knex: Knex
   readonly dialect: WorkDialect
   readonly kind: UnitKind
-  /** The client of the Knex it is a unit of. */
+  /** The client of the unit's Knex. */
   readonly owner: object
-  /** The unit it is nested in: then it is a savepoint. */
+  /** The unit around this one. If there is one, this unit is a savepoint. */
   readonly parent?: Unit | undefined
-  /** The nested transaction it stands for, where that was begun by `transaction()`, which also ends it. */
+  /** The nested transaction of this unit, if `transaction()` of Knex has begun it. Then Knex also ends it. */
   readonly adopted?: Knex.Transaction
-  /** The session stores that may write in it. */
+  /** The session stores that may write in the unit. */
   readonly stores: StoresInUnits
 }
 
@@ -47,9 +47,9 @@ export class Unit implements Frame {
   readonly owner: object
   /** @internal */
   readonly kind: UnitKind
-  /** @internal What was begun in it and has not ended. */
+  /** @internal Work that was begun in the unit and has not ended. */
   readonly inProgress = new WorkInProgress()
-  /** @internal The place where its builders run. */
+  /** @internal Where the builders of this unit run. */
   readonly place: Place
   readonly #settings: UnitSettings
   #outer: Frame | undefined
@@ -59,7 +59,7 @@ export class Unit implements Frame {
   #scope: Scope | undefined
   #ending: Promise<void> | undefined
   #rollingBack: Promise<void> | undefined
-  /** True while the end waits for work that was begun. Work that this work begins still belongs to the unit. */
+  /** True while the unit waits for its work before it ends. What this work begins still belongs to the unit. */
   #isDraining = false
   #takesConnection = false
   #failure: { readonly cause: unknown } | undefined
@@ -88,13 +88,14 @@ export class Unit implements Frame {
       this.#scope = Scope.of(settings.adopted)
       this.#opening = this.#scope && Promise.resolve(this.#scope)
     }
-    // Read for its effect: a unit made by one that was made by one … keeps no more of them than are open.
+    // Read for its effect: it drops references to units that are over. Otherwise a chain of units that begin each other would stay in
+    // memory.
     void this.#outer?.outer
   }
 
-  /** The frame that this unit was begun within, as far as it is open. */
+  /** The nearest frame around this unit that is not over. */
   get outer(): Frame | undefined {
-    // No code looks past this unit for a frame of the same owner.
+    // A frame of the same owner that is over can be left out: code in this unit finds this unit first.
     while (this.#outer?.owner === this.owner && this.#outer.isOver) this.#outer = this.#outer.outer
     return this.#outer
   }
@@ -114,12 +115,12 @@ export class Unit implements Frame {
     return this.#takesConnection && !this.isOver
   }
 
-  /** @internal True while statements may begin in it. */
+  /** @internal True while the unit accepts statements. */
   get admits(): boolean {
     return this.state === 'open' || this.#isDraining
   }
 
-  /** @internal The session stores that may write in it. */
+  /** @internal The session stores that may write in the unit. */
   get stores(): StoresInUnits {
     return this.#settings.stores
   }
@@ -152,7 +153,7 @@ export class Unit implements Frame {
 
   /** Rolls back now. Nothing more can be done in the unit. Rolling back twice is the same as once. */
   async rollback(): Promise<void> {
-    // The end is under way or over, and is not taken back.
+    // A commit that has begun cannot be taken back.
     if (this.#ending && !this.#isDraining) return this.#ending.catch(nothing)
     await this.#rollback()
   }
@@ -177,20 +178,20 @@ export class Unit implements Frame {
     await this.#end('prepared', (transaction) => transaction.prepare(preparation).catch((error) => explainXid(dialect, xid, error)))
   }
 
-  /** @internal Fails the unit for a reason that is not a failed statement. */
+  /** @internal Makes the unit fail for another reason than a failed statement. */
   async fail(cause: unknown): Promise<void> {
     this.#failure ??= { cause }
     await this.#scope?.fail(cause)
   }
 
-  /** @internal Resolves when all has ended that was begun in the unit and not awaited, or when the unit is over. */
+  /** @internal Resolves when all work of the unit has ended, also work that nothing awaits, or when the unit is over. */
   async settled(): Promise<void> {
-    // A builder that an async function awaits begins a moment after that function was called.
+    // A builder that an async function awaits begins a moment after the call of the function.
     await new Promise<void>((resolve) => afterAnswers(resolve))
     while (this.inProgress.isBusy && !this.isOver) await Promise.race([this.inProgress.quiet(), this.#over])
   }
 
-  /** @internal The transaction, begun if it has not been. */
+  /** @internal Returns the transaction, and begins it if necessary. */
   async begin(intent: Intent): Promise<Knex.Transaction> {
     this.#assertAdmits()
     return (await this.#open(intent)).trx
@@ -212,7 +213,7 @@ export class Unit implements Frame {
     if (this.#opening) return this.#opening
     const opening = this.#begin(intent)
     this.#opening = opening
-    // A failure to begin is not remembered: the next statement tries again.
+    // If the transaction cannot begin, the next statement tries again.
     opening.catch(() => {
       this.#opening = undefined
     })
@@ -229,7 +230,7 @@ export class Unit implements Frame {
     const takesTurn = !surrounding && intent === 'write' && dialect.hasOneWriter
     const giveTurnBack = takesTurn ? await takeWriteTurn(clientOf(knex), this, asker.within) : nothing
     this.#takesConnection = true
-    // Outside of any frame: a connection that the pool opens for us must not carry our context for all its life.
+    // Outside of any frame: a connection that the pool opens now would otherwise keep this async context for all its life.
     const transaction = await runWithin(undefined, async () => {
       if (surrounding) return beginTransaction(surrounding, undefined)
       return beginTransaction(knex, dialect.wording({ isolation, readOnly, xid, intent }), { [askedBy]: asker })
@@ -281,7 +282,7 @@ export class Unit implements Frame {
     this.#close('rolled back')
     await this.#opening?.catch(nothing)
     await this.inProgress.withoutSessionWrites()
-    // A connection that is lost is rolled back by the server.
+    // If the connection is lost, the server rolls back by itself.
     await this.#transaction?.rollback().catch(nothing)
   }
 
@@ -292,7 +293,7 @@ export class Unit implements Frame {
   }
 }
 
-/** The unit that the frame is, if it is one. Not by its class: another copy of this module may have made it. */
+/** Returns the frame if it is a unit. Does not use instanceof, because another copy of this module may have made the unit. */
 export function unitOf(frame: Frame | undefined): Unit | undefined {
   return frame?.isUnit ? (frame as Unit) : undefined
 }

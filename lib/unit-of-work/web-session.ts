@@ -4,7 +4,7 @@ import { SessionOrderError } from './errors'
 import { storeInUnit } from './store-in-unit'
 import type { Unit } from './unit'
 
-/** What express-session puts on a request. */
+/** The properties that express-session puts on a request. */
 interface SessionRequest extends IncomingMessage {
   session?: (SessionData & { id?: string; touch?(): void; save?: Save }) | null
   sessionID?: string | undefined
@@ -15,15 +15,15 @@ type Save = (callback?: (error?: unknown) => void) => unknown
 
 /** The session of a request and the unit of work of the same request. */
 export interface WebSession {
-  /** @throws {SessionOrderError} where the session was made by something mounted later. */
+  /** @throws {SessionOrderError} if the session was made by middleware that is mounted later. */
   checkOrder(): void
-  /** Before the commit: saves in the transaction what express-session would save after the response's first bytes. */
+  /** Called before the commit. Saves in the transaction what express-session would save when the response leaves. */
   saveInUnit(): Promise<void>
-  /** Calls the function by which express-session ends the response, so that it saves what it should and nothing else. */
+  /** Calls `send`, by which express-session ends the response. Makes express-session save the session only if that is still to be done. */
   release<T>(send: () => T): T
 }
 
-/** `session: 'independent'`: express-session does as always, but for a commit that failed. */
+/** `session: 'independent'`: express-session saves as always, except after a failed commit. */
 export class IndependentSession implements WebSession {
   readonly #hadStore: boolean
 
@@ -39,7 +39,7 @@ export class IndependentSession implements WebSession {
   }
 
   async saveInUnit(): Promise<void> {
-    // express-session saves it, once the response leaves.
+    // express-session saves the session when the response leaves.
   }
 
   release<T>(send: () => T): T {
@@ -60,7 +60,7 @@ export class AtomicSession implements WebSession {
   ) {
     this.#hadStore = req.sessionStore !== undefined
     this.#wasEmpty = isEmpty(req)
-    // Saving, regenerating and destroying by the handlers themselves goes through here.
+    // Handlers that save, regenerate or destroy the session use this store.
     if (req.sessionStore) req.sessionStore = storeInUnit(req.sessionStore, () => unit, unit.stores)
   }
 
@@ -70,7 +70,7 @@ export class AtomicSession implements WebSession {
 
   async saveInUnit(): Promise<void> {
     const { session, sessionStore } = this.req
-    // One that was empty and is: whether it is saved at all is for express-session to say, and it holds nothing to lose.
+    // A session that was empty and still is holds nothing to lose. express-session decides whether it is saved at all.
     if (!session || !sessionStore || !this.unit.hasBegun || (this.#wasEmpty && isEmpty(this.req))) return
     session.touch?.()
     await new Promise<void>((resolve, reject) => {
@@ -95,7 +95,7 @@ export class AtomicSession implements WebSession {
   }
 }
 
-/** Without an id express-session saves nothing, touches nothing, destroys nothing, and sets no cookie. It decides while `send` runs. */
+/** Calls `send` without a session id on the request. Then express-session does not save, touch or destroy, and sets no cookie. */
 function withoutSession<T>(req: SessionRequest, send: () => T): T {
   const { sessionID } = req
   req.sessionID = undefined

@@ -1,16 +1,16 @@
 import type { Knex } from 'knex'
 import type { RowStream } from '../knex/knex-client'
-import { afterAnswers } from '../runtime/after-answers'
+import { afterAnswers } from '../runtime/event-loop'
 import { NestedStillOpenError } from './errors'
 
-/** What was begun in a unit and has not ended. The unit waits for it before it ends. */
+/** The work that was begun in a unit and has not ended. The unit waits for it before it ends. */
 export class WorkInProgress {
   readonly #all = new Set<Promise<unknown>>()
   readonly #sessionWrites = new Set<Promise<unknown>>()
   readonly #handles = new Set<Knex.Transaction>()
   #streams = 0
 
-  /** True while there is any. */
+  /** True while there is work. */
   get isBusy(): boolean {
     return this.#all.size > 0
   }
@@ -20,20 +20,20 @@ export class WorkInProgress {
     return this.#streams > 0
   }
 
-  /** Adds what the unit waits for before it commits, and returns it. */
+  /** Adds work, and returns it. The unit waits for it before it commits. */
   add<T>(work: Promise<T>): Promise<T> {
     return track(work, this.#all)
   }
 
   /**
-   * The same for a call of the session store. The unit waits for it also before it rolls back, because not all of the call's statements go
-   * through the scope.
+   * Adds a call of the session store. The unit also waits for it before it rolls back, because not all statements of the call go through
+   * the scope.
    */
   addSessionWrite<T>(work: Promise<T>): Promise<T> {
     return this.add(track(work, this.#sessionWrites))
   }
 
-  /** The same for a stream of rows. */
+  /** Adds a stream of rows. The unit waits for its end before it commits. */
   addStream(rows: RowStream): void {
     this.#streams++
     const closed = new Promise<void>((resolve) => rows.once('close', resolve).once('error', () => resolve()))
@@ -52,22 +52,22 @@ export class WorkInProgress {
     if (this.#handles.size > 0) throw new NestedStillOpenError(this.#handles.size)
   }
 
-  /** Resolves when all of it has ended, and what that led to. */
+  /** Resolves when all work has ended, also the work that this work began. */
   async quiet(): Promise<void> {
     while (this.isBusy) {
       await Promise.allSettled(this.#all)
-      // The code that waited for these may begin the next statement now.
+      // Code that awaited this work may begin its next statement now.
       await new Promise<void>((resolve) => afterAnswers(resolve))
     }
   }
 
-  /** Resolves when no call of the session store is under way any more. */
+  /** Resolves when no call of the session store is in flight. */
   async withoutSessionWrites(): Promise<void> {
     while (this.#sessionWrites.size > 0) await Promise.allSettled(this.#sessionWrites)
   }
 }
 
-/** Keeps `work` in `among` until it has ended. */
+/** Adds `work` to the set `among` until it has ended. */
 function track<T>(work: Promise<T>, among: Set<Promise<unknown>>): Promise<T> {
   among.add(work)
   const done = () => void among.delete(work)

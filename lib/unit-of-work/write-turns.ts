@@ -13,18 +13,18 @@ const mutexes = sharedByCopies('write mutexes', () => new WeakMap<object, Mutex>
 const holders = sharedByCopies('holders of write turns', () => new WeakSet<Frame>())
 
 /**
- * Takes the turn to write, in databases where only one transaction can write at a time. Units take it before they take a connection. If
- * they waited for each other with connections in hand, the writing unit could find none for its work outside of its transaction.
+ * Waits for the turn to write, in a database where only one transaction can write at a time. A unit takes its turn before its connection.
+ * Otherwise waiting units could hold all connections, and the unit that writes would find none for its work outside of its transaction.
  *
- * A unit waits no longer than for a connection of the pool, and never for a unit that it is begun within. Then the lock of the file
+ * A unit waits at most as long as for a connection of the pool, and never for a unit around it. After that the lock of the database file
  * decides.
  *
  * @param frame the unit
  * @param within the frame of the code that needs the turn
- * @returns the function that gives the turn back
+ * @returns a function that gives the turn back
  */
 export async function takeWriteTurn(client: KnexClient, frame: Frame, within: Frame | undefined): Promise<() => void> {
-  // The pool itself is the queue, or a test's transaction.
+  // No turn is needed: a pool of one connection is a queue itself, and so is a test's transaction.
   if (client.pool?.max === 1 || nativeClient(client) !== client) return nothing
   for (const outer of framesFrom(within)) if (holders.has(outer)) return nothing
   const mutex = getOrMake(mutexes, client, () => new Mutex())

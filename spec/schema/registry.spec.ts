@@ -104,7 +104,7 @@ describeDatabases('registering a sessions table', (database) => {
   it('leaves to each store the options that do not shape the table', async () => {
     await using opened = await database.open()
     const { knex } = opened
-    const stores = [{ prefix: 'a:' }, { prefix: 'b:', ttlSeconds: 60 }, { storedId: 'plain' }, { timeoutMs: 500 }].map((options) =>
+    const stores = [{ prefix: 'a:' }, { prefix: 'b:', ttlSeconds: 60 }, { storedId: 'plain' }, { timeoutMs: 60_000 }].map((options) =>
       storeOn(knex, options)
     )
     await Promise.all(stores.map((store) => store.set('a', handMade())))

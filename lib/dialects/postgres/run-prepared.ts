@@ -1,6 +1,6 @@
 import type { Database } from '../../knex/database'
 import type { Connection } from '../../knex/knex-client'
-import { isPromiseLike } from '../../runtime/soon'
+import { isPromiseLike } from '../../runtime/maybe-promise'
 import { PreparedNames } from './prepared-names'
 import { type Answer, type Binding, type PgConnection, PreparedQuery, type Statement } from './prepared-query'
 

@@ -1,8 +1,8 @@
 import type { Database } from '../../knex/database'
+import { takeTurns } from '../../runtime/event-loop'
+import { isPromiseLike, type MaybePromise } from '../../runtime/maybe-promise'
 import { monotonicNow } from '../../runtime/natives'
 import { Pace } from '../../runtime/pace'
-import { isPromiseLike, type Soon } from '../../runtime/soon'
-import { takeTurns } from '../../runtime/take-turns'
 import type { Dialect } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { read, writeEach } from './sqlite-connection'
@@ -76,7 +76,7 @@ DELETE FROM ${name} WHERE ${expiresHour} = ${hourAt(ended)} AND ${row} > ? AND $
  * Returns the result of the work. The pace learns from the time that the work took. It learns nothing from work that had to wait before it
  * ran.
  */
-async function timed<T>(pace: Pace, rows: number, work: () => Soon<T>): Promise<T> {
+async function timed<T>(pace: Pace, rows: number, work: () => MaybePromise<T>): Promise<T> {
   const begin = monotonicNow()
   const outcome = work()
   if (isPromiseLike(outcome)) return outcome

@@ -2,8 +2,8 @@ import type { Database } from '../../knex/database'
 import { type ConnectionPool, isPlainPool } from '../../knex/knex-client'
 import { uniqueId } from '../../knex/statement-events'
 import { getOrMake } from '../../runtime/get-or-make'
+import { isPromiseLike, type MaybePromise } from '../../runtime/maybe-promise'
 import { monotonicNow } from '../../runtime/natives'
-import { isPromiseLike, type Soon } from '../../runtime/soon'
 import { BusyTimeout } from './busy-timeout'
 import { type DirectConnection, prepared } from './direct-connection'
 import { control, runHeard, takeBack } from './heard-statements'
@@ -28,7 +28,7 @@ export interface Step {
  * On better-sqlite3, Knex's own path costs more than the query. So this takes the connection from Knex's pool, runs prepared statements
  * synchronously, and gives the connection back at once. With other drivers, each statement goes through the driver's own queue.
  */
-export function writeEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): Soon<Outcome[]> {
+export function writeEach(db: Database, sql: string, sets: readonly (readonly unknown[])[]): MaybePromise<Outcome[]> {
   return writeFirstThatHits(
     db,
     sets.map((bindings) => [{ sql, bindings }])
@@ -39,7 +39,7 @@ export function writeEach(db: Database, sql: string, sets: readonly (readonly un
  * Runs the steps of each row until one of them returns something. That is the outcome of the row. If no step returns anything, the outcome
  * is that of the last step.
  */
-export function writeFirstThatHits(db: Database, rows: readonly (readonly Step[])[]): Soon<Outcome[]> {
+export function writeFirstThatHits(db: Database, rows: readonly (readonly Step[])[]): MaybePromise<Outcome[]> {
   if (!isDirect(db)) {
     const alone = rows.length === 1 || db.isTransaction
     return alone ? stepThroughKnex(db, rows) : db.transaction((trx) => stepThroughKnex(trx, rows))
@@ -48,21 +48,21 @@ export function writeFirstThatHits(db: Database, rows: readonly (readonly Step[]
   return onConnection(db, {
     intent: 'write',
     isAtomic: rows.length > 1,
-    run: (connection) => rows.map((steps) => stepPrepared(db, connection, steps))
+    run: (connection) => rows.map((steps) => runUntilHit(db, connection, steps))
   })
 }
 
 /** Runs a reading statement. */
-export function read(db: Database, step: Step): Soon<unknown[][]> {
+export function read(db: Database, step: Step): MaybePromise<unknown[][]> {
   if (!isDirect(db)) return runThroughKnex(db, step).then(({ rows }) => rows)
-  return onConnection(db, { intent: 'read', isAtomic: false, run: (connection) => runPrepared(db, connection, step).rows })
+  return onConnection(db, { intent: 'read', isAtomic: false, run: (connection) => runStep(db, connection, step).rows })
 }
 
 /**
  * Returns the row that a reading statement finds by each key. Many rows are read in one transaction. In a transaction of its own, each read
  * would lock the file, look whether it has changed, and unlock it. That costs two fifths of the reading.
  */
-export function readByKey(db: Database, sql: string, keys: readonly unknown[]): Soon<(unknown[] | undefined)[]> {
+export function readByKey(db: Database, sql: string, keys: readonly unknown[]): MaybePromise<(unknown[] | undefined)[]> {
   if (!isDirect(db)) return readThroughKnex(db, sql, keys)
   return onConnection(db, {
     intent: 'read',
@@ -133,7 +133,7 @@ const queuesOf = new WeakMap<ConnectionPool, { readonly read: LockQueue; readonl
  * If another connection holds a lock, the work is tried again until the time of a statement is over. Between two tries the connection goes
  * back to the pool. In a transaction of the application, the work is not tried again, and waits as long as the application has set.
  */
-function onConnection<T>(db: Database, work: Work<T>): Soon<T> {
+function onConnection<T>(db: Database, work: Work<T>): MaybePromise<T> {
   const { pool } = db.client
   if (db.isTransaction || pool === undefined) return onAcquired(db, (connection) => perform(db, connection, work))
   const queue = queueOf(pool, work)
@@ -156,7 +156,7 @@ function queueOf(pool: ConnectionPool, { intent }: Work<unknown>): LockQueue {
   return getOrMake(queuesOf, pool, () => ({ read: new LockQueue(), write: new LockQueue() }))[intent]
 }
 
-async function onAcquired<T>(db: Database, work: (connection: DirectConnection) => Soon<T>): Promise<T> {
+async function onAcquired<T>(db: Database, work: (connection: DirectConnection) => MaybePromise<T>): Promise<T> {
   const connection = (await db.acquire()) as DirectConnection
   if (db.client.pool !== undefined) lastOf.set(db.client.pool, connection)
   try {
@@ -215,16 +215,16 @@ function idleConnection({ client }: Database): DirectConnection | undefined {
   return isAtRest ? connection : undefined
 }
 
-function stepPrepared(db: Database, connection: DirectConnection, steps: readonly Step[]): Outcome {
+function runUntilHit(db: Database, connection: DirectConnection, steps: readonly Step[]): Outcome {
   let outcome: Outcome = NOTHING
   for (const step of steps) {
-    outcome = runPrepared(db, connection, step)
+    outcome = runStep(db, connection, step)
     if (outcome.rows.length > 0) break
   }
   return outcome
 }
 
-function runPrepared(db: Database, connection: DirectConnection, { sql, bindings }: Step): Outcome {
+function runStep(db: Database, connection: DirectConnection, { sql, bindings }: Step): Outcome {
   if (db.isListenedTo) return { rows: runHeard(db, connection, sql, bindings) }
   const statement = prepared(connection, sql)
   if (statement.reader) return { rows: statement.all(...bindings) }

@@ -1,7 +1,7 @@
 import type { Database } from '../../knex/database'
 import { DESTROYED, hourOf, NEVER_PRUNED } from '../../record/expiry-columns'
 import type { RecordToPut, RecordToTouch, RecordToUpdate, RecordToUpdateWithLife, SessionRecord } from '../../record/session-record'
-import { passOn, type Soon } from '../../runtime/soon'
+import { andThen, type MaybePromise } from '../../runtime/maybe-promise'
 import { type Dialect, type MarkData, type OwnerMark, type SessionStatements, toMark, toRecord } from '../dialect'
 import { quotedColumns, type TableDefinition } from '../table-definition'
 import { PacedPruning } from './paced-pruning'
@@ -98,34 +98,34 @@ ON CONFLICT (${id}) DO UPDATE SET ${data} = excluded.${data}, ${expiresHour} = m
     this.loadMark = `SELECT ${data}, ${NOW} - ${createdAt} FROM ${name} WHERE ${id} = ?`
   }
 
-  load(db: Database, ids: readonly string[]): Soon<SessionRecord[]> {
-    return passOn(readByKey(db, this.loadRow, ids), (rows) =>
+  load(db: Database, ids: readonly string[]): MaybePromise<SessionRecord[]> {
+    return andThen(readByKey(db, this.loadRow, ids), (rows) =>
       rows.flatMap((row, index) => (row === undefined ? [] : [toRecord([ids[index], ...row])]))
     )
   }
 
-  insert(db: Database, records: readonly RecordToPut[], now: number): Soon<void> {
+  insert(db: Database, records: readonly RecordToPut[], now: number): MaybePromise<void> {
     const sets = records.map((record) => insertBindings(record, now))
-    return passOn(writeEach(db, this.insertRow, sets), () => undefined)
+    return andThen(writeEach(db, this.insertRow, sets), () => undefined)
   }
 
-  put(db: Database, records: readonly RecordToPut[], now: number): Soon<number[]> {
+  put(db: Database, records: readonly RecordToPut[], now: number): MaybePromise<number[]> {
     const outcomes = writeFirstThatHits(
       db,
       records.map((record) => [this.sameHourPut(record, now), { sql: this.putRow, bindings: putBindings(record, now) }])
     )
-    return passOn(outcomes, (each) => each.map(({ rows }) => Number(rows[0]?.[0])))
+    return andThen(outcomes, (each) => each.map(({ rows }) => Number(rows[0]?.[0])))
   }
 
-  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): Soon<(number | null)[]> {
+  putUnlessDead(db: Database, records: readonly RecordToPut[], now: number): MaybePromise<(number | null)[]> {
     const outcomes = writeFirstThatHits(
       db,
       records.map((record) => [this.sameHourPut(record, now), { sql: this.putLiveRow, bindings: [...putBindings(record, now), now] }])
     )
-    return passOn(outcomes, (each) => each.map(({ rows }) => (rows.length === 0 ? null : Number(rows[0]?.[0]))))
+    return andThen(outcomes, (each) => each.map(({ rows }) => (rows.length === 0 ? null : Number(rows[0]?.[0]))))
   }
 
-  update(db: Database, records: readonly RecordToUpdate[], now: number): Soon<boolean[]> {
+  update(db: Database, records: readonly RecordToUpdate[], now: number): MaybePromise<boolean[]> {
     const outcomes = writeFirstThatHits(
       db,
       records.map((record) => {
@@ -136,19 +136,19 @@ ON CONFLICT (${id}) DO UPDATE SET ${data} = excluded.${data}, ${expiresHour} = m
         ]
       })
     )
-    return passOn(outcomes, (each) => each.map(isHit))
+    return andThen(outcomes, (each) => each.map(isHit))
   }
 
-  updateWithLife(db: Database, records: readonly RecordToUpdateWithLife[], now: number): Soon<boolean[]> {
+  updateWithLife(db: Database, records: readonly RecordToUpdateWithLife[], now: number): MaybePromise<boolean[]> {
     const { exactly, later } = this.updateRowWithLife
     const outcomes = writeFirstThatHits(
       db,
       records.map((record) => [{ sql: record.isExpiryExact ? exactly : later, bindings: updateBindings(record, now, [record.createdAt]) }])
     )
-    return passOn(outcomes, (each) => each.map(isHit))
+    return andThen(outcomes, (each) => each.map(isHit))
   }
 
-  touch(db: Database, records: readonly RecordToTouch[], now: number): Soon<number> {
+  touch(db: Database, records: readonly RecordToTouch[], now: number): MaybePromise<number> {
     const outcomes = writeFirstThatHits(
       db,
       records.map(({ id, expiresAt }) => [
@@ -156,16 +156,16 @@ ON CONFLICT (${id}) DO UPDATE SET ${data} = excluded.${data}, ${expiresHour} = m
         { sql: this.touchRow, bindings: [expiresAt, expiresAt, now, id, now] }
       ])
     )
-    return passOn(outcomes, (each) => each.filter(isHit).length)
+    return andThen(outcomes, (each) => each.filter(isHit).length)
   }
 
-  remove(db: Database, ids: readonly string[], pruneHour: number): Soon<void> {
+  remove(db: Database, ids: readonly string[], pruneHour: number): MaybePromise<void> {
     const outcomes = writeEach(
       db,
       this.removeRow,
       ids.map((id) => [pruneHour, id])
     )
-    return passOn(outcomes, () => undefined)
+    return andThen(outcomes, () => undefined)
   }
 
   prune(db: Database, graceMs: number, limit: number, now: number): Promise<number> {

@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished, vi } from 'vitest'
-import { afterAnswers, afterThisTurn } from '../../lib/runtime/after-answers'
+import { afterAnswers, afterThisTurn } from '../../lib/runtime/event-loop'
 
 const tick = () => new Promise<void>((resolve) => process.nextTick(resolve))
 

@@ -5,6 +5,11 @@ export function afterThisTurn(work: () => void): void {
   afterPoll(work)
 }
 
+/** Lets the event loop run once. If the database is in this process, other calls would get no turn otherwise. */
+export function takeTurns(): Promise<void> {
+  return new Promise(afterPoll)
+}
+
 /**
  * A caller may wait for so many promises and ticks in a row between its result and its next call, and still be in time for {@link
  * afterAnswers}.
