@@ -13,12 +13,25 @@ const RUNS = Number(process.env.MODEL_RUNS ?? 25)
 const stores = (knex: Knex) => new KnexSessionStore({ knex, pruneIntervalMs: false })
 const sqlMode = (modes: readonly string[]) => `SET SESSION sql_mode = '${modes.join(',')}'`
 
+/** MySQL gives no list of the names, but of the bits: see `everySetting`. One bit alone may stand for several modes. */
 async function sqlModesOf({ knex }: OpenDatabase): Promise<string[]> {
-  const modes = (await everySetting(knex)).filter(({ name }) => name === 'sql_mode').map(({ value }) => value)
-  if (modes.length > 0) return modes
-  const ofMysql = 'REAL_AS_FLOAT,PIPES_AS_CONCAT,ANSI_QUOTES,IGNORE_SPACE,ONLY_FULL_GROUP_BY,NO_UNSIGNED_SUBTRACTION,NO_DIR_IN_CREATE,ANSI'
-  const more = 'NO_AUTO_VALUE_ON_ZERO,NO_BACKSLASH_ESCAPES,STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,TRADITIONAL'
-  return `${ofMysql},${more},HIGH_NOT_PRECEDENCE,PAD_CHAR_TO_FULL_LENGTH,TIME_TRUNCATE_FRACTIONAL`.split(',')
+  const values = (await everySetting(knex)).filter(({ name }) => name === 'sql_mode').map(({ value }) => value)
+  if (await isMariadb(knex)) return values
+  const modes = await knex.transaction(async (trx) => {
+    const found: string[] = []
+    for (const bit of values) {
+      await trx.raw(`SET SESSION sql_mode = ${bit}`).catch(unlessOfAnotherVersion)
+      const [[{ now }]] = await trx.raw('SELECT @@SESSION.sql_mode AS now')
+      found.push(...now.split(','))
+    }
+    await trx.raw('SET SESSION sql_mode = DEFAULT')
+    return found
+  })
+  return [...new Set(modes)].filter((mode) => mode !== '')
+}
+
+function unlessOfAnotherVersion(error: { readonly code?: unknown }): void {
+  if (error.code !== 'ER_WRONG_VALUE_FOR_VAR' && error.code !== 'ER_UNSUPPORTED_SQL_MODE') throw error
 }
 
 /** What an application may well have set, each on all of its connections. */
