@@ -23,6 +23,8 @@ export interface Place {
   readonly onLine?: () => number
   /** What the machines would do in the end with connections that nobody has ended. */
   readonly sweep?: () => void
+  /** What the runner sends before it asks a server for its connections, so that a server which has left its cluster answers too. */
+  readonly beforeAsking?: string
   /** Where the runner itself reaches the servers that are alive, past everything that is broken. */
   direct(): readonly string[]
 }
@@ -239,11 +241,12 @@ function recovery(probe: Probe, visitors: Visitors, sites: readonly SiteProcess[
 
 /** Connections that are still there, or still busy, after the moment that they need. */
 async function connectionsLeft(place: Place, which: 'open' | 'busy'): Promise<string[] | null> {
-  const { name } = place
+  const { name, beforeAsking } = place
   if (name === undefined) return null
   const left: string[] = []
   for (const url of place.direct()) {
     await using admin: Admin = await connectAdmin(place.database, url)
+    if (beforeAsking !== undefined) await admin.query(beforeAsking)
     let here: string[] = []
     await until(3_000, async () => {
       const all = await listConnections(place.database, admin, name)

@@ -4,13 +4,14 @@ import type { Place } from './scenario.mts'
 
 /** A server of a cluster of MariaDB or MySQL. */
 interface Node {
-  readonly port: number
+  /** `host:port`. */
+  readonly address: string
   readonly url: string
   readonly daemon: Daemon
 }
 
-/** Starts a proxy that leads to the first of the ports, and to the others where it is gone. */
-type StartProxy = (ports: readonly number[], isReady: (port: number) => Promise<void>) => Promise<{ readonly port: number }>
+/** Starts a proxy that leads to the first of the addresses, and to the others where it is gone. */
+type StartProxy = (addresses: readonly string[], isReady: (port: number) => Promise<void>) => Promise<{ readonly port: number }>
 
 /** A new database on the nodes, and a way to it by each of the entries: through a proxy of its own, or straight. */
 export async function placeOnCluster(
@@ -23,13 +24,14 @@ export async function placeOnCluster(
     await using admin = await connectAdmin('mysql', nodes[0].url)
     await admin.query(`CREATE DATABASE ${name}`)
   }
-  const urlAt = (port: number) => `mysql://root@127.0.0.1:${port}/${name}`
+  const urlAt = (address: string) => `mysql://root@${address}/${name}`
+  const urlOn = (port: number) => urlAt(`127.0.0.1:${port}`)
   const urls: string[] = []
   for (const entry of entries) {
-    const ports = [entry, ...nodes.filter((other) => other !== entry)].map(({ port }) => port)
-    const way = startProxy === undefined ? entry : await startProxy(ports, (port) => tryPlainConnection('mysql', urlAt(port)))
-    urls.push(urlAt(way.port))
+    const addresses = [entry, ...nodes.filter((other) => other !== entry)].map(({ address }) => address)
+    if (startProxy === undefined) urls.push(urlAt(entry.address))
+    else urls.push(urlOn((await startProxy(addresses, (port) => tryPlainConnection('mysql', urlOn(port)))).port))
   }
-  const direct = () => nodes.filter(({ daemon }) => daemon.isRunning).map(({ port }) => urlAt(port))
+  const direct = () => nodes.filter(({ daemon }) => daemon.isRunning).map(({ address }) => urlAt(address))
   return { database: 'mysql', urls, name, direct }
 }

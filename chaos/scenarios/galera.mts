@@ -27,7 +27,7 @@ async function onGalera(
   const place = await placeOnCluster(
     nodes,
     nodes,
-    isProxied ? async (ports, isReady) => owned(await startNodeProxy(workplace, ports, isReady)) : undefined
+    isProxied ? async (addresses, isReady) => owned(await startNodeProxy(workplace, addresses, isReady)) : undefined
   )
   return await runScene(place, run, (scene) => breakIt({ ...scene, nodes }))
 }

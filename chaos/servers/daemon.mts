@@ -62,13 +62,18 @@ export class Workplace implements AsyncDisposable {
 export class Daemon implements AsyncDisposable {
   readonly #name: string
   readonly #command: readonly string[]
-  readonly #workplace: Workplace
+  readonly #workplace: Pick<Workplace, 'folder' | 'account'>
   readonly #environment: Record<string, string>
   #keeper: ChildProcess | undefined
   #pid = 0
   #log = ''
 
-  constructor(name: string, command: readonly string[], workplace: Workplace, environment: Record<string, string> = {}) {
+  constructor(
+    name: string,
+    command: readonly string[],
+    workplace: Pick<Workplace, 'folder' | 'account'>,
+    environment: Record<string, string> = {}
+  ) {
     this.#name = name
     this.#command = command
     this.#workplace = workplace

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { find } from '../../spec/support/find-program.ts'
 import { freePort } from '../../spec/support/local-server.ts'
 import { Daemon, type Workplace } from './daemon.mts'
+import { whereItLives } from './mysql-flags.mts'
 import { connectAdmin } from './server.mts'
 
 const PROVIDER = '/usr/lib/galera/libgalera_smm.so'
@@ -16,26 +17,20 @@ interface Ports {
 
 /** A node of a Galera cluster. */
 export class GaleraNode implements AsyncDisposable {
-  readonly port: number
+  readonly address: string
   readonly daemon: Daemon
   readonly #cluster: string
 
   constructor(program: string, folder: string, workplace: Workplace, number: number, ports: readonly Ports[], settings: readonly string[]) {
     const { sql, group, incremental, snapshot } = ports[number] as Ports
-    this.port = sql
+    this.address = `127.0.0.1:${sql}`
     this.#cluster = ports.map((other) => `127.0.0.1:${other.group}`).join(',')
     const timing = 'evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S;evs.install_timeout=PT4S'
     this.daemon = new Daemon(
       `galera ${number + 1}`,
       [
         program,
-        '--no-defaults',
-        `--datadir=${folder}`,
-        `--socket=${folder}/socket`,
-        `--pid-file=${folder}/pid`,
-        `--log-error=${folder}.log`,
-        '--bind-address=127.0.0.1',
-        `--port=${sql}`,
+        ...whereItLives(folder, { port: sql }),
         `--server-id=${number + 1}`,
         '--binlog-format=ROW',
         '--default-storage-engine=InnoDB',
@@ -44,7 +39,6 @@ export class GaleraNode implements AsyncDisposable {
         '--innodb-buffer-pool-size=64M',
         '--innodb-log-file-size=16M',
         '--skip-name-resolve',
-        '--max-connections=200',
         '--wsrep-on=ON',
         `--wsrep-provider=${PROVIDER}`,
         '--wsrep-cluster-name=chaos',
@@ -60,7 +54,7 @@ export class GaleraNode implements AsyncDisposable {
   }
 
   get url(): string {
-    return `mysql://root@127.0.0.1:${this.port}/mysql`
+    return `mysql://root@${this.address}/mysql`
   }
 
   /** Starts it as the first node of a new cluster, or as one that joins. */

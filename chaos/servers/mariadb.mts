@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { find } from '../../spec/support/find-program.ts'
 import { freePort } from '../../spec/support/local-server.ts'
 import { Daemon, type Workplace } from './daemon.mts'
+import { whereItLives } from './mysql-flags.mts'
 import { tryPlainConnection } from './server.mts'
 
 export const MYSQL_ACCOUNTS = ['mysql', 'node', 'nobody']
@@ -17,13 +18,7 @@ export class MariadbServer implements AsyncDisposable {
       'mariadb',
       [
         program,
-        '--no-defaults',
-        `--datadir=${folder}`,
-        `--socket=${folder}/socket`,
-        `--pid-file=${folder}/pid`,
-        '--bind-address=127.0.0.1',
-        `--port=${port}`,
-        '--max-connections=200',
+        ...whereItLives(folder, { port }),
         '--innodb-flush-log-at-trx-commit=1',
         '--innodb-flush-method=nosync',
         '--skip-log-bin',

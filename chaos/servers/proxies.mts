@@ -27,8 +27,10 @@ const ASKS_WHETHER_SYNCED = `#!/bin/sh
 [ "$(mariadb --no-defaults -h "$3" -P "$4" -u root -N -B --connect-timeout=1 -e "SHOW GLOBAL STATUS LIKE 'wsrep_ready'" 2>/dev/null | cut -f2)" = ON ]
 `
 
+/** A member that does not see more than half of the group commits nothing, so it is left out, as MySQL Router leaves it out. */
 const ASKS_WHETHER_WRITABLE = `#!/bin/sh
-sql="SELECT @@super_read_only = 0 AND member_state = 'ONLINE' FROM performance_schema.replication_group_members WHERE member_id = @@server_uuid"
+sql="SELECT @@super_read_only = 0 AND MAX(member_id = @@server_uuid AND member_state = 'ONLINE')
+  AND 2 * SUM(member_state IN ('ONLINE', 'RECOVERING')) > COUNT(*) FROM performance_schema.replication_group_members"
 [ "$(mariadb --no-defaults -h "$3" -P "$4" -u root -N -B --connect-timeout=1 -e "$sql" 2>/dev/null)" = 1 ]
 `
 
@@ -45,16 +47,16 @@ export async function startHaproxy(workplace: Workplace, behind: readonly Behind
 }
 
 /** An haproxy that leads to the first of the Galera nodes, and to another one where that is no part of its cluster. */
-export async function startNodeProxy(workplace: Workplace, ports: readonly number[], isReady: IsReady): Promise<Proxy> {
+export async function startNodeProxy(workplace: Workplace, addresses: readonly string[], isReady: IsReady): Promise<Proxy> {
   const check = await externalCheck(workplace, 'is-synced', ASKS_WHETHER_SYNCED)
-  const servers = ports.map((port, place) => `server n${place} 127.0.0.1:${port} check ${place > 0 ? 'backup' : ''}`)
+  const servers = addresses.map((address, place) => `server n${place} ${address} check ${place > 0 ? 'backup' : ''}`)
   return runHaproxy(workplace, [...check, ...servers], isReady)
 }
 
-/** The same for members of a MySQL Group Replication: one that only reads is left out. */
-export async function startMemberProxy(workplace: Workplace, ports: readonly number[], isReady: IsReady): Promise<Proxy> {
+/** The same for members of a MySQL Group Replication: one that only reads, or that has lost the majority, is left out. */
+export async function startMemberProxy(workplace: Workplace, addresses: readonly string[], isReady: IsReady): Promise<Proxy> {
   const check = await externalCheck(workplace, 'is-writable', ASKS_WHETHER_WRITABLE)
-  const servers = ports.map((port, place) => `server m${place} 127.0.0.1:${port} check inter 1s ${place > 0 ? 'backup' : ''}`)
+  const servers = addresses.map((address, place) => `server m${place} ${address} check inter 1s ${place > 0 ? 'backup' : ''}`)
   return runHaproxy(workplace, [...check, ...servers], isReady)
 }
 
