@@ -1,7 +1,4 @@
-// Breaks something under a site with this store, and says what was lost: see docs/chaos.md.
-//   npm run chaos -- <scenario>… | --list | --all  [--database postgres|mysql|redis] [--store <peer>] [--seconds N] [--json]
-//   npm run chaos -- --check …   writes no results, and does not mind how fast all is well again: for CI
-//   npm run chaos -- --self-test   stores that are broken on purpose have to be found out
+// Breaks something under a site with this store, and says what was lost: see docs/chaos.md, and --help.
 import { parseArgs } from 'node:util'
 import { disposeAll } from './children.mts'
 import { writeResult, writeTable } from './results.mts'
@@ -10,41 +7,64 @@ import type { Row, Run, Scenario } from './scenarios/scenario.mts'
 import { selfTest } from './self-test.mts'
 import { type DatabaseName, STORES, type StoreName } from './stores.mts'
 import { tableOf } from './table.mts'
+import { orUsage, UsageError } from './usage.mts'
 
-const { values: given, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    all: { type: 'boolean', default: false },
-    list: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    check: { type: 'boolean', default: false },
-    'at-once': { type: 'string', default: '1' },
-    'self-test': { type: 'boolean', default: false },
-    seconds: { type: 'string' },
-    visitors: { type: 'string' },
-    database: { type: 'string' },
-    store: { type: 'string', default: 'knex-session-store' },
-    options: { type: 'string', default: '{}' }
-  }
-})
+const USAGE = `npm run chaos -- <scenario>… | --all | --list   breaks something under a site with this store, and says what was lost
+
+  --list             the scenarios
+  --self-test        stores that are broken on purpose have to be found out
+  --database NAME    postgres, mysql or redis alone
+  --store NAME       ${STORES.join(', ')}
+  --options JSON     options of this store
+  --seconds N        how long the fault lasts
+  --visitors N       how many visitors there are at once (100)
+  --at-once N        how many scenarios run at the same time (1)
+  --check            writes no results, and does not mind how fast all is well again: for CI
+  --json             the rows as JSON
+
+docs/chaos.md says what each column means.`
+
+const { values: given, positionals } = await orUsage(USAGE, () =>
+  parseArgs({
+    allowPositionals: true,
+    options: {
+      help: { type: 'boolean', short: 'h', default: false },
+      all: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      check: { type: 'boolean', default: false },
+      'at-once': { type: 'string', default: '1' },
+      'self-test': { type: 'boolean', default: false },
+      seconds: { type: 'string' },
+      visitors: { type: 'string' },
+      database: { type: 'string' },
+      store: { type: 'string', default: 'knex-session-store' },
+      options: { type: 'string', default: '{}' }
+    }
+  })
+)
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => void disposeAll().finally(() => process.exit(130)))
 }
 
 let lastSaid = 0
-process.exitCode = await main()
+process.exitCode = await orUsage(USAGE, main)
 process.exit()
 
 async function main(): Promise<number> {
+  if (given.help) {
+    console.log(USAGE)
+    return 0
+  }
   if (given.list) {
     for (const { name, title, databases } of scenarios) console.log(`${name.padEnd(26)} ${title} (${databases.join(', ')})`)
     return 0
   }
   if (given['self-test']) return testItself()
   const chosen = given.all ? scenarios : positionals.map(scenarioNamed)
-  if (chosen.length === 0) throw new Error('name a scenario, or --all, or --list')
-  if (!STORES.includes(given.store as StoreName)) throw new Error(`--store is one of ${STORES.join(', ')}`)
+  if (chosen.length === 0) throw new UsageError('name a scenario, or --all, or --list')
+  if (!STORES.includes(given.store as StoreName)) throw new UsageError(`--store is one of ${STORES.join(', ')}`)
   const waiting = chosen.flatMap((scenario) => scenario.databases.filter(isChosen).map((database) => ({ scenario, database })))
   const rows: Row[] = []
   let notRun = 0
@@ -80,7 +100,7 @@ function isFaulty({ faults }: Row): boolean {
 
 function scenarioNamed(name: string): Scenario {
   const found = scenarios.find((scenario) => scenario.name === name)
-  if (!found) throw new Error(`no scenario is called ${name}: npm run chaos -- --list`)
+  if (!found) throw new UsageError(`no scenario is called ${name}: npm run chaos -- --list`)
   return found
 }
 

@@ -1,6 +1,5 @@
 // Runs what this package promises against a database that runs already: the contract of a session store, the races of two processes, and the
 // faults that take no more than a line to it. For the databases that nobody here can run. It makes tables called chaos_… and drops them.
-//   npm run verify -- --url <url> [--client cockroachdb] [--rounds 20] [--seconds N]
 import '../spec/races/resolve-mts.mjs'
 import { parseArgs } from 'node:util'
 import { contractOn } from '../spec/peers/measurements.mts'
@@ -12,26 +11,45 @@ import { ALL_KEPT, type Row } from './scenarios/scenario.mts'
 import { connectAdmin, newName } from './servers/server.mts'
 import type { DatabaseName } from './stores.mts'
 import { tableOf } from './table.mts'
+import { orUsage, UsageError } from './usage.mts'
 
-const { values: given } = parseArgs({
-  options: {
-    url: { type: 'string' },
-    client: { type: 'string' },
-    rounds: { type: 'string', default: '20' },
-    seconds: { type: 'string' },
-    visitors: { type: 'string', default: '60' }
-  }
-})
+const USAGE = `npm run verify -- --url URL   runs what this package promises against a database that runs already
+
+  --url URL        postgres://…, mysql://… or cockroachdb://…
+  --client NAME    cockroachdb, for a URL that begins with postgres://
+  --rounds N       of each race (20)
+  --seconds N      how long each fault lasts
+  --visitors N     how many visitors there are at once (60)
+
+It makes tables called chaos_… there, and drops them.`
+
+const { values: given } = await orUsage(USAGE, () =>
+  parseArgs({
+    options: {
+      help: { type: 'boolean', short: 'h', default: false },
+      url: { type: 'string' },
+      client: { type: 'string' },
+      rounds: { type: 'string', default: '20' },
+      seconds: { type: 'string' },
+      visitors: { type: 'string', default: '60' }
+    }
+  })
+)
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => void disposeAll().finally(() => process.exit(130)))
 }
 
-process.exitCode = await main()
+process.exitCode = await orUsage(USAGE, main)
 process.exit()
 
 async function main(): Promise<number> {
-  if (!given.url || !URL.canParse(given.url)) throw new Error('--url is the URL of a database: postgres://…, mysql://… or cockroachdb://…')
+  if (given.help) {
+    console.log(USAGE)
+    return 0
+  }
+  if (!given.url || !URL.canParse(given.url))
+    throw new UsageError('--url is the URL of a database: postgres://…, mysql://… or cockroachdb://…')
   const scheme = new URL(given.url).protocol
   const database: DatabaseName = /^(mysql|mariadb):$/.test(scheme) ? 'mysql' : 'postgres'
   const client = given.client ?? (scheme === 'cockroachdb:' ? 'cockroachdb' : undefined)
