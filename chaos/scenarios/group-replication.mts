@@ -45,6 +45,12 @@ async function onGroup(run: Run, { mode, consistency, isProxied, isCuttable }: S
   return await runScene(ready, run, (scene) => breakIt({ ...scene, members, network }))
 }
 
+/**
+ * With EVENTUAL, a member that lags behind or is cut off may not have a session yet. A sign-out there finds none, so it ends nothing. What was
+ * set is kept nevertheless: the group refuses the change of a row that another member has changed meanwhile.
+ */
+const PROMISED_BY_EVENTUAL: Run['promised'] = { ...ALL_KEPT, destroys: false }
+
 const MODES = {
   single: { mode: 'single-primary', consistencies: ['BEFORE_ON_PRIMARY_FAILOVER', 'EVENTUAL'] },
   multi: { mode: 'multi-primary', consistencies: ['BEFORE', 'EVENTUAL'] }
@@ -62,7 +68,7 @@ function inEachWay(of: keyof typeof MODES, name: string, title: string, seconds:
     title: `MySQL Group Replication, ${mode}, group_replication_consistency=${consistency}: ${title}`,
     databases: ['mysql'],
     seconds,
-    promised: ALL_KEPT,
+    promised: consistency === 'EVENTUAL' ? PROMISED_BY_EVENTUAL : ALL_KEPT,
     run: (_database, run) => onGroup(run, { ...setting, mode, consistency }, breakIt)
   }))
 }
@@ -141,7 +147,7 @@ export const groupReplicationScenarios: readonly Scenario[] = [
       'MySQL Group Replication, multi-primary, group_replication_consistency=EVENTUAL: processes on all members write the same sessions at once (3101)',
     databases: ['mysql'],
     seconds: 12,
-    promised: ALL_KEPT,
+    promised: PROMISED_BY_EVENTUAL,
     noErrors: true,
     mustOccur: ['3101'],
     run: (_database, run) => onGroup(run, { ...AT_THE_MEMBERS, mode: 'multi-primary', consistency: 'EVENTUAL' }, calm)
