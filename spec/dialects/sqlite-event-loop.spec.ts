@@ -63,7 +63,8 @@ describeDatabase('sqlite', 'the event loop', (kind) => {
     })
     expect(pruned).toBe(200_000)
     expect(longestMs).toBeLessThan(LONG_MS)
-    expect(answered).toBeGreaterThan(20)
+    // In one piece, one or two calls would be answered. In how many pieces depends on how fast the machine is.
+    expect(answered).toBeGreaterThan(5)
   })
 
   it('goes on while the timer prunes', long, async () => {
@@ -75,7 +76,8 @@ describeDatabase('sqlite', 'the event loop', (kind) => {
       while (Number((await opened.knex(opened.tableName).count({ rows: '*' }))[0]?.rows) > 1) await new Promise(setImmediate)
     })
     expect(longestMs).toBeLessThan(LONG_MS)
-    expect(answered).toBeGreaterThan(20)
+    // In one piece, one or two calls would be answered. In how many pieces depends on how fast the machine is.
+    expect(answered).toBeGreaterThan(5)
   })
 
   it('goes on while large rows are pruned in large batches', long, async () => {
@@ -83,7 +85,8 @@ describeDatabase('sqlite', 'the event loop', (kind) => {
     await fill(opened, 10_000, { expiresAt: expired(), bytes: 20_000 })
     const { longestMs, answered } = await othersWhile(opened.store, () => opened.store.prune())
     expect(longestMs).toBeLessThan(LONG_MS)
-    expect(answered).toBeGreaterThan(20)
+    // In one piece, one or two calls would be answered. In how many pieces depends on how fast the machine is.
+    expect(answered).toBeGreaterThan(5)
   })
 
   it('goes on while pruning looks for expired rows among those that end within this hour', long, async () => {
