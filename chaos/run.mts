@@ -1,13 +1,11 @@
 // Breaks something under a site with this store, and says what was lost: see docs/chaos.md, and --help.
-import { parseArgs } from 'node:util'
-import { disposeAll } from './children.mts'
+import { conclude, readFlags, runCommand, UsageError } from './command.mts'
 import { writeResult, writeTable } from './results.mts'
 import { scenarios } from './scenarios/index.mts'
-import type { Row, Run, Scenario } from './scenarios/scenario.mts'
+import { type Row, type Run, type Scenario, timesOf } from './scenarios/scenario.mts'
 import { selfTest } from './self-test.mts'
 import { type DatabaseName, STORES, type StoreName } from './stores.mts'
 import { tableOf } from './table.mts'
-import { orUsage, UsageError } from './usage.mts'
 
 const USAGE = `npm run chaos -- <scenario>… | --all | --list   breaks something under a site with this store, and says what was lost
 
@@ -24,39 +22,27 @@ const USAGE = `npm run chaos -- <scenario>… | --all | --list   breaks somethin
 
 docs/chaos.md says what each column means.`
 
-const { values: given, positionals } = await orUsage(USAGE, () =>
-  parseArgs({
-    allowPositionals: true,
-    options: {
-      help: { type: 'boolean', short: 'h', default: false },
-      all: { type: 'boolean', default: false },
-      list: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      check: { type: 'boolean', default: false },
-      'at-once': { type: 'string', default: '1' },
-      'self-test': { type: 'boolean', default: false },
-      seconds: { type: 'string' },
-      visitors: { type: 'string' },
-      database: { type: 'string' },
-      store: { type: 'string', default: 'knex-session-store' },
-      options: { type: 'string', default: '{}' }
-    }
-  })
-)
-
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => void disposeAll().finally(() => process.exit(130)))
-}
+const { values: given, positionals } = readFlags(USAGE, {
+  allowPositionals: true,
+  options: {
+    all: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    check: { type: 'boolean', default: false },
+    'at-once': { type: 'string', default: '1' },
+    'self-test': { type: 'boolean', default: false },
+    seconds: { type: 'string' },
+    visitors: { type: 'string' },
+    database: { type: 'string' },
+    store: { type: 'string', default: 'knex-session-store' },
+    options: { type: 'string', default: '{}' }
+  }
+})
 
 let lastSaid = 0
-process.exitCode = await orUsage(USAGE, main)
-process.exit()
+await runCommand(USAGE, main)
 
 async function main(): Promise<number> {
-  if (given.help) {
-    console.log(USAGE)
-    return 0
-  }
   if (given.list) {
     for (const { name, title, databases } of scenarios) console.log(`${name.padEnd(26)} ${title} (${databases.join(', ')})`)
     return 0
@@ -88,9 +74,7 @@ async function main(): Promise<number> {
 /** Stores that are broken on purpose have to be found out. */
 async function testItself(): Promise<number> {
   const complaints = await selfTest(scenarioNamed('calm'), (scenario) => runOne(scenario, 'postgres', 'broken'))
-  for (const complaint of complaints) console.error(complaint)
-  console.log(complaints.length === 0 ? 'every broken store was found out' : 'the runner does not find what it has to find')
-  return complaints.length === 0 ? 0 : 1
+  return conclude(complaints, 'every broken store was found out', 'the runner does not find what it has to find')
 }
 
 /** Of a short run on a machine that does other things too, it says nothing how fast it was well again. */
@@ -112,15 +96,12 @@ function isChosen(database: DatabaseName): boolean {
 }
 
 async function runOne(scenario: Scenario, database: DatabaseName, store = given.store as StoreName): Promise<Row | undefined> {
-  const seconds = Number(given.seconds ?? scenario.seconds)
   const label = `${scenario.name} on ${database}`
   const run: Run = {
     store,
     scenario: scenario.name,
-    seconds,
+    ...timesOf(scenario, given.seconds),
     visitors: Number(given.visitors ?? scenario.visitors ?? 100),
-    // The default of the store; but a fault that is made shorter than it is usually must outlast the calls all the same.
-    timeoutMs: given.seconds ? Math.min(10_000, Math.max(1_000, seconds * 700)) : 10_000,
     options: { ...scenario.options, ...JSON.parse(given.options) },
     promised: scenario.promised,
     noErrors: scenario.noErrors ?? false,

@@ -1,17 +1,15 @@
 // Runs what this package promises against a database that runs already: the contract of a session store, the races of two processes, and the
 // faults that take no more than a line to it. For the databases that nobody here can run. It makes tables called chaos_… and drops them.
 import '../spec/races/resolve-mts.mjs'
-import { parseArgs } from 'node:util'
 import { contractOn } from '../spec/peers/measurements.mts'
 import { lostUpdates, resurrections } from '../spec/races/races.mts'
 import { Site } from '../spec/races/sites.mts'
-import { disposeAll } from './children.mts'
+import { conclude, readFlags, runCommand, UsageError } from './command.mts'
 import { scenarios } from './scenarios/index.mts'
-import { ALL_KEPT, type Row } from './scenarios/scenario.mts'
+import { ALL_KEPT, type Row, timesOf } from './scenarios/scenario.mts'
 import { connectAdmin, newName } from './servers/server.mts'
 import type { DatabaseName } from './stores.mts'
 import { tableOf } from './table.mts'
-import { orUsage, UsageError } from './usage.mts'
 
 const USAGE = `npm run verify -- --url URL   runs what this package promises against a database that runs already
 
@@ -23,31 +21,19 @@ const USAGE = `npm run verify -- --url URL   runs what this package promises aga
 
 It makes tables called chaos_… there, and drops them.`
 
-const { values: given } = await orUsage(USAGE, () =>
-  parseArgs({
-    options: {
-      help: { type: 'boolean', short: 'h', default: false },
-      url: { type: 'string' },
-      client: { type: 'string' },
-      rounds: { type: 'string', default: '20' },
-      seconds: { type: 'string' },
-      visitors: { type: 'string', default: '60' }
-    }
-  })
-)
+const { values: given } = readFlags(USAGE, {
+  options: {
+    url: { type: 'string' },
+    client: { type: 'string' },
+    rounds: { type: 'string', default: '20' },
+    seconds: { type: 'string' },
+    visitors: { type: 'string', default: '60' }
+  }
+})
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => void disposeAll().finally(() => process.exit(130)))
-}
-
-process.exitCode = await orUsage(USAGE, main)
-process.exit()
+await runCommand(USAGE, main)
 
 async function main(): Promise<number> {
-  if (given.help) {
-    console.log(USAGE)
-    return 0
-  }
   if (!given.url || !URL.canParse(given.url))
     throw new UsageError('--url is the URL of a database: postgres://…, mysql://… or cockroachdb://…')
   const scheme = new URL(given.url).protocol
@@ -58,9 +44,7 @@ async function main(): Promise<number> {
   const rows = await breakTheLine(database, url, client)
   console.log(tableOf(rows))
   complaints.push(...rows.flatMap(({ scenario, faults }) => faults.map((fault) => `${scenario}: ${fault}`)))
-  for (const complaint of complaints) console.error(complaint)
-  console.log(complaints.length === 0 ? 'all is as promised' : `${complaints.length} promises are not kept`)
-  return complaints.length === 0 ? 0 : 1
+  return conclude(complaints, 'all is as promised', `${complaints.length} promises are not kept`)
 }
 
 async function verifyContract(database: DatabaseName, url: string, client: string | undefined): Promise<string[]> {
@@ -91,13 +75,11 @@ async function verifyRaces(database: DatabaseName, url: string, client: string |
 async function breakTheLine(database: DatabaseName, url: string, client: string | undefined): Promise<Row[]> {
   const rows: Row[] = []
   for (const scenario of scenarios) {
-    const seconds = Number(given.seconds ?? scenario.seconds)
     const row = await scenario.runOn?.(database, url, {
       store: 'knex-session-store',
       scenario: scenario.name,
-      seconds,
+      ...timesOf(scenario, given.seconds),
       visitors: Number(given.visitors),
-      timeoutMs: given.seconds ? Math.min(10_000, Math.max(1_000, seconds * 700)) : 10_000,
       options: {},
       promised: ALL_KEPT,
       noErrors: false,

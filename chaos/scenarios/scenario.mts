@@ -24,6 +24,15 @@ export interface Scenario {
   runOn?(database: DatabaseName, url: string, run: Run): Promise<Row>
 }
 
+/**
+ * How long the fault lasts, and the `timeoutMs` of the store. It is the store's default, but a fault that is made shorter by `--seconds` has to
+ * outlast the calls all the same.
+ */
+export function timesOf(scenario: Scenario, given: string | undefined): Pick<Run, 'seconds' | 'timeoutMs'> {
+  const seconds = Number(given ?? scenario.seconds)
+  return { seconds, timeoutMs: given ? Math.min(10_000, Math.max(1_000, seconds * 700)) : 10_000 }
+}
+
 export const ALL_KEPT: Run['promised'] = { sets: true, touches: true, destroys: true }
 /** What `durability: 'sets'`, the default, promises when a server dies. */
 export const SETS_KEPT: Run['promised'] = { sets: true, touches: false, destroys: true }

@@ -2,30 +2,15 @@ import { join } from 'node:path'
 import { find } from '../../spec/support/find-program.ts'
 import { freePort } from '../../spec/support/local-server.ts'
 import { Daemon, type Workplace } from './daemon.mts'
+import { LoneServer } from './lone-server.mts'
 import { whereItLives } from './mysql-flags.mts'
-import { tryPlainConnection } from './server.mts'
 
 export const MYSQL_ACCOUNTS = ['mysql', 'node', 'nobody']
 
-/** A MariaDB that can be killed, frozen and restarted. */
-export class MariadbServer implements AsyncDisposable {
-  readonly port: number
-  readonly daemon: Daemon
-
+export class MariadbServer extends LoneServer {
   private constructor(program: string, folder: string, port: number, workplace: Workplace, settings: readonly string[]) {
-    this.port = port
-    this.daemon = new Daemon(
-      'mariadb',
-      [
-        program,
-        ...whereItLives(folder, { port }),
-        '--innodb-flush-log-at-trx-commit=1',
-        '--innodb-flush-method=nosync',
-        '--skip-log-bin',
-        ...settings
-      ],
-      workplace
-    )
+    const flags = ['--innodb-flush-log-at-trx-commit=1', '--innodb-flush-method=nosync', '--skip-log-bin']
+    super('mysql', port, new Daemon('mariadb', [program, ...whereItLives(folder, { port }), ...flags, ...settings], workplace))
   }
 
   static async start(workplace: Workplace, name: string, settings: readonly string[] = []): Promise<MariadbServer> {
@@ -40,22 +25,5 @@ export class MariadbServer implements AsyncDisposable {
 
   get url(): string {
     return `mysql://root@127.0.0.1:${this.port}/mysql`
-  }
-
-  async start(): Promise<void> {
-    await this.daemon.start(() => tryPlainConnection('mysql', this.url))
-  }
-
-  async restart(): Promise<void> {
-    await this.daemon.stop('SIGTERM')
-    await this.start()
-  }
-
-  async crash(): Promise<void> {
-    await this.daemon.kill()
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.daemon[Symbol.asyncDispose]()
   }
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { freePort } from '../../spec/support/local-server.ts'
 import { findPostgresBinaries } from '../../spec/support/postgres-standby.ts'
 import { Daemon, type Workplace } from './daemon.mts'
-import { tryPlainConnection } from './server.mts'
+import { LoneServer } from './lone-server.mts'
 
 export const POSTGRES_ACCOUNTS = ['postgres', 'node', 'nobody']
 
@@ -15,20 +15,16 @@ interface More {
   readonly initdb?: readonly string[]
 }
 
-/** A PostgreSQL that can be killed, frozen and restarted. */
-export class PostgresServer implements AsyncDisposable {
-  readonly port: number
+export class PostgresServer extends LoneServer {
   readonly folder: string
   readonly bin: string
-  readonly daemon: Daemon
 
   private constructor(bin: string, folder: string, port: number, workplace: Workplace, more: readonly string[]) {
-    this.bin = bin
-    this.folder = folder
-    this.port = port
     const settings = ['listen_addresses=127.0.0.1', `port=${port}`, `unix_socket_directories=${workplace.folder}`, ...SETTINGS, ...more]
     const flags = settings.flatMap((setting) => ['-c', setting])
-    this.daemon = new Daemon('postgres', [join(bin, 'postgres'), '-D', folder, ...flags], workplace)
+    super('postgres', port, new Daemon('postgres', [join(bin, 'postgres'), '-D', folder, ...flags], workplace), 'SIGINT')
+    this.bin = bin
+    this.folder = folder
   }
 
   /** A new server, or with `from` a standby of that one called `standby`. */
@@ -49,11 +45,6 @@ export class PostgresServer implements AsyncDisposable {
     return `postgres://postgres@127.0.0.1:${this.port}/postgres`
   }
 
-  /** Starts it, and waits until it takes connections. */
-  async start(): Promise<void> {
-    await this.daemon.start(() => tryPlainConnection('postgres', this.url))
-  }
-
   async copyTo(workplace: Workplace, folder: string, name: string): Promise<void> {
     const target = `host=127.0.0.1 port=${this.port} user=postgres application_name=${name}`
     await workplace.run(join(this.bin, 'pg_basebackup'), ['-d', target, '-D', folder, '-R', '-X', 'stream', '-c', 'fast', '--no-sync'])
@@ -61,19 +52,5 @@ export class PostgresServer implements AsyncDisposable {
 
   async promote(workplace: Workplace): Promise<void> {
     await workplace.run(join(this.bin, 'pg_ctl'), ['-D', this.folder, '-w', 'promote'])
-  }
-
-  /** As `systemctl restart` does: sessions are ended, and what was committed is written. */
-  async restart(): Promise<void> {
-    await this.daemon.stop('SIGINT')
-    await this.start()
-  }
-
-  async crash(): Promise<void> {
-    await this.daemon.kill()
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.daemon[Symbol.asyncDispose]()
   }
 }

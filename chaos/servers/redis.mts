@@ -1,15 +1,11 @@
 import { find } from '../../spec/support/find-program.ts'
 import { freePort } from '../../spec/support/local-server.ts'
 import { Daemon, type Workplace } from './daemon.mts'
-import { tryPlainConnection } from './server.mts'
+import { LoneServer } from './lone-server.mts'
 
 /** A Redis that writes each command to its file before it answers, so that it can be killed and started again. */
-export class RedisDatabase implements AsyncDisposable {
-  readonly port: number
-  readonly daemon: Daemon
-
+export class RedisDatabase extends LoneServer {
   private constructor(program: string, folder: string, port: number, workplace: Workplace) {
-    this.port = port
     const settings = [
       '--bind',
       '127.0.0.1',
@@ -24,7 +20,7 @@ export class RedisDatabase implements AsyncDisposable {
       '--appendfsync',
       'always'
     ]
-    this.daemon = new Daemon('redis', [program, ...settings], workplace)
+    super('redis', port, new Daemon('redis', [program, ...settings], workplace))
   }
 
   static async start(workplace: Workplace, name: string): Promise<RedisDatabase> {
@@ -37,22 +33,5 @@ export class RedisDatabase implements AsyncDisposable {
 
   get url(): string {
     return `redis://127.0.0.1:${this.port}`
-  }
-
-  async start(): Promise<void> {
-    await this.daemon.start(() => tryPlainConnection('redis', this.url))
-  }
-
-  async restart(): Promise<void> {
-    await this.daemon.stop('SIGTERM')
-    await this.start()
-  }
-
-  async crash(): Promise<void> {
-    await this.daemon.kill()
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.daemon[Symbol.asyncDispose]()
   }
 }

@@ -11,9 +11,9 @@ const UPDATES_AND_DELETES = 2
  * knows the names on every server, where a SELECT of an unknown variable would fail.
  */
 export async function galeraProblems(select: Select): Promise<SettingProblem[]> {
-  const [[, isOn] = []] = await select("SHOW VARIABLES LIKE 'wsrep_on'", [])
+  const rows = await select("SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_sync_wait')", [])
+  const { wsrep_on: isOn, wsrep_sync_wait: waits } = Object.fromEntries(rows)
   if (isOn !== 'ON') return []
-  const [[, waits] = []] = await select("SHOW VARIABLES LIKE 'wsrep_sync_wait'", [])
   const needed = READS | UPDATES_AND_DELETES
   if ((Number(waits) & needed) === needed) return []
   return [

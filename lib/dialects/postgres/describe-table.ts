@@ -16,11 +16,11 @@ export const DESCRIBE = `SELECT current_setting('client_encoding'), c.relkind::t
     (a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL)::text,
     EXISTS (SELECT 1 FROM pg_catalog.pg_index AS i
       WHERE i.indrelid = t.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
-        AND i.indnkeyatts = 1 AND i.indkey[0] = (SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = t.oid AND attname = t.id))::text,
+        AND i.indnkeyatts = 1 AND i.indkey[0] = k.attnum)::text,
     EXISTS (SELECT 1 FROM pg_catalog.pg_index AS i
-      WHERE i.indrelid = t.oid AND i.indisunique AND a.attnum = ANY (i.indkey)
-        AND NOT (SELECT attnum FROM pg_catalog.pg_attribute WHERE attrelid = t.oid AND attname = t.id) = ANY (i.indkey))::text
+      WHERE i.indrelid = t.oid AND i.indisunique AND a.attnum = ANY (i.indkey) AND NOT k.attnum = ANY (i.indkey))::text
   FROM (SELECT ?::text AS id, to_regclass(?)::oid AS oid) AS t
+  LEFT JOIN pg_catalog.pg_attribute AS k ON k.attrelid = t.oid AND k.attname = t.id
   LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.oid
   LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
